@@ -1,0 +1,1 @@
+//! ottla: a Kafka-protocol broker for small ARM boards.

@@ -1,0 +1,3 @@
+//! The `ottla` binary: argv in, exit code out. Everything else is the library's.
+
+fn main() {}
