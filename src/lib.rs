@@ -1,1 +1,3 @@
 //! ottla: a Kafka-protocol broker for small ARM boards.
+
+pub mod wire;

@@ -1,0 +1,387 @@
+//! A record batch (magic 2): its header, its checks, and the few bytes a broker rewrites.
+//!
+//! ```text
+//!  0 base_offset i64        | 8 batch_length i32   | 12 partition_leader_epoch i32 | 16 magic i8
+//! 17 crc u32 (of 21..end)   | 21 attributes i16    | 23 last_offset_delta i32
+//! 27 base_timestamp i64     | 35 max_timestamp i64 | 43 producer_id i64
+//! 51 producer_epoch i16     | 53 base_sequence i32 | 57 records_count i32          | 61 records
+//! ```
+//!
+//! Promises: [`check`] has looked at length, magic, CRC-32C and counts, in that order, and never
+//! past the bytes it was given. A stored batch is byte for byte what the client sent, but for base
+//! offset and leader epoch, which lie outside the CRC; [`Stamped`] holds the rewritten header so
+//! that the request's own bytes are not touched. With `LogAppendTime` the timestamp type bit,
+//! the maximum timestamp and with them the CRC change too.
+//! Absent: decompression. Authority: KIP-98, `DefaultRecordBatch`.
+
+use super::crc::{crc32c, crc32c_parts};
+use super::record::{Record, Records};
+
+/// Where each field stands.
+mod field {
+    pub const BASE_OFFSET: usize = 0;
+    pub const BATCH_LENGTH: usize = 8;
+    pub const LEADER_EPOCH: usize = 12;
+    pub const MAGIC: usize = 16;
+    pub const CRC: usize = 17;
+    pub const ATTRIBUTES: usize = 21;
+    pub const LAST_OFFSET_DELTA: usize = 23;
+    pub const BASE_TIMESTAMP: usize = 27;
+    pub const MAX_TIMESTAMP: usize = 35;
+    pub const PRODUCER_ID: usize = 43;
+    pub const PRODUCER_EPOCH: usize = 51;
+    pub const BASE_SEQUENCE: usize = 53;
+    pub const RECORDS_COUNT: usize = 57;
+}
+
+/// Bytes of a batch before its records.
+pub const HEADER_BYTES: usize = 61;
+
+/// Bytes that `batch_length` does not count: base offset and the length itself.
+pub const LENGTH_OVERHEAD: usize = 12;
+
+/// Attribute bits 0–2: the codec.
+const CODEC_MASK: i16 = 0x07;
+/// Attribute bit 3: timestamps are the broker's.
+const LOG_APPEND_TIME: i16 = 0x08;
+/// Attribute bit 4: the batch is part of a transaction.
+const TRANSACTIONAL: i16 = 0x10;
+/// Attribute bit 5: the batch is a control batch (transaction marker).
+const CONTROL: i16 = 0x20;
+
+/// How the records of a batch are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Codec {
+    /// Not at all.
+    None = 0,
+    /// gzip.
+    Gzip = 1,
+    /// Snappy, mostly in Xerial's framing.
+    Snappy = 2,
+    /// LZ4 frames.
+    Lz4 = 3,
+    /// Zstandard (KIP-110: Produce 7, Fetch 10).
+    Zstd = 4,
+}
+
+impl Codec {
+    /// Kafka's name of the codec, as in `compression.type`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Codec::None => "none",
+            Codec::Gzip => "gzip",
+            Codec::Snappy => "snappy",
+            Codec::Lz4 => "lz4",
+            Codec::Zstd => "zstd",
+        }
+    }
+}
+
+/// Why a batch is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchError {
+    /// Fewer bytes than the header or than `batch_length` says, or a length that cannot be.
+    Length,
+    /// A magic other than 2. Kafka 4 has no others any more (KIP-724).
+    Magic,
+    /// The CRC-32C does not match.
+    Crc,
+    /// `records_count` below 1, or not `last_offset_delta + 1`.
+    Count,
+    /// A codec number that Kafka does not have.
+    Codec,
+    /// More bytes follow the batch: since Produce v3 a partition carries exactly one.
+    Trailing,
+}
+
+/// The fields of a batch's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchHeader {
+    /// Offset of the first record.
+    pub base_offset: i64,
+    /// Bytes of the whole batch, header and length field included.
+    pub total_bytes: usize,
+    /// The leader epoch under which it was appended.
+    pub partition_leader_epoch: i32,
+    /// CRC-32C of everything from the attributes on.
+    pub crc: u32,
+    /// Codec, timestamp type, transactional and control bits.
+    pub attributes: i16,
+    /// Offset of the last record, relative to the base offset.
+    pub last_offset_delta: i32,
+    /// Timestamp of the first record, milliseconds since 1970.
+    pub base_timestamp: i64,
+    /// Largest timestamp of the records, milliseconds since 1970.
+    pub max_timestamp: i64,
+    /// Producer id, or -1.
+    pub producer_id: i64,
+    /// Producer epoch, or -1.
+    pub producer_epoch: i16,
+    /// Sequence number of the first record, or -1.
+    pub base_sequence: i32,
+    /// How many records the batch claims to hold.
+    pub records_count: i32,
+}
+
+fn array<const N: usize>(bytes: &[u8; HEADER_BYTES], at: usize) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(&bytes[at..at + N]);
+    out
+}
+
+impl BatchHeader {
+    /// Reads the header and checks what can be checked without the rest: length, magic, counts.
+    ///
+    /// # Errors
+    /// [`BatchError::Length`], [`BatchError::Magic`], [`BatchError::Count`].
+    pub fn read(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
+        let h: &[u8; HEADER_BYTES] = bytes.first_chunk().ok_or(BatchError::Length)?;
+        let length = i32::from_be_bytes(array(h, field::BATCH_LENGTH));
+        let length = usize::try_from(length).map_err(|_| BatchError::Length)?;
+        if length < HEADER_BYTES - LENGTH_OVERHEAD || length > i32::MAX as usize - LENGTH_OVERHEAD {
+            return Err(BatchError::Length);
+        }
+        if h[field::MAGIC] != 2 {
+            return Err(BatchError::Magic);
+        }
+        let header = BatchHeader {
+            base_offset: i64::from_be_bytes(array(h, field::BASE_OFFSET)),
+            total_bytes: length + LENGTH_OVERHEAD,
+            partition_leader_epoch: i32::from_be_bytes(array(h, field::LEADER_EPOCH)),
+            crc: u32::from_be_bytes(array(h, field::CRC)),
+            attributes: i16::from_be_bytes(array(h, field::ATTRIBUTES)),
+            last_offset_delta: i32::from_be_bytes(array(h, field::LAST_OFFSET_DELTA)),
+            base_timestamp: i64::from_be_bytes(array(h, field::BASE_TIMESTAMP)),
+            max_timestamp: i64::from_be_bytes(array(h, field::MAX_TIMESTAMP)),
+            producer_id: i64::from_be_bytes(array(h, field::PRODUCER_ID)),
+            producer_epoch: i16::from_be_bytes(array(h, field::PRODUCER_EPOCH)),
+            base_sequence: i32::from_be_bytes(array(h, field::BASE_SEQUENCE)),
+            records_count: i32::from_be_bytes(array(h, field::RECORDS_COUNT)),
+        };
+        if header.last_offset_delta < 0 {
+            return Err(BatchError::Count);
+        }
+        Ok(header)
+    }
+
+    /// Offset behind the last record.
+    pub const fn next_offset(&self) -> i64 {
+        self.base_offset.saturating_add(self.last_offset_delta as i64 + 1)
+    }
+
+    /// Sequence number of the last record; wraps from 2^31-1 to 0 as Kafka's does.
+    pub const fn last_sequence(&self) -> i32 {
+        if self.base_sequence < 0 {
+            return self.base_sequence;
+        }
+        let sum = self.base_sequence as i64 + self.last_offset_delta as i64;
+        (sum % (i32::MAX as i64 + 1)) as i32
+    }
+
+    /// The codec, if the number is one that Kafka has.
+    pub const fn codec(&self) -> Option<Codec> {
+        match self.attributes & CODEC_MASK {
+            0 => Some(Codec::None),
+            1 => Some(Codec::Gzip),
+            2 => Some(Codec::Snappy),
+            3 => Some(Codec::Lz4),
+            4 => Some(Codec::Zstd),
+            _ => None,
+        }
+    }
+
+    /// Whether timestamps are the broker's.
+    pub const fn is_log_append_time(&self) -> bool {
+        self.attributes & LOG_APPEND_TIME != 0
+    }
+
+    /// Whether the batch is part of a transaction.
+    pub const fn is_transactional(&self) -> bool {
+        self.attributes & TRANSACTIONAL != 0
+    }
+
+    /// Whether the batch is a control batch, which only brokers write.
+    pub const fn is_control(&self) -> bool {
+        self.attributes & CONTROL != 0
+    }
+
+    /// Whether an idempotent or transactional producer wrote it.
+    pub const fn has_producer_id(&self) -> bool {
+        self.producer_id >= 0
+    }
+}
+
+/// Checks one whole batch as a client sent it: length, magic, CRC, counts, codec.
+///
+/// # Errors
+/// The first check that failed; nothing is trusted before the one that guards it.
+pub fn check(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
+    let header = check_stored(bytes)?;
+    if bytes.len() > header.total_bytes {
+        return Err(BatchError::Trailing);
+    }
+    if header.records_count < 1 || header.records_count - 1 != header.last_offset_delta {
+        return Err(BatchError::Count);
+    }
+    if header.codec().is_none() {
+        return Err(BatchError::Codec);
+    }
+    Ok(header)
+}
+
+/// Checks the batch at the start of `bytes`, which may go on behind it: length, magic, CRC.
+///
+/// # Errors
+/// The first check that failed.
+pub fn check_stored(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
+    let header = BatchHeader::read(bytes)?;
+    let Some(batch) = bytes.get(..header.total_bytes) else {
+        return Err(BatchError::Length);
+    };
+    if crc32c(&batch[field::ATTRIBUTES..]) != header.crc {
+        return Err(BatchError::Crc);
+    }
+    Ok(header)
+}
+
+/// The records of an uncompressed batch; of a compressed one there are none to see.
+pub fn records<'a>(batch: &'a [u8], header: &BatchHeader) -> Records<'a> {
+    let bytes = if header.codec() == Some(Codec::None) {
+        batch.get(HEADER_BYTES..header.total_bytes).unwrap_or_default()
+    } else {
+        &[]
+    };
+    Records::new(bytes, header.records_count)
+}
+
+/// The timestamp of `record`, milliseconds since 1970.
+pub fn record_timestamp(header: &BatchHeader, record: &Record<'_>) -> i64 {
+    if header.is_log_append_time() {
+        header.max_timestamp
+    } else {
+        header.base_timestamp.saturating_add(record.timestamp_delta)
+    }
+}
+
+/// A batch as it is stored: a rewritten header, and the rest as it arrived.
+#[derive(Clone, Copy)]
+pub struct Stamped<'a> {
+    header: [u8; HEADER_BYTES],
+    rest: &'a [u8],
+}
+
+impl<'a> Stamped<'a> {
+    /// Gives the checked batch `bytes` its place in the log. `log_append_time` is the broker's
+    /// time in milliseconds since 1970 where the topic's `message.timestamp.type` asks for it.
+    ///
+    /// Returns `None` when `bytes` is shorter than a header, which [`check`] rules out.
+    pub fn new(
+        bytes: &'a [u8],
+        base_offset: i64,
+        leader_epoch: i32,
+        log_append_time: Option<i64>,
+    ) -> Option<Self> {
+        let (header, rest) = bytes.split_first_chunk::<HEADER_BYTES>()?;
+        let mut header = *header;
+        let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
+        put(field::BASE_OFFSET, &base_offset.to_be_bytes());
+        put(field::LEADER_EPOCH, &leader_epoch.to_be_bytes());
+        if let Some(now) = log_append_time {
+            put(field::MAX_TIMESTAMP, &now.to_be_bytes());
+            header[field::ATTRIBUTES + 1] |= LOG_APPEND_TIME as u8;
+            let crc = crc32c_parts(&[&header[field::ATTRIBUTES..], rest]);
+            header[field::CRC..field::CRC + 4].copy_from_slice(&crc.to_be_bytes());
+        }
+        Some(Stamped { header, rest })
+    }
+
+    /// The two pieces, to be written one behind the other.
+    pub fn parts(&self) -> [&[u8]; 2] {
+        [&self.header, self.rest]
+    }
+
+    /// Bytes of the whole batch.
+    pub fn len(&self) -> usize {
+        HEADER_BYTES + self.rest.len()
+    }
+
+    /// Never true: a batch has a header.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// The header as it will be stored.
+    pub fn header(&self) -> Result<BatchHeader, BatchError> {
+        BatchHeader::read(&self.header)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::record::BatchBuilder;
+
+    fn sample() -> Vec<u8> {
+        let mut builder = BatchBuilder::new(1_000);
+        builder.push(1_000, Some(b"k"), Some(b"one"), &[]);
+        builder.push(1_007, None, Some(b"two"), &[("h", Some(b"v"))]);
+        builder.finish()
+    }
+
+    #[test]
+    fn a_built_batch_passes_the_checks_and_its_records_come_back() {
+        let bytes = sample();
+        let header = check(&bytes).unwrap();
+        assert_eq!((header.records_count, header.max_timestamp), (2, 1_007));
+        let all: Vec<_> = records(&bytes, &header).map(Result::unwrap).collect();
+        assert_eq!(all[0].value, Some(&b"one"[..]));
+        assert_eq!(record_timestamp(&header, &all[1]), 1_007);
+    }
+
+    #[test]
+    fn every_flipped_bit_behind_the_crc_is_found() {
+        let good = sample();
+        for at in field::CRC..good.len() {
+            for bit in 0..8 {
+                let mut bad = good.clone();
+                bad[at] ^= 1 << bit;
+                assert!(check(&bad).is_err(), "bit {bit} of byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_truncation_and_a_trailing_byte_are_refused() {
+        let good = sample();
+        for end in 0..good.len() {
+            assert_eq!(check(&good[..end]), Err(BatchError::Length));
+        }
+        let mut longer = good;
+        longer.push(0);
+        assert_eq!(check(&longer), Err(BatchError::Trailing));
+    }
+
+    #[test]
+    fn stamping_keeps_the_crc_valid_and_all_else_as_it_was() {
+        let sent = sample();
+        let stamped = Stamped::new(&sent, 41, 3, None).unwrap();
+        let stored = stamped.parts().concat();
+        let header = check(&stored).unwrap();
+        assert_eq!((header.base_offset, header.partition_leader_epoch), (41, 3));
+        assert_eq!(stored[16..], sent[16..]);
+        let stamped = Stamped::new(&sent, 41, 3, Some(5_000)).unwrap();
+        let header = check(&stamped.parts().concat()).unwrap();
+        assert!(header.is_log_append_time());
+        assert_eq!(header.max_timestamp, 5_000);
+    }
+
+    #[test]
+    fn sequences_wrap_to_zero() {
+        let mut header = check(&sample()).unwrap();
+        header.base_sequence = i32::MAX;
+        assert_eq!(header.last_sequence(), 0);
+        header.base_sequence = -1;
+        assert_eq!(header.last_sequence(), -1);
+    }
+}
