@@ -1,0 +1,224 @@
+//! The only door to the file system: a data directory, its files, and what makes them durable.
+//!
+//! Two implementations: [`os`] (the real one, through `rustix`) and [`sim`] (a disk in memory
+//! that can lose power). The storage layer is written against the traits here and cannot tell
+//! them apart, so that what the power-cut tests prove holds for the code that runs on a board.
+//!
+//! What is promised, and nothing more, is what a real disk promises:
+//! - A write is visible to reads at once, and durable once a later [`DiskFile::sync`] (or its
+//!   [`SyncJob`]) returned `Ok`. Until then any subset of it may survive a power cut, torn at 512 bytes.
+//! - A created, renamed or removed name is durable once a later [`Disk::open_dir`]'s sync returned
+//!   `Ok`. Until then the name may be as before or as after.
+//! - After a *failed* sync nothing is known about the bytes it covered, and a second sync proves
+//!   nothing: the kernel has dropped the dirty pages. The storage layer stops acknowledging.
+//!
+//! Paths are relative to the data directory and use `/`. Nothing here retries, waits or reads a
+//! clock, but for `EINTR` and short writes, which are finished here.
+
+pub mod os;
+pub mod sim;
+
+use core::fmt;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Why a disk operation failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskError {
+    /// No space left, or a quota reached (`ENOSPC`, `EDQUOT`).
+    NoSpace,
+    /// The device failed (`EIO`).
+    Io,
+    /// The file system is read-only (`EROFS`).
+    ReadOnly,
+    /// No such file or directory.
+    NotFound,
+    /// The name exists already, or a directory to remove is not empty.
+    Exists,
+    /// Not permitted (`EACCES`, `EPERM`).
+    Denied,
+    /// The file is shorter than what was asked for.
+    UnexpectedEnd,
+    /// Another process holds the lock.
+    Locked,
+    /// Anything else, with its `errno`.
+    Other(i32),
+}
+
+impl fmt::Display for DiskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DiskError::NoSpace => f.write_str("no space left on the device"),
+            DiskError::Io => f.write_str("the device reported an input/output error"),
+            DiskError::ReadOnly => f.write_str("the file system is read-only"),
+            DiskError::NotFound => f.write_str("no such file or directory"),
+            DiskError::Exists => f.write_str("the name exists already or is not empty"),
+            DiskError::Denied => f.write_str("permission denied"),
+            DiskError::UnexpectedEnd => f.write_str("the file is too short"),
+            DiskError::Locked => f.write_str("another process has it locked"),
+            DiskError::Other(errno) => write!(f, "system error {errno}"),
+        }
+    }
+}
+
+impl std::error::Error for DiskError {}
+
+/// The result of a disk operation.
+pub type DiskResult<T> = Result<T, DiskError>;
+
+/// An open file; clones share it, and it stays readable after its name is gone.
+pub type FileRef = Rc<dyn DiskFile>;
+
+/// How [`Disk::open`] opens a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Open {
+    /// Must exist; reading only.
+    Read,
+    /// Must exist; reading and writing.
+    Write,
+    /// Created when missing, emptied when not; reading and writing.
+    CreateEmpty,
+    /// Created when missing, kept as it is when not; reading and writing.
+    CreateOrKeep,
+}
+
+/// A sync that can be handed to the helper thread: everything written to the file, or every name
+/// created in the directory, before [`SyncJob::run`] starts is durable when it returns `Ok`.
+pub enum SyncJob {
+    /// `fdatasync` on this descriptor.
+    Os(Arc<OwnedFd>),
+    /// Sleeps this long first, then syncs: a slow card for tests.
+    Slow(core::time::Duration, Arc<OwnedFd>),
+    /// Already done, with this result: the simulated disk syncs in place.
+    Done(DiskResult<()>),
+}
+
+impl SyncJob {
+    /// Runs the sync; blocks for as long as the device takes.
+    ///
+    /// # Errors
+    /// Whatever the device said. See the module's third promise.
+    pub fn run(self) -> DiskResult<()> {
+        match self {
+            SyncJob::Os(descriptor) => os::sync_descriptor(&descriptor),
+            SyncJob::Slow(pause, descriptor) => {
+                std::thread::sleep(pause);
+                os::sync_descriptor(&descriptor)
+            }
+            SyncJob::Done(result) => result,
+        }
+    }
+}
+
+/// One open file (or directory, for syncing alone).
+pub trait DiskFile {
+    /// Reads into `buffer` from byte `at` on; returns how many bytes there were (0 at the end).
+    ///
+    /// # Errors
+    /// What the device said.
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> DiskResult<usize>;
+
+    /// Writes all of `parts`, one behind the other, from byte `at` on.
+    ///
+    /// # Errors
+    /// What the device said; any part of the bytes may have been written.
+    fn write_at(&self, parts: &[&[u8]], at: u64) -> DiskResult<()>;
+
+    /// Reserves space for `bytes` from `at` on without changing the file's length, so that
+    /// writing there cannot run out of space. File systems that cannot are silently left alone.
+    ///
+    /// # Errors
+    /// [`DiskError::NoSpace`] above all.
+    fn reserve(&self, at: u64, bytes: u64) -> DiskResult<()>;
+
+    /// Cuts the file, or lengthens it with zeros, to `length` bytes.
+    ///
+    /// # Errors
+    /// What the device said.
+    fn set_length(&self, length: u64) -> DiskResult<()>;
+
+    /// The file's length in bytes.
+    ///
+    /// # Errors
+    /// What the device said.
+    fn length(&self) -> DiskResult<u64>;
+
+    /// Makes what was written so far durable, in place: for start-up and for simulated disks.
+    ///
+    /// # Errors
+    /// What the device said; see the module's third promise.
+    fn sync(&self) -> DiskResult<()>;
+
+    /// The same, to be run elsewhere.
+    fn sync_job(&self) -> SyncJob;
+
+    /// The descriptor to `sendfile` from, where there is one.
+    fn descriptor(&self) -> Option<&Arc<OwnedFd>>;
+
+    /// Fills `buffer` from byte `at` on.
+    ///
+    /// # Errors
+    /// [`DiskError::UnexpectedEnd`] when the file ends before, or what the device said.
+    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> DiskResult<()> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.read_at(&mut buffer[done..], at + done as u64)? {
+                0 => return Err(DiskError::UnexpectedEnd),
+                count => done += count,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A data directory.
+pub trait Disk {
+    /// Opens a file. A new name is durable after a sync of its directory, not before.
+    ///
+    /// # Errors
+    /// [`DiskError::NotFound`] where it must exist, or what the device said.
+    fn open(&self, path: &str, mode: Open) -> DiskResult<FileRef>;
+
+    /// Opens a directory in order to sync it; `""` is the data directory itself.
+    ///
+    /// # Errors
+    /// [`DiskError::NotFound`], or what the device said.
+    fn open_dir(&self, path: &str) -> DiskResult<FileRef>;
+
+    /// Creates a directory; one that exists already is fine. Parents must exist.
+    ///
+    /// # Errors
+    /// What the device said.
+    fn create_dir(&self, path: &str) -> DiskResult<()>;
+
+    /// Removes a file; one that is not there is fine.
+    ///
+    /// # Errors
+    /// What the device said.
+    fn remove_file(&self, path: &str) -> DiskResult<()>;
+
+    /// Removes an empty directory; one that is not there is fine.
+    ///
+    /// # Errors
+    /// [`DiskError::Exists`] when it is not empty, or what the device said.
+    fn remove_dir(&self, path: &str) -> DiskResult<()>;
+
+    /// Renames a file, replacing what had the new name, atomically.
+    ///
+    /// # Errors
+    /// What the device said.
+    fn rename(&self, from: &str, to: &str) -> DiskResult<()>;
+
+    /// The names in a directory and whether each is a directory, in no order.
+    ///
+    /// # Errors
+    /// [`DiskError::NotFound`], or what the device said.
+    fn list(&self, path: &str) -> DiskResult<Vec<(String, bool)>>;
+
+    /// Bytes that can still be written by this user.
+    ///
+    /// # Errors
+    /// What the device said.
+    fn free_bytes(&self) -> DiskResult<u64>;
+}
