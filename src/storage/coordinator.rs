@@ -1,0 +1,208 @@
+//! The coordinator file: what stands in for ZooKeeper, `myid`, `zoo.cfg` and `meta.properties`.
+//!
+//! ```text
+//!  0 magic "OTLCOORD" | 8 version u32 | 12 payload_bytes u32 | 16 crc u32 (of 8..16 and the payload)
+//! 20 payload: postcard of `CoordinatorFile` = storage's part, then the state's part as bytes
+//! ```
+//!
+//! It is the picture of one moment, the last checkpoint; what came later is in the journal, from
+//! `head` on. Replacing it, and what a power cut after each step leaves:
+//!
+//! 1. every segment and directory written since the last checkpoint is synced — the old file counts
+//! 2. `coordinator.new` is written and synced — it counts as soon as it is whole: all it names is there
+//! 3. `coordinator` is renamed to `coordinator.previous` — the newest whole one of the three counts
+//! 4. `coordinator.new` is renamed to `coordinator`
+//! 5. the directory is synced; only now is the journal before `head` given up
+//!
+//! Absent: the meaning of the state's part (`state::coordinator_file`).
+
+use super::layout;
+use super::partition::Segment;
+use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
+use crate::wire::crc::crc32c_parts;
+use serde::{Deserialize, Serialize};
+
+const MAGIC: &[u8; 8] = b"OTLCOORD";
+/// The format that this binary writes, and the newest that it reads.
+pub const COORDINATOR_VERSION: u32 = 1;
+const HEADER_BYTES: usize = 20;
+
+/// What the file holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoordinatorFile {
+    /// Storage's part.
+    pub storage: StorageState,
+    /// The state's part, as `state::coordinator_file` encodes it.
+    pub state: Vec<u8>,
+}
+
+/// Storage's part of a checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageState {
+    /// Checkpoints since the directory was born.
+    pub checkpoint: u64,
+    /// Where in the journal's ring a replay begins.
+    pub head: u64,
+    /// The number of the frame that stands there.
+    pub next_sequence: u64,
+    /// The generation that wrote the checkpoint.
+    pub generation: u32,
+    /// Seconds of observed running time.
+    pub age_s: u32,
+    /// Nothing was written to the journal afterwards: an orderly stop.
+    pub clean: bool,
+    /// All partitions.
+    pub partitions: Vec<PartitionRecord>,
+}
+
+/// One partition at the checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionRecord {
+    /// The topic's number.
+    pub topic: u32,
+    /// The topic's name, which names the directory.
+    pub topic_name: String,
+    /// The partition's index.
+    pub partition: u32,
+    /// First offset that is served.
+    pub log_start: i64,
+    /// Offset behind the last record.
+    pub log_end: i64,
+    /// Its segments, oldest first.
+    pub segments: Vec<Segment>,
+}
+
+/// What was found under one of the three names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A whole file.
+    Whole(Box<CoordinatorFile>),
+    /// Nothing.
+    Missing,
+    /// Something that fails its checks.
+    Unreadable,
+    /// A file of a newer ottla.
+    Newer(u32),
+}
+
+/// The bytes of a coordinator file.
+pub fn encode(file: &CoordinatorFile) -> Vec<u8> {
+    let payload = postcard::to_stdvec(file).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&COORDINATOR_VERSION.to_le_bytes());
+    bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+    let crc = crc32c_parts(&[&bytes[8..16], &payload]);
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    bytes.extend_from_slice(&payload);
+    bytes
+}
+
+/// Reads the bytes of a coordinator file.
+pub fn decode(bytes: &[u8]) -> Found {
+    let Some((header, payload)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
+        return Found::Unreadable;
+    };
+    let [a, b, c, d, e, f, g, h, version @ .., _, _, _, _, _, _, _, _] = *header;
+    let version = u32::from_le_bytes(version);
+    if [a, b, c, d, e, f, g, h] != *MAGIC {
+        return Found::Unreadable;
+    }
+    if version > COORDINATOR_VERSION {
+        return Found::Newer(version);
+    }
+    let [.., l0, l1, l2, l3, c0, c1, c2, c3] = *header;
+    let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+    let Some(payload) = payload.get(..length) else { return Found::Unreadable };
+    if crc32c_parts(&[&header[8..16], payload]) != u32::from_le_bytes([c0, c1, c2, c3]) {
+        return Found::Unreadable;
+    }
+    match postcard::from_bytes(payload) {
+        Ok(file) => Found::Whole(Box::new(file)),
+        Err(_) => Found::Unreadable,
+    }
+}
+
+/// Reads one of the three files.
+pub fn read(disk: &dyn Disk, path: &str) -> Found {
+    let bytes = disk.open(path, Open::Read).and_then(|file| {
+        let mut bytes = vec![0; file.length()? as usize];
+        file.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
+    });
+    match bytes {
+        Ok(bytes) => decode(&bytes),
+        Err(DiskError::NotFound) => Found::Missing,
+        Err(_) => Found::Unreadable,
+    }
+}
+
+/// Step 2, but for the sync, which is the caller's.
+///
+/// # Errors
+/// What the disk said.
+pub fn write_new(disk: &dyn Disk, file: &CoordinatorFile) -> DiskResult<FileRef> {
+    let new = disk.open(layout::COORDINATOR_NEW, Open::CreateEmpty)?;
+    new.write_at(&[&encode(file)], 0)?;
+    Ok(new)
+}
+
+/// Steps 3 and 4; returns the directory, to be synced for step 5.
+///
+/// # Errors
+/// What the disk said.
+pub fn put_in_place(disk: &dyn Disk) -> DiskResult<FileRef> {
+    match disk.rename(layout::COORDINATOR, layout::COORDINATOR_PREVIOUS) {
+        Ok(()) | Err(DiskError::NotFound) => {}
+        Err(error) => return Err(error),
+    }
+    disk.rename(layout::COORDINATOR_NEW, layout::COORDINATOR)?;
+    disk.open_dir("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> CoordinatorFile {
+        let segment = Segment {
+            base_offset: 4,
+            bytes: 99,
+            max_timestamp: -1,
+            created_age_s: 1,
+            appended_age_s: 2,
+        };
+        let record = PartitionRecord {
+            topic: 1,
+            topic_name: "t".into(),
+            partition: 0,
+            log_start: 4,
+            log_end: 9,
+            segments: vec![segment],
+        };
+        let storage =
+            StorageState { checkpoint: 3, partitions: vec![record], ..StorageState::default() };
+        CoordinatorFile { storage, state: vec![1, 2, 3] }
+    }
+
+    #[test]
+    fn a_file_comes_back_and_every_flipped_bit_or_cut_of_it_is_found() {
+        let bytes = encode(&sample());
+        assert_eq!(decode(&bytes), Found::Whole(Box::new(sample())));
+        for bit in 0..bytes.len() * 8 {
+            let mut bad = bytes.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(!matches!(decode(&bad), Found::Whole(_)), "bit {bit}");
+        }
+        for end in 0..bytes.len() {
+            assert!(!matches!(decode(&bytes[..end]), Found::Whole(_)), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_named() {
+        let mut bytes = encode(&sample());
+        bytes[8] = 2;
+        assert_eq!(decode(&bytes), Found::Newer(2));
+    }
+}

@@ -1,0 +1,337 @@
+//! The journal: a ring of frames in one preallocated file, made durable by one sync for all.
+//!
+//! ```text
+//! file:  | header 4096 B | ring ................................................. |
+//! ring:       head (last checkpoint) ──► frames ──► tail     (positions grow for ever; mod size)
+//! ```
+//!
+//! Frames gather in memory (`staged`), go to the page cache with [`Journal::write_staged`], and
+//! are durable when a sync that began after that returned. Positions count from the journal's
+//! birth and are taken modulo the ring's size, so that "how much is used" is a subtraction.
+//!
+//! Promises: the file never changes its size or its blocks after creation, so that a sync is a
+//! plain overwrite; a frame never wraps around the ring's end; nothing is written behind a
+//! *barrier* (a reference to a batch whose segment is not synced yet) before it is lifted.
+//! Absent: deciding when to sync (`Storage`), and reading frames back (`recovery`).
+
+use super::journal_frame::{COMMIT_ALIGN, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader};
+use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
+use crate::limits::{JOURNAL_STAGED_BYTES_MAX, LARGE_BATCH_BYTES};
+use crate::storage::layout;
+use crate::wire::crc32c;
+
+/// Bytes of the file before the ring.
+pub const JOURNAL_HEADER_BYTES: u64 = 4096;
+const MAGIC: &[u8; 8] = b"OTTLAJRN";
+/// The format that this binary writes, and the newest that it reads.
+pub const JOURNAL_VERSION: u32 = 1;
+
+/// The number of a frame: what an acknowledgement waits for.
+pub type Lsn = u64;
+
+/// Why a frame cannot be taken now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// What is staged must be written first: room after the sync that is under way.
+    Staging,
+    /// The ring is full: room after the checkpoint that is under way.
+    Ring,
+}
+
+/// The journal in use.
+pub struct Journal {
+    file: FileRef,
+    ring_bytes: u64,
+    generation: u32,
+    next_sequence: u64,
+    written: Lsn,
+    durable: Lsn,
+    /// Where replay would start.
+    head: u64,
+    /// Frames not written yet, and the position of the first of their bytes.
+    staged: Vec<u8>,
+    staged_at: u64,
+    /// Frame ends in `staged`, as (bytes up to there, sequence), for writing up to a barrier.
+    barrier: Option<(usize, Lsn)>,
+    /// The next frame starts at a [`COMMIT_ALIGN`] boundary.
+    align_next: bool,
+}
+
+/// The journal's first block: `magic[8] version u32 ring_bytes u64 crc u32`.
+fn file_header(ring_bytes: u64) -> [u8; 24] {
+    let mut bytes = [0; 24];
+    bytes[0..8].copy_from_slice(MAGIC);
+    bytes[8..12].copy_from_slice(&JOURNAL_VERSION.to_le_bytes());
+    bytes[12..20].copy_from_slice(&ring_bytes.to_le_bytes());
+    let crc = crc32c(&bytes[..20]);
+    bytes[20..24].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+/// What a journal file's first block says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileHeader {
+    /// A journal with a ring of this many bytes.
+    Ring(u64),
+    /// Written by a newer ottla.
+    Newer(u32),
+    /// Not a journal, or rotten.
+    Unreadable,
+}
+
+/// Reads a journal file's first block.
+///
+/// # Errors
+/// What the device said.
+pub fn read_file_header(file: &FileRef) -> DiskResult<FileHeader> {
+    let mut bytes = [0; 24];
+    match file.read_exact_at(&mut bytes, 0) {
+        Err(DiskError::UnexpectedEnd) => return Ok(FileHeader::Unreadable),
+        other => other?,
+    }
+    let [crc @ ..] = bytes[20..24] else { return Ok(FileHeader::Unreadable) };
+    if &bytes[0..8] != MAGIC || crc32c(&bytes[..20]).to_le_bytes() != crc {
+        return Ok(FileHeader::Unreadable);
+    }
+    let version = u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
+    if version > JOURNAL_VERSION {
+        return Ok(FileHeader::Newer(version));
+    }
+    let mut ring = [0; 8];
+    ring.copy_from_slice(&bytes[12..20]);
+    let ring = u64::from_le_bytes(ring);
+    if ring < COMMIT_ALIGN || ring % COMMIT_ALIGN != 0 {
+        return Ok(FileHeader::Unreadable);
+    }
+    Ok(FileHeader::Ring(ring))
+}
+
+/// Creates the journal file, every block written once so that no later sync has to allocate.
+/// The caller syncs it; until the first sync nothing depends on it.
+///
+/// # Errors
+/// What the device said.
+pub fn create_file(disk: &dyn Disk, ring_bytes: u64) -> DiskResult<FileRef> {
+    let file = disk.open(layout::JOURNAL, Open::CreateEmpty)?;
+    file.reserve(0, JOURNAL_HEADER_BYTES + ring_bytes)?;
+    let zeros = vec![0u8; 64 * 1024];
+    let mut at = 0;
+    while at < JOURNAL_HEADER_BYTES + ring_bytes {
+        let count = (JOURNAL_HEADER_BYTES + ring_bytes - at).min(zeros.len() as u64) as usize;
+        file.write_at(&[&zeros[..count]], at)?;
+        at += count as u64;
+    }
+    file.write_at(&[&file_header(ring_bytes)], 0)?;
+    Ok(file)
+}
+
+/// Where a journal goes on after recovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// Position from which a replay starts.
+    pub head: u64,
+    /// Position at which the next frame goes.
+    pub tail: u64,
+    /// The next frame's number.
+    pub next_sequence: u64,
+    /// The new generation.
+    pub generation: u32,
+}
+
+impl Journal {
+    /// Goes on with `file` at `resume`; what lies before is durable, or made so by the caller.
+    pub fn new(file: FileRef, ring_bytes: u64, resume: Resume) -> Journal {
+        Journal {
+            file,
+            ring_bytes,
+            generation: resume.generation,
+            next_sequence: resume.next_sequence,
+            written: resume.next_sequence - 1,
+            durable: resume.next_sequence - 1,
+            head: resume.head,
+            staged: Vec::with_capacity(4096),
+            staged_at: resume.tail.next_multiple_of(COMMIT_ALIGN),
+            barrier: None,
+            align_next: false,
+        }
+    }
+
+    /// The file, for syncing.
+    pub fn file(&self) -> &FileRef {
+        &self.file
+    }
+
+    /// The last frame staged.
+    pub fn last(&self) -> Lsn {
+        self.next_sequence - 1
+    }
+
+    /// The last frame in the page cache: it survives the process, not yet a power cut.
+    pub fn written(&self) -> Lsn {
+        self.written
+    }
+
+    /// The last frame that survives a power cut.
+    pub fn durable(&self) -> Lsn {
+        self.durable
+    }
+
+    /// This start's generation.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// The ring's size in bytes.
+    pub fn ring_bytes(&self) -> u64 {
+        self.ring_bytes
+    }
+
+    /// Bytes of the ring that a replay would read, staged ones included.
+    pub fn used(&self) -> u64 {
+        self.tail() - self.head
+    }
+
+    fn tail(&self) -> u64 {
+        self.staged_at + self.staged.len() as u64
+    }
+
+    /// From which batch size on a batch is synced in its segment instead of being carried here.
+    pub fn large_batch_bytes(&self) -> usize {
+        LARGE_BATCH_BYTES.min(self.ring_bytes as usize / 16)
+    }
+
+    /// Where the next frame goes, if it has `payload_bytes`: padding before it, and its size.
+    fn place(&self, payload_bytes: usize) -> (u64, u64) {
+        let align = if self.align_next { COMMIT_ALIGN } else { FRAME_ALIGN };
+        let mut at = self.tail().next_multiple_of(align);
+        let bytes = (FRAME_HEADER_BYTES + payload_bytes) as u64;
+        let left = self.ring_bytes - at % self.ring_bytes;
+        if bytes > left {
+            at += left;
+        }
+        (at - self.tail(), bytes)
+    }
+
+    /// Whether a frame of `payload_bytes` can be taken; a quarter of what is left in the ring is
+    /// kept for frames with `reserve`: changes that free space, and the checkpoint's own needs.
+    pub fn room(&self, payload_bytes: usize, reserve: bool) -> Result<(), Full> {
+        let (padding, bytes) = self.place(payload_bytes);
+        let kept = if reserve { 0 } else { self.ring_bytes / 16 };
+        if self.used() + padding + bytes + kept + COMMIT_ALIGN > self.ring_bytes {
+            return Err(Full::Ring);
+        }
+        if !self.staged.is_empty()
+            && self.staged.len() as u64 + padding + bytes > JOURNAL_STAGED_BYTES_MAX as u64
+        {
+            return Err(Full::Staging);
+        }
+        Ok(())
+    }
+
+    /// Stages a frame. The caller has asked [`Journal::room`].
+    pub fn stage(&mut self, kind: u8, age_s: u32, parts: &[&[u8]]) -> Lsn {
+        let payload_bytes = parts.iter().map(|p| p.len()).sum();
+        let (padding, _) = self.place(payload_bytes);
+        self.align_next = false;
+        if self.staged.is_empty() {
+            // Jump over the gap, so that the sector before it, which is durable, stays untouched.
+            self.staged_at += padding;
+        } else {
+            self.staged.resize(self.staged.len() + padding as usize, 0);
+        }
+        let header = FrameHeader {
+            sequence: self.next_sequence,
+            durable: self.durable,
+            generation: self.generation,
+            payload_bytes: 0,
+            payload_crc: 0,
+            kind,
+            age_s,
+        };
+        self.staged.extend_from_slice(&header.seal(parts));
+        for part in parts {
+            self.staged.extend_from_slice(part);
+        }
+        self.next_sequence += 1;
+        self.last()
+    }
+
+    /// Holds back the frame staged last, and all behind it, until [`Journal::lift_barrier`].
+    /// Returns its own number.
+    pub fn raise_barrier(&mut self, frame_payload_bytes: usize) -> Lsn {
+        if self.barrier.is_none() {
+            let start = self.staged.len() - FRAME_HEADER_BYTES - frame_payload_bytes;
+            self.barrier = Some((start, self.last() - 1));
+        }
+        self.last()
+    }
+
+    /// Whether frames are held back.
+    pub fn has_barrier(&self) -> bool {
+        self.barrier.is_some()
+    }
+
+    /// Where a barrier would have to stand now to let pass all that is staged.
+    pub fn mark(&self) -> (usize, Lsn) {
+        (self.staged.len(), self.last())
+    }
+
+    /// Lets the frames before `mark` pass; later ones stay back if any of them is a reference
+    /// (`more`), since its segment was not part of the sync that just ended.
+    pub fn lift_barrier(&mut self, mark: (usize, Lsn), more: bool) {
+        self.barrier = more.then_some(mark);
+    }
+
+    /// Writes what is staged, up to the barrier, into the page cache.
+    ///
+    /// # Errors
+    /// What the device said; the frames stay staged.
+    pub fn write_staged(&mut self) -> DiskResult<()> {
+        let (count, lsn) = self.barrier.unwrap_or((self.staged.len(), self.last()));
+        if count == 0 {
+            return Ok(());
+        }
+        let at = self.staged_at % self.ring_bytes;
+        let first = count.min((self.ring_bytes - at) as usize);
+        self.file.write_at(&[&self.staged[..first]], JOURNAL_HEADER_BYTES + at)?;
+        if first < count {
+            self.file.write_at(&[&self.staged[first..count]], JOURNAL_HEADER_BYTES)?;
+        }
+        self.written = lsn;
+        self.staged_at += count as u64;
+        self.staged.drain(..count);
+        if let Some((bytes, _)) = &mut self.barrier {
+            *bytes = 0;
+        }
+        Ok(())
+    }
+
+    /// A sync of everything written so far begins: returns what it will make durable. Frames
+    /// staged from now on start in a sector of their own.
+    pub fn sync_begins(&mut self) -> Lsn {
+        self.align_next = true;
+        self.written
+    }
+
+    /// The sync that began with `lsn` has ended well.
+    pub fn sync_ended(&mut self, lsn: Lsn) {
+        debug_assert!(lsn >= self.durable && lsn <= self.written);
+        self.durable = lsn;
+    }
+
+    /// Where a replay would start that needs nothing of what is staged or written now.
+    pub fn checkpoint_mark(&mut self) -> (u64, u64) {
+        self.align_next = true;
+        (self.tail().next_multiple_of(COMMIT_ALIGN), self.next_sequence)
+    }
+
+    /// A checkpoint that needs nothing before `head` is durable.
+    pub fn set_head(&mut self, head: u64) {
+        debug_assert!(head >= self.head);
+        self.head = head;
+        // Nothing may be staged behind the mark: the next frame starts there or later.
+        if self.tail() < head && self.staged.is_empty() {
+            self.staged_at = head;
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Where everything lies in the data directory.
+//!
+//! ```text
+//! lock                    held by the kernel while a broker runs
+//! coordinator             node, topics, offsets, producers, as of the last checkpoint
+//! coordinator.previous    the one before
+//! coordinator.new         a checkpoint that was being written when the power went
+//! journal                 what has become durable since the checkpoint
+//! topics/<name>-<partition>/<base offset, 20 digits>.log     record batches, back to back
+//! topics/<name>-<partition>/<base offset, 20 digits>.index   a cache, see `index`
+//! ```
+//!
+//! These are Kafka's own names where Kafka has one. Nothing else is read from the directory.
+
+/// The journal's path.
+pub const JOURNAL: &str = "journal";
+/// The coordinator file's path.
+pub const COORDINATOR: &str = "coordinator";
+/// The coordinator file while it is being written.
+pub const COORDINATOR_NEW: &str = "coordinator.new";
+/// The coordinator file of the checkpoint before the last.
+pub const COORDINATOR_PREVIOUS: &str = "coordinator.previous";
+/// The directory of all partitions.
+pub const TOPICS: &str = "topics";
+
+/// The directory of one partition.
+pub fn partition_dir(topic: &str, partition: u32) -> String {
+    format!("{TOPICS}/{topic}-{partition}")
+}
+
+/// The segment file in `dir` whose first offset is `base_offset`.
+pub fn segment_file(dir: &str, base_offset: i64) -> String {
+    format!("{dir}/{base_offset:020}.log")
+}
+
+/// The index beside that segment.
+pub fn index_file(dir: &str, base_offset: i64) -> String {
+    format!("{dir}/{base_offset:020}.index")
+}
+
+/// The base offset in a segment's file name; `None` for any other name.
+pub fn segment_base(name: &str) -> Option<i64> {
+    let digits = name.strip_suffix(".log")?;
+    if digits.len() != 20 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse().ok()
+}
+
+/// Topic and partition in a partition directory's name; `None` for any other name.
+pub fn partition_of(dir_name: &str) -> Option<(&str, u32)> {
+    let (topic, partition) = dir_name.rsplit_once('-')?;
+    Some((topic, partition.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        assert_eq!(segment_base("00000000000000000042.log"), Some(42));
+        assert_eq!(segment_base("42.log"), None);
+        assert_eq!(segment_base("0000000000000000004x.log"), None);
+        assert_eq!(partition_of("a-b-7"), Some(("a-b", 7)));
+        assert_eq!(partition_of("plain"), None);
+        assert_eq!(segment_file(&partition_dir("t", 0), 5), "topics/t-0/00000000000000000005.log");
+    }
+}

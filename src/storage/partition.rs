@@ -1,0 +1,623 @@
+//! The log of one partition: its segments, its offsets, and finding a batch in it.
+//!
+//! ```text
+//! log_start            high_watermark        log_end
+//!     │  sealed  │ sealed │   active │············│        offsets
+//!     ▼          ▼        ▼          ▼            ▼
+//!  segments[0]  [1]      [2] = last; bytes known to the journal, synced up to the high watermark
+//! ```
+//!
+//! A segment file is record batches back to back (magic 2, see `wire::batch`), as clients send
+//! and fetch them; its format version is the batches' magic. How long it is, the coordinator file
+//! and the journal say: bytes behind that are what a power cut left, and are overwritten.
+//!
+//! Promises: reads show nothing at or above the high watermark; a failed write leaves the log as
+//! it was. Absent: deciding when something is durable (`Storage`), and deleting by age or size
+//! (`retention`).
+
+use super::index::{Entry, Index};
+use super::journal_frame::PartitionKey;
+use super::layout;
+use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
+use crate::limits::{PARTITION_BOOKMARKS, SEGMENT_RESERVE_BYTES};
+use crate::wire::batch::{BatchHeader, HEADER_BYTES, Stamped};
+use serde::{Deserialize, Serialize};
+
+/// What is remembered of a segment, also in the coordinator file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// Offset of its first record.
+    pub base_offset: i64,
+    /// Bytes that belong to the log.
+    pub bytes: u32,
+    /// Largest timestamp in it, milliseconds since 1970; `i64::MIN` when empty.
+    pub max_timestamp: i64,
+    /// Seconds on the store's clock at its first append.
+    pub created_age_s: u32,
+    /// Seconds on the store's clock at its last append.
+    pub appended_age_s: u32,
+}
+
+/// Where a batch begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Base offset of the segment.
+    pub segment_base: i64,
+    /// Byte position in it.
+    pub position: u32,
+}
+
+/// A run of whole batches to be sent from a file.
+#[derive(Clone)]
+pub struct Slice {
+    /// The segment's file.
+    pub file: FileRef,
+    /// First byte.
+    pub position: u32,
+    /// How many bytes; 0 when there is nothing to read.
+    pub bytes: u32,
+    /// The first batch's header.
+    pub first: BatchHeader,
+}
+
+struct OpenSegment {
+    base_offset: i64,
+    log: FileRef,
+    index: Index,
+    reserved: u64,
+}
+
+/// Why an append or a read failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogError {
+    /// The offset is before the log's start or behind its end.
+    OutOfRange,
+    /// The disk refused.
+    Disk(DiskError),
+    /// The bytes in the segment are not the batches they should be.
+    Rotten {
+        /// The segment.
+        segment_base: i64,
+        /// Where in it.
+        position: u32,
+    },
+}
+
+impl From<DiskError> for LogError {
+    fn from(error: DiskError) -> Self {
+        LogError::Disk(error)
+    }
+}
+
+/// One partition.
+pub struct Partition {
+    /// Its permanent name.
+    pub key: PartitionKey,
+    /// Its directory.
+    pub dir: String,
+    /// First offset that is served.
+    pub log_start: i64,
+    /// Offset behind the last durable record.
+    pub high_watermark: i64,
+    /// Offset behind the last record.
+    pub log_end: i64,
+    /// Oldest first; the last one is written to.
+    pub segments: Vec<Segment>,
+    /// Segment and end position of the last durable record.
+    pub high_place: Place,
+    active: Option<OpenSegment>,
+    sealed: Option<OpenSegment>,
+    bookmarks: [(i64, Place); PARTITION_BOOKMARKS],
+    bookmark_next: usize,
+    /// Bytes since the last checkpoint are in the active segment.
+    pub dirty: bool,
+    /// Segments sealed since the last checkpoint.
+    pub sealed_dirty: Vec<FileRef>,
+    /// A segment's name is not durable yet.
+    pub names_dirty: bool,
+    /// The partition's own directory may not be durable yet.
+    pub dir_dirty: bool,
+    dir_exists: bool,
+}
+
+const NOWHERE: (i64, Place) = (-1, Place { segment_base: -1, position: 0 });
+
+impl Partition {
+    /// An empty partition; its directory appears with its first record.
+    pub fn new(key: PartitionKey, topic: &str) -> Partition {
+        Partition {
+            key,
+            dir: layout::partition_dir(topic, key.partition),
+            log_start: 0,
+            high_watermark: 0,
+            log_end: 0,
+            segments: Vec::new(),
+            high_place: NOWHERE.1,
+            active: None,
+            sealed: None,
+            bookmarks: [NOWHERE; PARTITION_BOOKMARKS],
+            bookmark_next: 0,
+            dirty: false,
+            sealed_dirty: Vec::new(),
+            names_dirty: false,
+            dir_dirty: false,
+            dir_exists: false,
+        }
+    }
+
+    /// Bytes of all segments.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|s| u64::from(s.bytes)).sum()
+    }
+
+    /// Where the next batch will begin.
+    pub fn end_place(&self) -> Place {
+        match self.segments.last() {
+            Some(s) => Place { segment_base: s.base_offset, position: s.bytes },
+            None => Place { segment_base: self.log_end, position: 0 },
+        }
+    }
+
+    /// Everything in the log is durable: after recovery.
+    pub fn all_durable(&mut self) {
+        self.set_high_watermark(self.log_end, self.end_place());
+    }
+
+    /// Records up to `offset`, ending at `place`, are durable.
+    pub fn set_high_watermark(&mut self, offset: i64, place: Place) {
+        self.high_watermark = offset;
+        self.high_place = place;
+        self.bookmark(offset, place);
+    }
+
+    fn bookmark(&mut self, offset: i64, place: Place) {
+        if self.bookmarks.iter().any(|(known, _)| *known == offset) {
+            return;
+        }
+        self.bookmarks[self.bookmark_next] = (offset, place);
+        self.bookmark_next = (self.bookmark_next + 1) % PARTITION_BOOKMARKS;
+    }
+
+    /// Whether a batch of `bytes` needs a new segment.
+    pub fn must_roll(&self, bytes: usize, segment_bytes: u32, segment_s: u32, age_s: u32) -> bool {
+        let Some(active) = self.segments.last() else { return true };
+        let too_large = u64::from(active.bytes) + bytes as u64 > u64::from(segment_bytes);
+        let too_old = age_s.saturating_sub(active.created_age_s) >= segment_s;
+        let too_far = self.log_end - active.base_offset > i64::from(u32::MAX) / 2;
+        active.bytes > 0 && (too_large || too_old || too_far)
+    }
+
+    /// Seals the active segment and begins one at the log's end.
+    ///
+    /// # Errors
+    /// What the disk said; the log is as before.
+    pub fn roll(&mut self, disk: &dyn Disk, age_s: u32) -> DiskResult<()> {
+        if !self.dir_exists {
+            disk.create_dir(layout::TOPICS)?;
+            disk.create_dir(&self.dir)?;
+            self.dir_exists = true;
+            self.dir_dirty = true;
+        }
+        let base_offset = self.log_end;
+        let log = disk.open(&layout::segment_file(&self.dir, base_offset), Open::CreateEmpty)?;
+        log.reserve(0, SEGMENT_RESERVE_BYTES)?;
+        self.names_dirty = true;
+        let index_path = layout::index_file(&self.dir, base_offset);
+        disk.remove_file(&index_path)?;
+        let index = Index::open(disk, &index_path, base_offset, 0);
+        if self.dirty || self.active.is_some() {
+            self.seal_active(disk)?;
+        }
+        self.segments.push(Segment {
+            base_offset,
+            bytes: 0,
+            max_timestamp: i64::MIN,
+            created_age_s: age_s,
+            appended_age_s: age_s,
+        });
+        self.active =
+            Some(OpenSegment { base_offset, log, index, reserved: SEGMENT_RESERVE_BYTES });
+        Ok(())
+    }
+
+    fn seal_active(&mut self, disk: &dyn Disk) -> DiskResult<()> {
+        let Some(last) = self.segments.last().copied() else { return Ok(()) };
+        let open = self.open_active(disk)?;
+        // Gives back what was reserved behind the end; failing at that costs space, not data.
+        open.log.set_length(u64::from(last.bytes)).ok();
+        let log = open.log.clone();
+        if self.dirty {
+            self.sealed_dirty.push(log);
+        }
+        self.dirty = false;
+        self.sealed = self.active.take();
+        Ok(())
+    }
+
+    fn open_active(&mut self, disk: &dyn Disk) -> DiskResult<&mut OpenSegment> {
+        if self.active.is_none() {
+            let last = *self.segments.last().ok_or(DiskError::NotFound)?;
+            let open = open_segment(disk, &self.dir, &last, Open::Write)?;
+            // What lies behind the log's end was never acknowledged.
+            if open.log.length()? > u64::from(last.bytes) {
+                open.log.set_length(u64::from(last.bytes))?;
+            }
+            self.dir_exists = true;
+            self.active = Some(open);
+        }
+        self.active.as_mut().ok_or(DiskError::NotFound)
+    }
+
+    /// Writes a batch at the log's end, into the active segment.
+    ///
+    /// # Errors
+    /// What the disk said; the log is as before.
+    pub fn append(
+        &mut self,
+        disk: &dyn Disk,
+        batch: &Stamped<'_>,
+        header: &BatchHeader,
+        age_s: u32,
+    ) -> DiskResult<Place> {
+        let segment = *self.segments.last().ok_or(DiskError::NotFound)?;
+        let open = self.open_active(disk)?;
+        let end = u64::from(segment.bytes) + batch.len() as u64;
+        if end > open.reserved {
+            let ahead = end.next_multiple_of(SEGMENT_RESERVE_BYTES);
+            open.log.reserve(u64::from(segment.bytes), ahead - u64::from(segment.bytes))?;
+            open.reserved = ahead;
+        }
+        open.log.write_at(&batch.parts(), u64::from(segment.bytes))?;
+        let place = Place { segment_base: segment.base_offset, position: segment.bytes };
+        self.note_appended(place, header, age_s);
+        Ok(place)
+    }
+
+    /// Takes up a batch that lies at `place`, at the end of the last segment.
+    pub fn note_appended(&mut self, place: Place, header: &BatchHeader, age_s: u32) {
+        let Some(segment) = self.segments.last_mut() else { return };
+        if let Some(open) = &mut self.active
+            && open.index.wants(place.position)
+        {
+            open.index.add(Entry {
+                relative_offset: (header.base_offset - segment.base_offset) as u32,
+                position: place.position,
+                max_timestamp_before: segment.max_timestamp,
+            });
+        }
+        segment.bytes = place.position + header.total_bytes as u32;
+        segment.max_timestamp = segment.max_timestamp.max(header.max_timestamp);
+        segment.appended_age_s = age_s;
+        self.log_end = header.next_offset();
+        self.dirty = true;
+    }
+
+    /// The file that must be synced for the active segment to be durable.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn active_file(&mut self, disk: &dyn Disk) -> DiskResult<FileRef> {
+        Ok(self.open_active(disk)?.log.clone())
+    }
+
+    /// A copy from the journal: makes sure that the batch `bytes` stands at `place`, creating the
+    /// segment if the power cut took it. `None` means that the bytes are there already.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn restore(
+        &mut self,
+        disk: &dyn Disk,
+        place: Place,
+        header: &BatchHeader,
+        bytes: Option<&[u8]>,
+        age_s: u32,
+    ) -> DiskResult<()> {
+        if self.segments.last().is_none_or(|s| s.base_offset < place.segment_base) {
+            if self.active.is_some() || self.dirty {
+                self.seal_active(disk)?;
+            }
+            disk.create_dir(layout::TOPICS)?;
+            disk.create_dir(&self.dir)?;
+            self.dir_exists = true;
+            self.dir_dirty = true;
+            self.names_dirty = true;
+            let path = layout::segment_file(&self.dir, place.segment_base);
+            disk.open(&path, Open::CreateOrKeep)?;
+            self.segments.push(Segment {
+                base_offset: place.segment_base,
+                bytes: place.position,
+                max_timestamp: i64::MIN,
+                created_age_s: age_s,
+                appended_age_s: age_s,
+            });
+        }
+        if let Some(bytes) = bytes {
+            let log = self.open_for_restore(disk)?;
+            let mut there = vec![0; bytes.len()];
+            let same = log.read_exact_at(&mut there, u64::from(place.position)).is_ok()
+                && there == bytes;
+            if !same {
+                log.write_at(&[bytes], u64::from(place.position))?;
+            }
+        }
+        self.note_appended(place, header, age_s);
+        Ok(())
+    }
+
+    fn open_for_restore(&mut self, disk: &dyn Disk) -> DiskResult<FileRef> {
+        let last = *self.segments.last().ok_or(DiskError::NotFound)?;
+        if self.active.is_none() {
+            let open = open_segment(disk, &self.dir, &last, Open::CreateOrKeep)?;
+            self.active = Some(open);
+        }
+        Ok(self.active.as_ref().ok_or(DiskError::NotFound)?.log.clone())
+    }
+
+    /// Cuts off what lies behind the end of the last segment: after recovery, once per partition
+    /// that the journal named.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn cut_tail(&mut self, disk: &dyn Disk) -> DiskResult<()> {
+        self.active = None;
+        if self.segments.is_empty() { Ok(()) } else { self.open_active(disk).map(|_| ()) }
+    }
+
+    fn segment_at(&self, offset: i64) -> Option<usize> {
+        self.segments.partition_point(|s| s.base_offset <= offset).checked_sub(1)
+    }
+
+    fn open_at(&mut self, disk: &dyn Disk, at: usize) -> DiskResult<&mut OpenSegment> {
+        if at + 1 == self.segments.len() {
+            return self.open_active(disk);
+        }
+        let segment = self.segments[at];
+        if self.sealed.as_ref().is_none_or(|open| open.base_offset != segment.base_offset) {
+            self.sealed = Some(open_segment(disk, &self.dir, &segment, Open::Read)?);
+        }
+        self.sealed.as_mut().ok_or(DiskError::NotFound)
+    }
+
+    /// Bytes of segment `at` that may be read: all, or up to the high watermark.
+    fn readable(&self, at: usize) -> u32 {
+        let segment = &self.segments[at];
+        match segment.base_offset.cmp(&self.high_place.segment_base) {
+            core::cmp::Ordering::Less => segment.bytes,
+            core::cmp::Ordering::Equal => self.high_place.position,
+            core::cmp::Ordering::Greater => 0,
+        }
+    }
+
+    /// Finds the batch that holds `offset`, which must be below the high watermark.
+    fn locate(&mut self, disk: &dyn Disk, offset: i64) -> Result<(usize, u32, BatchHeader), LogError> {
+        let mut at = self.segment_at(offset).ok_or(LogError::OutOfRange)?;
+        // An offset between two segments (records lost to rot) belongs to the later one.
+        if self.readable(at) == 0 && at + 1 < self.segments.len() {
+            at += 1;
+        }
+        let segment = self.segments[at];
+        let limit = self.readable(at);
+        let known = self.bookmarks.iter().find(|(known, place)| {
+            *known == offset && place.segment_base == segment.base_offset && place.position < limit
+        });
+        let known = known.map(|(_, place)| place.position);
+        let relative = offset - segment.base_offset;
+        let open = self.open_at(disk, at)?;
+        let mut position = known.unwrap_or_else(|| {
+            open.index.last_where(|e| i64::from(e.relative_offset) <= relative).position
+        });
+        let mut restarted = known.is_none() && position == 0;
+        loop {
+            match read_header(&open.log, position, limit) {
+                Ok(h) if h.base_offset <= offset || position == 0 => {
+                    if h.next_offset() > offset {
+                        return Ok((at, position, h));
+                    }
+                    position += h.total_bytes as u32;
+                    if position >= limit {
+                        return Err(LogError::Rotten { segment_base: segment.base_offset, position });
+                    }
+                }
+                // The index or a bookmark led astray: walk from the segment's start, once.
+                _ if !restarted => {
+                    open.index.clear();
+                    restarted = true;
+                    position = 0;
+                }
+                Err(LogError::Disk(error)) => return Err(LogError::Disk(error)),
+                _ => return Err(LogError::Rotten { segment_base: segment.base_offset, position }),
+            }
+        }
+    }
+
+    /// The batches from the one that holds `offset` on, whole ones only, up to `bytes_max` bytes,
+    /// but at least the first if `at_least_one`. `None` when `offset` is the high watermark.
+    ///
+    /// # Errors
+    /// [`LogError::OutOfRange`] outside the log, or what is wrong with the segment.
+    pub fn read(
+        &mut self,
+        disk: &dyn Disk,
+        offset: i64,
+        bytes_max: u32,
+        at_least_one: bool,
+    ) -> Result<Option<Slice>, LogError> {
+        if offset < self.log_start || offset > self.high_watermark {
+            return Err(LogError::OutOfRange);
+        }
+        if offset == self.high_watermark {
+            return Ok(None);
+        }
+        let (at, position, first) = self.locate(disk, offset)?;
+        let limit = self.readable(at);
+        let segment_base = self.segments[at].base_offset;
+        let first_bytes = first.total_bytes as u32;
+        let wanted = if at_least_one { bytes_max.max(first_bytes) } else { bytes_max };
+        let mut end = limit;
+        if wanted < limit - position {
+            let next;
+            (end, next) = self.boundary(disk, at, position, position + wanted)?;
+            self.bookmark(next, Place { segment_base, position: end });
+        } else if at + 1 < self.segments.len() {
+            let next = self.segments[at + 1].base_offset;
+            self.bookmark(next, Place { segment_base: next, position: 0 });
+        }
+        let file = self.open_at(disk, at)?.log.clone();
+        Ok(Some(Slice { file, position, bytes: end - position, first }))
+    }
+
+    /// The last batch boundary in `from..=to` of segment `at`, and the offset that begins there.
+    fn boundary(
+        &mut self,
+        disk: &dyn Disk,
+        at: usize,
+        from: u32,
+        to: u32,
+    ) -> Result<(u32, i64), LogError> {
+        let base_offset = self.segments[at].base_offset;
+        let limit = self.readable(at);
+        let open = self.open_at(disk, at)?;
+        let mut position = open.index.last_where(|e| e.position <= to).position;
+        if position < from || read_header(&open.log, position, limit).is_err() {
+            position = from;
+        }
+        let rotten = LogError::Rotten { segment_base: base_offset, position };
+        let mut next = None;
+        let mut window = Window::new(&open.log, limit);
+        while position <= to && position < limit {
+            let header = window.header(position)?;
+            next = Some(header.base_offset);
+            if position + header.total_bytes as u32 > to {
+                break;
+            }
+            position += header.total_bytes as u32;
+            next = Some(header.next_offset());
+        }
+        Ok((position, next.ok_or(rotten)?))
+    }
+
+    /// The first batch, at or behind the log's start, whose maximum timestamp is at least
+    /// `timestamp`, and the whole batch in `buffer`.
+    ///
+    /// # Errors
+    /// What is wrong with a segment.
+    pub fn batch_at_time(
+        &mut self,
+        disk: &dyn Disk,
+        timestamp: i64,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Option<BatchHeader>, LogError> {
+        for at in 0..self.segments.len() {
+            let limit = self.readable(at);
+            if self.segments[at].max_timestamp < timestamp || limit == 0 {
+                continue;
+            }
+            let log_start = self.log_start;
+            let open = self.open_at(disk, at)?;
+            let mut position = open.index.last_where(|e| e.max_timestamp_before < timestamp).position;
+            if read_header(&open.log, position, limit).is_err() {
+                position = 0;
+            }
+            let mut window = Window::new(&open.log, limit);
+            while position < limit {
+                let header = window.header(position)?;
+                if header.max_timestamp >= timestamp && header.next_offset() > log_start {
+                    read_batch(&open.log, position, &header, buffer)?;
+                    return Ok(Some(header));
+                }
+                position += header.total_bytes as u32;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Forgets the segments that lie wholly before the log's start and returns their bases.
+    pub fn drop_before_start(&mut self) -> Vec<i64> {
+        let mut gone = Vec::new();
+        while let Some(first) = self.segments.first() {
+            let next = self.segments.get(1).map_or(self.log_end, |s| s.base_offset);
+            let empty_active = self.segments.len() == 1 && first.bytes == 0;
+            if next > self.log_start || empty_active {
+                break;
+            }
+            gone.push(first.base_offset);
+            if self.segments.len() == 1 {
+                self.active = None;
+                self.dirty = false;
+                self.high_place = Place { segment_base: self.log_end, position: 0 };
+            }
+            self.segments.remove(0);
+        }
+        if let Some(open) = &self.sealed
+            && gone.contains(&open.base_offset)
+        {
+            self.sealed = None;
+        }
+        gone
+    }
+}
+
+fn open_segment(disk: &dyn Disk, dir: &str, s: &Segment, mode: Open) -> DiskResult<OpenSegment> {
+    let log = disk.open(&layout::segment_file(dir, s.base_offset), mode)?;
+    let index = Index::open(disk, &layout::index_file(dir, s.base_offset), s.base_offset, s.bytes);
+    Ok(OpenSegment { base_offset: s.base_offset, log, index, reserved: u64::from(s.bytes) })
+}
+
+fn read_header(log: &FileRef, position: u32, limit: u32) -> Result<BatchHeader, LogError> {
+    let mut bytes = [0; HEADER_BYTES];
+    let rotten = LogError::Rotten { segment_base: -1, position };
+    match log.read_exact_at(&mut bytes, u64::from(position)) {
+        Err(DiskError::UnexpectedEnd) => return Err(rotten),
+        other => other?,
+    }
+    match BatchHeader::read(&bytes) {
+        Ok(header) if u64::from(position) + header.total_bytes as u64 <= u64::from(limit) => Ok(header),
+        _ => Err(rotten),
+    }
+}
+
+/// Reads the whole batch at `position`.
+///
+/// # Errors
+/// What the disk said.
+pub fn read_batch(
+    log: &FileRef,
+    position: u32,
+    header: &BatchHeader,
+    buffer: &mut Vec<u8>,
+) -> Result<(), LogError> {
+    buffer.clear();
+    buffer.resize(header.total_bytes, 0);
+    Ok(log.read_exact_at(buffer, u64::from(position))?)
+}
+
+/// Walks over small batches with one read for many headers.
+struct Window<'a> {
+    log: &'a FileRef,
+    limit: u32,
+    at: u32,
+    filled: usize,
+    bytes: [u8; 4096],
+}
+
+impl<'a> Window<'a> {
+    fn new(log: &'a FileRef, limit: u32) -> Self {
+        Window { log, limit, at: 0, filled: 0, bytes: [0; 4096] }
+    }
+
+    fn header(&mut self, position: u32) -> Result<BatchHeader, LogError> {
+        let inside = position >= self.at
+            && (position - self.at) as usize + HEADER_BYTES <= self.filled;
+        if !inside {
+            self.at = position;
+            self.filled = self.log.read_at(&mut self.bytes, u64::from(position))?;
+        }
+        let from = (position - self.at) as usize;
+        let rotten = LogError::Rotten { segment_base: -1, position };
+        match BatchHeader::read(self.bytes[..self.filled].get(from..).unwrap_or_default()) {
+            Ok(h) if u64::from(position) + h.total_bytes as u64 <= u64::from(self.limit) => Ok(h),
+            _ => Err(rotten),
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! Which file is synced next, and what each finished sync makes true.
+//!
+//! ```text
+//!           references staged                    journal written
+//!  idle ──► Segments(files…) ──► all synced ──► Journal(lsn) ──► durable: watermarks, removals
+//!   │
+//!   └─────► Checkpoint: Segments+directories ──► coordinator.new ──► directory ──► head moves
+//! ```
+//!
+//! A commit goes before the next step of a checkpoint, so that nobody who waits for an
+//! acknowledgement waits for fifty segments. One sync is under way at a time.
+
+use super::coordinator::{self, CoordinatorFile, PartitionRecord, StorageState};
+use super::journal::Lsn;
+use super::layout;
+use super::partition::Place;
+use super::{PartitionIndex, Storage};
+use crate::disk::{DiskError, DiskResult, FileRef};
+use crate::time::Millis;
+
+/// What the sync that is under way is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UnderWay {
+    /// A file that staged references point into.
+    Segment,
+    /// The journal, up to this frame.
+    Journal(Lsn),
+    /// A file of the checkpoint's list.
+    CheckpointFile,
+    /// The new coordinator file.
+    CoordinatorNew,
+    /// The directory, after the renames.
+    CoordinatorPlaced,
+}
+
+/// A commit whose segments are being synced.
+struct Bulk {
+    files: Vec<FileRef>,
+    mark: (usize, Lsn),
+}
+
+/// A checkpoint under way.
+struct Checkpoint {
+    files: Vec<FileRef>,
+    file: CoordinatorFile,
+    /// The directory in which the new coordinator file has its name already.
+    placed: Option<FileRef>,
+}
+
+/// Files to remove once a frame is durable.
+struct Removal {
+    lsn: Lsn,
+    dir: String,
+    bases: Vec<i64>,
+    dir_too: bool,
+}
+
+/// The part of [`Storage`] that knows about syncs.
+#[derive(Default)]
+pub struct SyncState {
+    under_way: Option<UnderWay>,
+    deadline: Option<Millis>,
+    dirty: Vec<PartitionIndex>,
+    dirty_since: Vec<Option<Millis>>,
+    referred: Vec<PartitionIndex>,
+    committing: Vec<(PartitionIndex, i64, Place)>,
+    advanced: Vec<PartitionIndex>,
+    bulk: Option<Bulk>,
+    checkpoint: Option<Checkpoint>,
+    removals: Vec<Removal>,
+}
+
+impl SyncState {
+    /// Makes room for `partitions`, so that appends do not allocate.
+    pub fn reserve(&mut self, partitions: usize) {
+        self.dirty_since.resize(self.dirty_since.len().max(partitions), None);
+        for list in [&mut self.dirty, &mut self.referred, &mut self.advanced] {
+            list.reserve(partitions.saturating_sub(list.len()));
+        }
+        self.committing.reserve(partitions.saturating_sub(self.committing.len()));
+    }
+
+    /// A sync shall begin at `by` at the latest.
+    pub fn want(&mut self, by: Millis) {
+        self.deadline = Some(self.deadline.map_or(by, |known| known.min(by)));
+    }
+
+    /// A batch was appended.
+    pub fn appended(&mut self, index: PartitionIndex, now: Millis, flush_interval_ms: u64) {
+        if self.dirty_since[index].is_none() {
+            self.dirty_since[index] = Some(now);
+            self.dirty.push(index);
+        }
+        self.want(now.saturating_add(flush_interval_ms));
+    }
+
+    /// A reference into this partition's active segment was staged.
+    pub fn refer(&mut self, index: PartitionIndex) {
+        if !self.referred.contains(&index) {
+            self.referred.push(index);
+        }
+    }
+
+    /// Since when the partition has records that no commit has taken up.
+    pub fn dirty_since(&self, index: PartitionIndex) -> Option<Millis> {
+        self.dirty_since.get(index).copied().flatten()
+    }
+
+    /// The partition is gone.
+    pub fn forget(&mut self, index: PartitionIndex) {
+        self.dirty.retain(|i| *i != index);
+        self.referred.retain(|i| *i != index);
+        self.advanced.retain(|i| *i != index);
+        self.committing.retain(|(i, _, _)| *i != index);
+        if let Some(since) = self.dirty_since.get_mut(index) {
+            *since = None;
+        }
+    }
+
+    /// Files to remove once `lsn` is durable.
+    pub fn remove_files(&mut self, lsn: Lsn, dir: String, bases: Vec<i64>, dir_too: bool) {
+        self.removals.push(Removal { lsn, dir, bases, dir_too });
+    }
+
+    /// Whether a directory of this topic waits for its removal.
+    pub fn removes_topic(&self, topic: &str) -> bool {
+        self.removals.iter().any(|r| {
+            let name = r.dir.strip_prefix(layout::TOPICS).and_then(|d| d.strip_prefix('/'));
+            r.dir_too && name.and_then(layout::partition_of).is_some_and(|(t, _)| t == topic)
+        })
+    }
+}
+
+impl Storage {
+    /// When the next sync should begin; `None` while one is under way or nothing needs one.
+    pub fn sync_deadline(&self) -> Option<Millis> {
+        if self.sync.under_way.is_some() || self.failed.is_some() {
+            None
+        } else if self.sync.bulk.is_some() || self.sync.checkpoint.is_some() {
+            Some(Millis(0))
+        } else {
+            self.sync.deadline
+        }
+    }
+
+    /// Whether a sync is under way.
+    pub fn is_syncing(&self) -> bool {
+        self.sync.under_way.is_some()
+    }
+
+    /// Partitions whose high watermark moved since this was last asked.
+    pub fn take_advanced(&mut self, mut visit: impl FnMut(PartitionIndex)) {
+        self.sync.advanced.drain(..).for_each(&mut visit);
+    }
+
+    /// The file to be synced next, if it is time. The caller syncs it (everything written to it
+    /// before this call counts) and then calls [`Storage::finish_sync`].
+    pub fn start_sync(&mut self, now: Millis) -> Option<FileRef> {
+        if self.sync.under_way.is_some() || self.failed.is_some() {
+            return None;
+        }
+        match self.choose(now) {
+            Ok(chosen) => {
+                let (under_way, file) = chosen?;
+                self.sync.under_way = Some(under_way);
+                Some(file)
+            }
+            Err(error) => {
+                self.fail(error);
+                None
+            }
+        }
+    }
+
+    fn choose(&mut self, now: Millis) -> DiskResult<Option<(UnderWay, FileRef)>> {
+        if let Some(bulk) = &self.sync.bulk {
+            return match bulk.files.last() {
+                Some(file) => Ok(Some((UnderWay::Segment, file.clone()))),
+                None => self.begin_journal_sync(),
+            };
+        }
+        let due = self.sync.deadline.is_some_and(|deadline| deadline <= now);
+        if due && self.journal.durable() < self.journal.last() {
+            return self.begin_commit();
+        }
+        if due {
+            self.sync.deadline = None;
+        }
+        self.checkpoint_step()
+    }
+
+    fn begin_commit(&mut self) -> DiskResult<Option<(UnderWay, FileRef)>> {
+        self.sync.deadline = None;
+        // What stands before the barrier is written first, so that the mark stays where it is.
+        self.journal.write_staged()?;
+        let mark = self.journal.mark();
+        for index in core::mem::take(&mut self.sync.dirty) {
+            self.sync.dirty_since[index] = None;
+            if let Some(partition) = &self.partitions[index] {
+                self.sync.committing.push((index, partition.log_end, partition.end_place()));
+            }
+        }
+        if !self.journal.has_barrier() {
+            return self.begin_journal_sync();
+        }
+        let mut files = Vec::new();
+        for index in core::mem::take(&mut self.sync.referred) {
+            let disk = self.disk.clone();
+            if let Some(partition) = &mut self.partitions[index] {
+                files.push(partition.active_file(&*disk)?);
+                files.append(&mut partition.sealed_dirty.clone());
+                if partition.names_dirty {
+                    files.push(disk.open_dir(&partition.dir)?);
+                    partition.names_dirty = false;
+                }
+                if partition.dir_dirty {
+                    files.push(disk.open_dir(layout::TOPICS)?);
+                    files.push(disk.open_dir("")?);
+                    partition.dir_dirty = false;
+                }
+            }
+        }
+        if let Some(checkpoint) = &mut self.sync.checkpoint {
+            // A name or a sealed segment that this commit needs may be on the checkpoint's list.
+            files.append(&mut checkpoint.files);
+        }
+        let first = files.last().cloned();
+        self.sync.bulk = Some(Bulk { files, mark });
+        match first {
+            Some(file) => Ok(Some((UnderWay::Segment, file))),
+            None => self.begin_journal_sync(),
+        }
+    }
+
+    fn begin_journal_sync(&mut self) -> DiskResult<Option<(UnderWay, FileRef)>> {
+        if let Some(bulk) = self.sync.bulk.take() {
+            self.journal.lift_barrier(bulk.mark, !self.sync.referred.is_empty());
+        }
+        self.journal.write_staged()?;
+        let lsn = self.journal.sync_begins();
+        Ok(Some((UnderWay::Journal(lsn), self.journal.file().clone())))
+    }
+
+    /// Takes the result of the sync that was under way.
+    pub fn finish_sync(&mut self, result: DiskResult<()>, now: Millis) {
+        let Some(under_way) = self.sync.under_way.take() else { return };
+        if let Err(error) = result {
+            return self.fail(error);
+        }
+        self.counters.syncs += 1;
+        let done = match under_way {
+            UnderWay::Segment => {
+                if let Some(bulk) = &mut self.sync.bulk {
+                    bulk.files.pop();
+                }
+                Ok(())
+            }
+            UnderWay::Journal(lsn) => {
+                self.counters.last_sync = Some(now);
+                self.journal_synced(lsn, now);
+                Ok(())
+            }
+            UnderWay::CheckpointFile => {
+                if let Some(checkpoint) = &mut self.sync.checkpoint {
+                    checkpoint.files.pop();
+                }
+                Ok(())
+            }
+            UnderWay::CoordinatorNew | UnderWay::CoordinatorPlaced => {
+                self.coordinator_synced(under_way)
+            }
+        };
+        if let Err(error) = done {
+            self.fail(error);
+        }
+    }
+
+    fn journal_synced(&mut self, lsn: Lsn, now: Millis) {
+        self.journal.sync_ended(lsn);
+        for (index, offset, place) in self.sync.committing.drain(..) {
+            if let Some(partition) = &mut self.partitions[index] {
+                partition.set_high_watermark(offset, place);
+                self.sync.advanced.push(index);
+            }
+        }
+        self.run_removals(lsn);
+        if self.journal.durable() < self.journal.last() && self.sync.deadline.is_none() {
+            self.sync.want(now.saturating_add(self.options.flush_interval_ms));
+        }
+    }
+
+    fn run_removals(&mut self, lsn: Lsn) {
+        let due = self.sync.removals.iter().filter(|r| r.lsn <= lsn).count();
+        for removal in self.sync.removals.drain(..due) {
+            for base in &removal.bases {
+                // What cannot be removed now is swept at a later start.
+                self.disk.remove_file(&layout::segment_file(&removal.dir, *base)).ok();
+                self.disk.remove_file(&layout::index_file(&removal.dir, *base)).ok();
+            }
+            if removal.dir_too {
+                self.disk.remove_dir(&removal.dir).ok();
+            }
+        }
+    }
+
+    fn fail(&mut self, error: DiskError) {
+        self.sync.under_way = None;
+        self.sync.bulk = None;
+        self.sync.checkpoint = None;
+        self.failed = Some(error);
+    }
+
+    /// Whether half of the journal is used, so that [`Storage::begin_checkpoint`] is due.
+    pub fn checkpoint_due(&self) -> bool {
+        self.sync.checkpoint.is_none()
+            && self.failed.is_none()
+            && self.journal.used() * 2 >= self.journal.ring_bytes()
+    }
+
+    /// Whether a checkpoint is under way.
+    pub fn is_checkpointing(&self) -> bool {
+        self.sync.checkpoint.is_some()
+    }
+
+    /// Begins a checkpoint of this very moment; `state` is the state's part of the coordinator
+    /// file. `clean` says that nothing will be written afterwards.
+    ///
+    /// # Errors
+    /// What the disk said; the checkpoint is not begun then.
+    pub fn begin_checkpoint(&mut self, state: Vec<u8>, clean: bool, now: Millis) -> DiskResult<()> {
+        let mut files = Vec::new();
+        let mut dirs_dirty = false;
+        let disk = self.disk.clone();
+        for partition in self.partitions.iter_mut().flatten() {
+            if partition.dirty {
+                files.push(partition.active_file(&*disk)?);
+                partition.dirty = false;
+            }
+            files.append(&mut partition.sealed_dirty);
+            if partition.names_dirty {
+                files.push(disk.open_dir(&partition.dir)?);
+                partition.names_dirty = false;
+            }
+            dirs_dirty |= core::mem::take(&mut partition.dir_dirty);
+        }
+        if dirs_dirty {
+            files.push(disk.open_dir(layout::TOPICS)?);
+            files.push(disk.open_dir("")?);
+        }
+        let (head, next_sequence) = self.journal.checkpoint_mark();
+        let storage = StorageState {
+            checkpoint: self.checkpoint_number + 1,
+            head,
+            next_sequence,
+            generation: self.journal.generation(),
+            age_s: self.age_s(now),
+            clean,
+            partitions: self.records(),
+        };
+        let file = CoordinatorFile { storage, state };
+        self.sync.checkpoint = Some(Checkpoint { files, file, placed: None });
+        Ok(())
+    }
+
+    fn records(&self) -> Vec<PartitionRecord> {
+        let record = |(key, index): (&super::PartitionKey, &PartitionIndex)| {
+            let partition = self.partitions[*index].as_ref()?;
+            Some(PartitionRecord {
+                topic: key.topic,
+                topic_name: self.names.get(&key.topic)?.clone(),
+                partition: key.partition,
+                log_start: partition.log_start,
+                log_end: partition.log_end,
+                segments: partition.segments.clone(),
+            })
+        };
+        self.by_key.iter().filter_map(record).collect()
+    }
+
+    fn checkpoint_step(&mut self) -> DiskResult<Option<(UnderWay, FileRef)>> {
+        let Some(checkpoint) = &self.sync.checkpoint else { return Ok(None) };
+        if let Some(file) = checkpoint.files.last() {
+            return Ok(Some((UnderWay::CheckpointFile, file.clone())));
+        }
+        if let Some(dir) = &checkpoint.placed {
+            return Ok(Some((UnderWay::CoordinatorPlaced, dir.clone())));
+        }
+        // Frames before the mark need not be durable themselves: all they say is in this file and
+        // in the segments that were just synced. Answers still wait for the journal's own sync.
+        let new = coordinator::write_new(&*self.disk, &checkpoint.file)?;
+        Ok(Some((UnderWay::CoordinatorNew, new)))
+    }
+
+    fn coordinator_synced(&mut self, step: UnderWay) -> DiskResult<()> {
+        if step == UnderWay::CoordinatorNew {
+            let dir = coordinator::put_in_place(&*self.disk)?;
+            if let Some(checkpoint) = &mut self.sync.checkpoint {
+                checkpoint.placed = Some(dir);
+            }
+            return Ok(());
+        }
+        if let Some(checkpoint) = self.sync.checkpoint.take() {
+            self.checkpoint_number = checkpoint.file.storage.checkpoint;
+            self.journal.set_head(checkpoint.file.storage.head);
+            self.counters.checkpoints += 1;
+        }
+        Ok(())
+    }
+}
