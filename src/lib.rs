@@ -1,4 +1,7 @@
 //! ottla: a Kafka-protocol broker for small ARM boards.
 
 pub mod disk;
+pub mod limits;
+pub mod state;
+pub mod time;
 pub mod wire;

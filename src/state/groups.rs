@@ -1,0 +1,686 @@
+//! All groups of the coordinator: found by id, woken by time, gone when nobody needs them, together with the
+//! offsets they committed.
+//!
+//! A request that must wait is parked: the verdict carries a ticket, [`Groups::pop_woken`] names the
+//! connections whose answers became ready, and `*_result` reads them. A refused or finished request
+//! costs no allocation but for new rows. [`Groups::poll_timeout`] says when [`Groups::handle_timeout`]
+//! wants to be called; it looks at one cached deadline per group.
+//!
+//! Absent on purpose: the rules of a group (`group.rs`), the rows of offsets (`offsets.rs`), journalling. An
+//! offset that expired may come back from the journal after a restart; its age starts anew then.
+
+use std::collections::HashMap;
+
+use super::group::join::{EchoedId, JoinStep};
+use super::group::sync::SyncStep;
+use super::group::tickets::{Outcome, Parked, Ticket, Tickets};
+use super::group::{Assignments, Context, Group, Protocols};
+use super::offsets::{Commit, OffsetRow, Offsets};
+use crate::limits::{
+    GROUP_ID_BYTES_MAX, GROUP_MEMBERS_MAX, GROUPS_MAX, MEMBERS_BYTES_MAX,
+    OFFSETS_RETENTION_CHECK_INTERVAL_MS,
+};
+use crate::time::{Millis, Now};
+
+pub use super::group::{
+    GroupState, JoinAnswer, JoinRequest, MemberView, Refusal, SyncAnswer, SyncRequest, Waiter,
+};
+
+/// What the configuration decides.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupsConfig {
+    /// `group.min.session.timeout.ms`.
+    pub session_timeout_ms_min: i32,
+    /// `group.max.session.timeout.ms`.
+    pub session_timeout_ms_max: i32,
+    /// `group.initial.rebalance.delay.ms`.
+    pub initial_rebalance_delay_ms: u64,
+    /// `group.max.size`; never more than [`GROUP_MEMBERS_MAX`].
+    pub size_max: usize,
+    /// `offsets.retention.minutes`, in milliseconds.
+    pub offsets_retention_ms: u64,
+}
+
+impl Default for GroupsConfig {
+    /// Kafka's defaults but for the initial delay, which is 0: on a gateway nobody starts fifty consumers at once.
+    fn default() -> GroupsConfig {
+        GroupsConfig {
+            session_timeout_ms_min: 6_000,
+            session_timeout_ms_max: 30 * 60 * 1000,
+            initial_rebalance_delay_ms: 0,
+            size_max: GROUP_MEMBERS_MAX,
+            offsets_retention_ms: 7 * 24 * 60 * 60 * 1000,
+        }
+    }
+}
+
+/// A JoinGroup that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JoinTicket(Ticket);
+
+/// A SyncGroup that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyncTicket(Ticket);
+
+/// The verdict on a JoinGroup.
+#[derive(Clone, Copy, Debug)]
+pub enum JoinVerdict<'a> {
+    /// No, and the member id that goes with it.
+    Refused(Refusal, &'a str),
+    /// The answer comes later.
+    Parked(JoinTicket),
+    /// The member is in.
+    Joined(JoinAnswer<'a>),
+}
+
+/// What became of a parked JoinGroup.
+#[derive(Clone, Copy, Debug)]
+pub enum JoinResult<'a> {
+    /// Not ready yet.
+    Pending,
+    /// No; the member id of the answer is empty.
+    Refused(Refusal),
+    /// The member is in.
+    Joined(JoinAnswer<'a>),
+}
+
+/// The verdict on a SyncGroup.
+#[derive(Clone, Copy, Debug)]
+pub enum SyncVerdict<'a> {
+    /// No.
+    Refused(Refusal),
+    /// The answer comes later.
+    Parked(SyncTicket),
+    /// Here it is.
+    Assigned(SyncAnswer<'a>),
+}
+
+/// What became of a parked SyncGroup.
+#[derive(Clone, Copy, Debug)]
+pub enum SyncResult<'a> {
+    /// Not ready yet.
+    Pending,
+    /// No.
+    Refused(Refusal),
+    /// Here it is.
+    Assigned(SyncAnswer<'a>),
+}
+
+/// One group as DescribeGroups and ListGroups show it.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupView<'a> {
+    group: &'a Group,
+}
+
+impl<'a> GroupView<'a> {
+    /// Its id.
+    #[must_use]
+    pub fn group_id(&self) -> &'a str {
+        self.group.id()
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn state(&self) -> GroupState {
+        self.group.state()
+    }
+
+    /// "consumer", "connect", …; empty for a group that only ever committed offsets.
+    #[must_use]
+    pub fn protocol_type(&self) -> &'a str {
+        self.group.protocol_type().unwrap_or("")
+    }
+
+    /// The generation's protocol (`protocol_data`); empty unless the group is stable, as in Kafka.
+    #[must_use]
+    pub fn protocol_data(&self) -> &'a str {
+        self.stable_protocol().unwrap_or("")
+    }
+
+    /// The generation.
+    #[must_use]
+    pub fn generation(&self) -> i32 {
+        self.group.generation()
+    }
+
+    /// Its members; their metadata is shown only while the group is stable, as in Kafka.
+    pub fn members(&self) -> impl ExactSizeIterator<Item = MemberView<'a>> + Clone + use<'a> {
+        let protocol_name = self.stable_protocol();
+        self.group.members().iter().map(move |member| MemberView::new(member, protocol_name))
+    }
+
+    fn stable_protocol(&self) -> Option<&'a str> {
+        let stable = self.group.state() == GroupState::Stable;
+        self.group.protocol_name().filter(|_| stable)
+    }
+}
+
+/// All groups.
+#[derive(Debug)]
+pub struct Groups {
+    config: GroupsConfig,
+    index: HashMap<String, usize>,
+    slots: Vec<Option<Box<Group>>>,
+    /// The deadline of the group in each slot.
+    deadlines: Vec<Option<Millis>>,
+    next_sweep: Option<Millis>,
+    tickets: Tickets,
+    offsets: Offsets,
+    member_bytes: usize,
+    numbers: u64,
+    random: MemberIds,
+}
+
+impl Groups {
+    /// No groups. `seed` makes member ids unlike those of other runs; it need not be secret.
+    #[must_use]
+    pub fn new(config: GroupsConfig, seed: u128) -> Groups {
+        let size_max = config.size_max.clamp(1, GROUP_MEMBERS_MAX);
+        Groups {
+            config: GroupsConfig { size_max, ..config },
+            index: HashMap::new(),
+            slots: Vec::new(),
+            deadlines: Vec::new(),
+            next_sweep: None,
+            tickets: Tickets::default(),
+            offsets: Offsets::default(),
+            member_bytes: 0,
+            numbers: 0,
+            random: MemberIds { state: seed },
+        }
+    }
+
+    /// JoinGroup.
+    pub fn join<'a, P: Protocols<'a>>(
+        &'a mut self,
+        request: JoinRequest<'a, P>,
+        now: Now,
+    ) -> JoinVerdict<'a> {
+        let slot = match self.slot_to_join(&request, now) {
+            Ok(slot) => slot,
+            Err(refusal) => return JoinVerdict::Refused(refusal, request.member_id),
+        };
+        self.tickets.forget(request.waiter);
+        let mut random = std::mem::take(&mut self.random);
+        let new_member_id = |name: &str| random.next(name);
+        let step = self.on_group(slot, now, |group, cx| group.join(&request, new_member_id, cx));
+        self.random = random;
+        match step {
+            JoinStep::Refused(refusal, echoed) => {
+                self.remove_if_useless(slot);
+                let newest = || self.slots[slot].as_ref().map_or("", |it| it.newest_pending_id());
+                let member_id = match echoed {
+                    EchoedId::None => "",
+                    EchoedId::Request => request.member_id,
+                    EchoedId::Pending => newest(),
+                };
+                JoinVerdict::Refused(refusal, member_id)
+            }
+            JoinStep::Parked(ticket) => match self.settled(ticket) {
+                None => JoinVerdict::Parked(JoinTicket(ticket)),
+                Some(parked) => match self.read_join(parked) {
+                    Ok(answer) => JoinVerdict::Joined(answer),
+                    Err(refusal) => JoinVerdict::Refused(refusal, ""),
+                },
+            },
+            JoinStep::Current(key) => {
+                let answer = self.slots[slot].as_ref().and_then(|group| group.join_answer(key));
+                answer
+                    .map_or(JoinVerdict::Refused(Refusal::UnknownMemberId, ""), JoinVerdict::Joined)
+            }
+            JoinStep::Returned(key, hidden) => {
+                let group = self.slots[slot].as_ref();
+                let answer = group.and_then(|group| group.join_answer_of_returned(key, hidden));
+                answer
+                    .map_or(JoinVerdict::Refused(Refusal::UnknownMemberId, ""), JoinVerdict::Joined)
+            }
+        }
+    }
+
+    /// What became of a parked JoinGroup. Can be read again until the connection parks anew, is closed,
+    /// or is [released](Groups::release).
+    #[must_use]
+    pub fn join_result(&self, ticket: JoinTicket) -> JoinResult<'_> {
+        match self.tickets.get(ticket.0) {
+            None => JoinResult::Refused(Refusal::UnknownMemberId),
+            Some(parked) if parked.outcome == Outcome::Pending => JoinResult::Pending,
+            Some(parked) => match self.read_join(*parked) {
+                Ok(answer) => JoinResult::Joined(answer),
+                Err(refusal) => JoinResult::Refused(refusal),
+            },
+        }
+    }
+
+    /// SyncGroup.
+    pub fn sync<'a, A: Assignments<'a>>(
+        &'a mut self,
+        request: SyncRequest<'a, A>,
+        now: Now,
+    ) -> SyncVerdict<'a> {
+        if let Err(refusal) = check_group_id(request.group_id) {
+            return SyncVerdict::Refused(refusal);
+        }
+        let Some(slot) = self.find(request.group_id) else {
+            return SyncVerdict::Refused(Refusal::UnknownMemberId);
+        };
+        self.tickets.forget(request.waiter);
+        match self.on_group(slot, now, |group, cx| group.sync(&request, cx)) {
+            SyncStep::Refused(refusal) => SyncVerdict::Refused(refusal),
+            SyncStep::Parked(ticket) => match self.settled(ticket) {
+                None => SyncVerdict::Parked(SyncTicket(ticket)),
+                Some(parked) => match self.read_sync(parked) {
+                    Ok(answer) => SyncVerdict::Assigned(answer),
+                    Err(refusal) => SyncVerdict::Refused(refusal),
+                },
+            },
+            SyncStep::Assigned(key) => {
+                let answer = self.slots[slot].as_ref().and_then(|group| group.sync_answer(key));
+                answer.map_or(SyncVerdict::Refused(Refusal::UnknownMemberId), SyncVerdict::Assigned)
+            }
+        }
+    }
+
+    /// What became of a parked SyncGroup; see [`Groups::join_result`].
+    #[must_use]
+    pub fn sync_result(&self, ticket: SyncTicket) -> SyncResult<'_> {
+        match self.tickets.get(ticket.0) {
+            None => SyncResult::Refused(Refusal::UnknownMemberId),
+            Some(parked) if parked.outcome == Outcome::Pending => SyncResult::Pending,
+            Some(parked) => match self.read_sync(*parked) {
+                Ok(answer) => SyncResult::Assigned(answer),
+                Err(refusal) => SyncResult::Refused(refusal),
+            },
+        }
+    }
+
+    /// Heartbeat.
+    pub fn heartbeat(
+        &mut self,
+        group_id: &str,
+        member_id: &str,
+        instance_id: Option<&str>,
+        generation: i32,
+        now: Now,
+    ) -> Result<(), Refusal> {
+        check_group_id(group_id)?;
+        let slot = self.find(group_id).ok_or(Refusal::UnknownMemberId)?;
+        self.on_group(slot, now, |group, cx| {
+            group.heartbeat(member_id, instance_id, generation, cx.now)
+        })
+    }
+
+    /// LeaveGroup: `each` is called with the verdict on every member (member id, instance id), in order.
+    ///
+    /// LeaveGroup v0 to v2 names one member and answers its refusal at the top.
+    pub fn leave<'r>(
+        &mut self,
+        group_id: &str,
+        members: impl Iterator<Item = (&'r str, Option<&'r str>)>,
+        now: Now,
+        mut each: impl FnMut(&'r str, Option<&'r str>, Result<(), Refusal>),
+    ) -> Result<(), Refusal> {
+        check_group_id(group_id)?;
+        let Some(slot) = self.find(group_id) else {
+            for (member_id, instance_id) in members {
+                each(member_id, instance_id, Err(Refusal::UnknownMemberId));
+            }
+            return Ok(());
+        };
+        self.on_group(slot, now, |group, cx| {
+            let mut member_gone = false;
+            for (member_id, instance_id) in members {
+                let verdict = group.leave(member_id, instance_id, cx);
+                member_gone |= verdict == Ok(true);
+                each(member_id, instance_id, verdict.map(|_| ()));
+            }
+            group.left(member_gone, cx);
+        });
+        Ok(())
+    }
+
+    /// Whether an OffsetCommit is to be taken. A member's commit counts as a heartbeat; one without generation
+    /// (-1) makes the group if need be.
+    ///
+    /// An unknown group with a generation is ILLEGAL_GENERATION, which is right up to v8 of the API.
+    pub fn validate_commit(
+        &mut self,
+        group_id: &str,
+        member_id: &str,
+        instance_id: Option<&str>,
+        generation: i32,
+        now: Now,
+    ) -> Result<(), Refusal> {
+        let slot = match self.find(group_id) {
+            Some(slot) => slot,
+            None if generation < 0 => self.create(group_id, now)?,
+            None => return Err(Refusal::IllegalGeneration),
+        };
+        self.on_group(slot, now, |group, cx| {
+            group.validate_commit(member_id, instance_id, generation, cx.now)
+        })
+    }
+
+    /// Stores one offset of a commit that [`Groups::validate_commit`] let through.
+    pub fn commit_offset(
+        &mut self,
+        group_id: &str,
+        topic: &str,
+        partition: i32,
+        commit: Commit<'_>,
+        now: Now,
+    ) -> Result<(), Refusal> {
+        if self.find(group_id).is_none() {
+            self.create(group_id, now)?;
+        }
+        self.offsets.commit(group_id, topic, partition, commit, now)
+    }
+
+    /// Puts back a row from the coordinator file or the journal; its age starts now.
+    pub fn restore_offset(&mut self, row: &OffsetRow<'_>, now: Now) -> Result<(), Refusal> {
+        let commit = Commit {
+            offset: row.offset,
+            leader_epoch: row.leader_epoch,
+            metadata: row.metadata,
+            retention_ms: row.retention_ms,
+        };
+        let then = Now { wall_ms: row.commit_wall_ms, ..now };
+        self.commit_offset(row.group_id, row.topic, row.partition, commit, then)
+    }
+
+    /// The committed offsets, for OffsetFetch and for the coordinator file. An unknown group has none.
+    #[must_use]
+    pub fn offsets(&self) -> &Offsets {
+        &self.offsets
+    }
+
+    /// Forgets one row unconditionally (the replay of an OffsetDelete); says whether it was there.
+    pub fn remove_offset(&mut self, group_id: &str, topic: &str, partition: i32) -> bool {
+        self.offsets.remove(group_id, topic, partition)
+    }
+
+    /// A topic was deleted: what was committed for it goes. Says how many rows.
+    pub fn topic_deleted(&mut self, topic: &str) -> usize {
+        self.offsets.remove_topic(topic)
+    }
+
+    /// Whether OffsetDelete may touch the group at all; per topic [`Groups::delete_offset`] decides.
+    pub fn validate_offset_delete(&self, group_id: &str) -> Result<(), Refusal> {
+        let group = self.get(group_id).ok_or(Refusal::GroupIdNotFound)?;
+        group.validate_offset_delete()
+    }
+
+    /// OffsetDelete of one partition, in a group that [`Groups::validate_offset_delete`] allowed; says
+    /// whether there was a row.
+    pub fn delete_offset(
+        &mut self,
+        group_id: &str,
+        topic: &str,
+        partition: i32,
+    ) -> Result<bool, Refusal> {
+        self.validate_offset_delete(group_id)?;
+        if self.get(group_id).is_some_and(|group| group.is_subscribed(topic)) {
+            return Err(Refusal::GroupSubscribedToTopic);
+        }
+        Ok(self.offsets.remove(group_id, topic, partition))
+    }
+
+    /// DeleteGroups of one group: it goes with its offsets if it has no members.
+    pub fn delete_group(&mut self, group_id: &str) -> Result<(), Refusal> {
+        let group = self.get(group_id).ok_or(Refusal::GroupIdNotFound)?;
+        if group.state() != GroupState::Empty {
+            return Err(Refusal::NonEmptyGroup);
+        }
+        self.offsets.remove_group(group_id);
+        if let Some(slot) = self.find(group_id) {
+            self.remove(slot);
+        }
+        Ok(())
+    }
+
+    /// One group; `None` is what DescribeGroups v0 to v5 calls Dead.
+    #[must_use]
+    pub fn describe(&self, group_id: &str) -> Option<GroupView<'_>> {
+        self.get(group_id).map(|group| GroupView { group })
+    }
+
+    /// All groups, in no particular order.
+    pub fn list(&self) -> impl Iterator<Item = GroupView<'_>> {
+        self.slots.iter().flatten().map(|group| GroupView { group })
+    }
+
+    /// How many groups there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether there is no group.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// When [`Groups::handle_timeout`] has something to do.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Millis> {
+        self.deadlines.iter().flatten().copied().chain(self.next_sweep).min()
+    }
+
+    /// Lets everything happen that is due by `now`.
+    pub fn handle_timeout(&mut self, now: Now) {
+        for slot in 0..self.slots.len() {
+            if self.deadlines[slot].is_some_and(|deadline| deadline <= now.mono) {
+                self.on_group(slot, now, |group, cx| group.handle_timeout(cx));
+            }
+        }
+        if self.next_sweep.is_some_and(|sweep| sweep <= now.mono) {
+            self.sweep(now);
+        }
+    }
+
+    /// The next connection whose parked answer became ready. Each is named once.
+    pub fn pop_woken(&mut self) -> Option<Waiter> {
+        self.tickets.pop_woken()
+    }
+
+    /// The answer was written; nothing is kept for this connection any longer.
+    pub fn release(&mut self, waiter: Waiter) {
+        self.tickets.forget(waiter);
+    }
+
+    /// A connection vanished: nobody is woken for it. Its member lives on until its session ends, and
+    /// counts as joined if it was waiting, as in Kafka.
+    pub fn connection_closed(&mut self, waiter: Waiter) {
+        self.tickets.forget(waiter);
+    }
+
+    /// The group of a JoinGroup that passed the checks which need no group.
+    fn slot_to_join<'a, P: Protocols<'a>>(
+        &mut self,
+        request: &JoinRequest<'a, P>,
+        now: Now,
+    ) -> Result<usize, Refusal> {
+        check_group_id(request.group_id)?;
+        let session_timeout_ms = request.session_timeout_ms;
+        if session_timeout_ms < self.config.session_timeout_ms_min
+            || session_timeout_ms > self.config.session_timeout_ms_max
+        {
+            return Err(Refusal::InvalidSessionTimeout);
+        }
+        request.check()?;
+        match self.find(request.group_id) {
+            Some(slot) => Ok(slot),
+            None if request.member_id.is_empty() => self.create(request.group_id, now),
+            None => Err(Refusal::UnknownMemberId),
+        }
+    }
+
+    /// Lets an event happen to one group, and keeps the books: its deadline, and the bytes in use.
+    fn on_group<T>(
+        &mut self,
+        slot: usize,
+        now: Now,
+        event: impl FnOnce(&mut Group, &mut Context<'_>) -> T,
+    ) -> T {
+        let group = self.slots[slot].as_mut().expect("a slot in use");
+        let before = group.bytes();
+        let mut cx = Context {
+            tickets: &mut self.tickets,
+            now: now.mono,
+            initial_rebalance_delay_ms: self.config.initial_rebalance_delay_ms,
+            size_max: self.config.size_max,
+            bytes_free: MEMBERS_BYTES_MAX.saturating_sub(self.member_bytes),
+        };
+        let verdict = event(group, &mut cx);
+        self.member_bytes = self.member_bytes - before + group.bytes();
+        self.deadlines[slot] = group.deadline();
+        verdict
+    }
+
+    /// A ticket that was answered within the very request that took it: read at once, nobody is woken.
+    fn settled(&mut self, ticket: Ticket) -> Option<Parked> {
+        let parked = *self.tickets.get(ticket)?;
+        if parked.outcome == Outcome::Pending {
+            return None;
+        }
+        self.tickets.forget(ticket.waiter);
+        Some(parked)
+    }
+
+    /// The group and generation that an answer belongs to, if they still are what they were.
+    fn answered(&self, parked: Parked) -> Result<(&Group, bool), Refusal> {
+        let generation = match parked.outcome {
+            Outcome::Answered { generation } => generation,
+            Outcome::Refused(refusal) => return Err(refusal),
+            Outcome::Pending => return Err(Refusal::UnknownMemberId),
+        };
+        let (slot, number) = parked.group;
+        let group = self.slots.get(slot).and_then(Option::as_deref);
+        let group = group.filter(|group| group.number() == number);
+        let group = group.ok_or(Refusal::UnknownMemberId)?;
+        Ok((group, group.generation() == generation))
+    }
+
+    fn read_join(&self, parked: Parked) -> Result<JoinAnswer<'_>, Refusal> {
+        let (group, is_current) = self.answered(parked)?;
+        // A generation that ended before its answer was read has no use for this member any more. It is not
+        // told REBALANCE_IN_PROGRESS, which Java clients before 2.5 don't expect here.
+        let answer = group.join_answer(parked.member).filter(|_| is_current);
+        answer.ok_or(Refusal::UnknownMemberId)
+    }
+
+    fn read_sync(&self, parked: Parked) -> Result<SyncAnswer<'_>, Refusal> {
+        let (group, is_current) = self.answered(parked)?;
+        let answer = group.sync_answer(parked.member).ok_or(Refusal::UnknownMemberId)?;
+        if is_current { Ok(answer) } else { Err(Refusal::RebalanceInProgress) }
+    }
+
+    fn find(&self, group_id: &str) -> Option<usize> {
+        self.index.get(group_id).copied()
+    }
+
+    fn get(&self, group_id: &str) -> Option<&Group> {
+        self.find(group_id).and_then(|slot| self.slots[slot].as_deref())
+    }
+
+    fn create(&mut self, group_id: &str, now: Now) -> Result<usize, Refusal> {
+        if group_id.len() > GROUP_ID_BYTES_MAX {
+            return Err(Refusal::InvalidGroupId);
+        }
+        if self.index.len() >= GROUPS_MAX {
+            let useless = (0..self.slots.len()).find(|slot| self.is_useless(*slot));
+            self.remove(useless.ok_or(Refusal::GroupsFull)?);
+        }
+        let slot = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
+        if slot == self.slots.len() {
+            self.slots.push(None);
+            self.deadlines.push(None);
+        }
+        self.numbers += 1;
+        self.slots[slot] = Some(Box::new(Group::new(group_id, (slot, self.numbers), now.mono)));
+        self.index.insert(group_id.to_owned(), slot);
+        let next_sweep = now.mono.saturating_add(OFFSETS_RETENTION_CHECK_INTERVAL_MS);
+        self.next_sweep.get_or_insert(next_sweep);
+        Ok(slot)
+    }
+
+    fn remove(&mut self, slot: usize) {
+        let Some(group) = self.slots[slot].take() else { return };
+        self.member_bytes -= group.bytes();
+        self.deadlines[slot] = None;
+        self.index.remove(group.id());
+    }
+
+    /// Nobody is in it, nobody is about to come, and it has committed nothing.
+    fn is_useless(&self, slot: usize) -> bool {
+        let group = self.slots[slot].as_deref();
+        group.is_some_and(|group| group.is_unused() && !self.offsets.has_group(group.id()))
+    }
+
+    /// A refused JoinGroup leaves no group behind that was made for it.
+    fn remove_if_useless(&mut self, slot: usize) {
+        let fresh = self.slots[slot].as_ref().is_some_and(|group| group.protocol_type().is_none());
+        if fresh && self.is_useless(slot) {
+            self.remove(slot);
+        }
+    }
+
+    /// Forgets offsets that are too old, and then groups that have nothing left (Kafka's
+    /// `cleanupGroupMetadata`).
+    fn sweep(&mut self, now: Now) {
+        let retention_ms = self.config.offsets_retention_ms;
+        for slot in 0..self.slots.len() {
+            let Some(group) = self.slots[slot].as_deref() else { continue };
+            if let Some(base) = group.offsets_age_base() {
+                self.offsets.retain_in(group.id(), |topic, _, row| {
+                    group.is_subscribed(topic) || !row.is_expired(base, retention_ms, now.mono)
+                });
+            }
+            if self.is_useless(slot) {
+                self.remove(slot);
+            }
+        }
+        let next_sweep = now.mono.saturating_add(OFFSETS_RETENTION_CHECK_INTERVAL_MS);
+        self.next_sweep = (!self.index.is_empty()).then_some(next_sweep);
+    }
+}
+
+/// Group management needs an id; only commits, fetches and deletion know the empty one (Kafka's
+/// `isGroupIdNotEmpty`).
+fn check_group_id(group_id: &str) -> Result<(), Refusal> {
+    if group_id.is_empty() || group_id.len() > GROUP_ID_BYTES_MAX {
+        return Err(Refusal::InvalidGroupId);
+    }
+    Ok(())
+}
+
+/// Makes member ids: a name, a dash, and an UUID out of a generator that only has to be different each time.
+#[derive(Debug, Default)]
+struct MemberIds {
+    state: u128,
+}
+
+impl MemberIds {
+    fn next(&mut self, name: &str) -> String {
+        let uuid = u128::from(self.next_u64()) << 64 | u128::from(self.next_u64());
+        // Version 4, variant 1, as `UUID.randomUUID` writes them.
+        let uuid = uuid & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+        let (a, b, c) = (uuid >> 96, uuid >> 80 & 0xffff, uuid >> 64 & 0xffff);
+        let (d, e) = (uuid >> 48 & 0xffff, uuid & 0xffff_ffff_ffff);
+        format!("{name}-{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}")
+    }
+
+    /// SplitMix64 over a 128-bit counter.
+    fn next_u64(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        let mut mixed = (self.state >> 64) as u64 ^ self.state as u64;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+}
+
+#[cfg(test)]
+mod life;
+#[cfg(test)]
+mod scripts;
