@@ -1,8 +1,61 @@
-//! Every bound of the broker: its unit, why this value, and what a client gets at it.
+//! Every bound, in one place: its unit, why this value, and what a client gets at it.
 //!
-//! No capacity is a bare number anywhere else.
+//! *Format limits* are facts of the protocol or of our files. *Board limits* are what this
+//! version allots; a board profile will replace those. No number in another file sizes a table,
+//! a buffer, a queue or a retry.
 
-// ---- Consumer groups (state/group.rs, members.rs, groups.rs, offsets.rs) ----
+// ---- Format limits -----------------------------------------------------------------------------
+
+/// Bytes of a topic name (Kafka's `Topic.MAX_NAME_LENGTH`).
+///
+/// At the limit: INVALID_TOPIC_EXCEPTION (17).
+pub const TOPIC_NAME_BYTES_MAX: usize = 249;
+
+/// Batches remembered per producer and partition, for recognising a repeated one.
+///
+/// Why: clients keep up to five idempotent requests in flight (`ProducerStateEntry`, KIP-98).
+pub const PRODUCER_BATCHES: usize = 5;
+
+// ---- Storage -----------------------------------------------------------------------------------
+
+/// Bytes from which on a batch is synced in its segment instead of being carried in the journal.
+///
+/// Why: see the measurement in `storage/mod.rs`.
+pub const LARGE_BATCH_BYTES: usize = 64 * 1024;
+
+/// Bytes of frames that wait in memory for the next write to the journal.
+///
+/// At the limit: the connection is not read until the sync that is under way has ended.
+pub const JOURNAL_STAGED_BYTES_MAX: usize = 512 * 1024;
+
+/// Bytes of the smallest ring that the journal's code can work with; the power-cut tests use such
+/// ones, to see many checkpoints. What a person may configure is `JOURNAL_BYTES_MIN`.
+pub const RING_BYTES_MIN: u64 = 16 * 1024;
+
+/// Bytes of a segment between two entries of its index.
+///
+/// Why: a lookup reads at most this much; 16 bytes of index for it are a tenth of a percent.
+pub const INDEX_INTERVAL_BYTES: u32 = 16 * 1024;
+
+/// Bytes by which a segment's space is reserved ahead of writing.
+///
+/// Why: running out of space is found at these steps, never in the middle of a batch, and a topic
+/// with ten records does not take a whole segment of an SD card.
+pub const SEGMENT_RESERVE_BYTES: u64 = 1024 * 1024;
+
+/// Places of batches that a partition remembers, so that sequential readers need no lookup.
+pub const PARTITION_BOOKMARKS: usize = 4;
+
+/// Milliseconds from an append to its sync when a fetch waits for it.
+pub const FETCH_WAITING_SYNC_MS: u64 = 25;
+
+/// Milliseconds from an offset commit to the sync that it starts itself.
+pub const COMMIT_SYNC_MS: u64 = 50;
+
+/// Seconds between two looks for expired segments, at most.
+pub const RETENTION_CHECK_S: u64 = 5;
+
+// ---- Consumer groups ---------------------------------------------------------------------------
 
 /// Groups that exist at the same time, with members or with committed offsets.
 ///
@@ -93,3 +146,55 @@ pub const OFFSET_METADATA_BYTES_MAX: usize = 4096;
 /// Why: metadata is nearly always empty (Streams stores some ten bytes); the product of the two limits
 /// above would be 64 MiB. At the limit: INVALID_COMMIT_OFFSET_SIZE (28).
 pub const OFFSETS_METADATA_BYTES_MAX: usize = 1024 * 1024;
+
+// ---- Configuration -----------------------------------------------------------------------------
+
+/// Bytes of a configuration file.
+///
+/// Why: Kafka's own `server.properties` has 7 KB; a file of this size is something else.
+/// At the limit: `serve` says so and does not start.
+pub const CONFIG_FILE_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of the value of one setting, of the broker or of a topic.
+///
+/// Why: the longest that make sense are lists of listeners and of throttled replicas; a topic
+/// keeps its values in memory and in the coordinator file.
+/// At the limit: a client gets INVALID_CONFIG (40); in a file it is an error that names the line.
+pub const CONFIG_VALUE_BYTES_MAX: usize = 1024;
+
+/// Bytes of a setting's name that are worth comparing with known names for a suggestion.
+///
+/// Why: the comparison takes time with the square of it; Kafka's longest name has 66.
+/// At the limit: the message has no "did you mean".
+pub const CONFIG_NAME_BYTES_MAX: usize = 96;
+
+/// Entries of `listeners`, and of `--listen`.
+///
+/// Why: a gateway has a handful of interfaces; each listener is a socket that is always polled.
+/// At the limit: `serve` says so and does not start.
+pub const LISTENERS_MAX: usize = 16;
+
+/// Bytes of the smallest segment that is really made.
+///
+/// Why: one block of the file system. Tutorials set `segment.bytes` to 100, so smaller values
+/// are accepted, and count as this.
+/// At the limit: nothing a client could see, but for fewer segments.
+pub const SEGMENT_BYTES_MIN: u32 = 4096;
+
+/// Bytes of the smallest `journal.bytes`.
+///
+/// Why: batches up to 64 KiB are carried in the journal, half of it triggers a checkpoint.
+/// At the limit: a smaller value is an error in the configuration.
+pub const JOURNAL_BYTES_MIN: i64 = 256 << 10;
+
+/// Bytes of the largest `journal.bytes`.
+///
+/// Why: it is written whole at the first start, and read whole after a power cut.
+/// At the limit: a larger value is an error in the configuration.
+pub const JOURNAL_BYTES_MAX: i64 = 1 << 30;
+
+/// The largest `max.connections`.
+///
+/// Why: file descriptors, and the table of connections that is allocated at start.
+/// At the limit: a larger value is an error in the configuration.
+pub const MAX_CONNECTIONS_MAX: i64 = 65_535;

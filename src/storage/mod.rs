@@ -33,7 +33,7 @@ pub mod scan;
 mod sync;
 
 use crate::disk::{Disk, DiskError};
-use crate::limits::{FETCH_WAITING_SYNC_MS, JOURNAL_BYTES_MIN};
+use crate::limits::{FETCH_WAITING_SYNC_MS, RING_BYTES_MIN};
 use crate::time::Millis;
 use crate::wire::batch::{BatchHeader, HEADER_BYTES, Stamped};
 use journal::{Full, Journal};
@@ -389,5 +389,5 @@ impl Storage {
 
 /// Rounds a configured journal size to what the ring can have.
 pub fn ring_bytes(journal_bytes: u64) -> u64 {
-    journal_bytes.max(JOURNAL_BYTES_MIN).next_multiple_of(4096)
+    journal_bytes.max(RING_BYTES_MIN).next_multiple_of(4096)
 }

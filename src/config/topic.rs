@@ -1,0 +1,415 @@
+//! A topic's own settings: what was set, how clients change it, and what it comes to.
+//!
+//! Promises: [`TopicOverrides`] only ever holds legal values in normal form (`value`), sorted by
+//! their number in `topic_keys`; a change that is refused changes nothing, not even in part.
+//! Behaviour follows Apache Kafka 4.3.0, asked operation by operation.
+//!
+//! Absent: settings ottla does not act on are kept and reported, but have no field in
+//! [`EffectiveTopicConfig`].
+
+use super::broker::{BrokerConfig, CleanupPolicy, TimestampType};
+use super::error::{ConfigError, Reason};
+use super::topic_keys::{self, TOPIC_KEYS, TopicKey};
+use super::value::{self, ValueType, items};
+use crate::limits::SEGMENT_BYTES_MIN;
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+
+/// The settings of one topic that differ from the broker's.
+///
+/// As postcard stores it: a count, then for each setting its position in `TOPIC_KEYS` in one
+/// byte, and its value as text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicOverrides {
+    entries: Vec<(u8, Box<str>)>,
+}
+
+/// What IncrementalAlterConfigs does with one setting (KIP-339).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i8)]
+pub enum AlterOperation {
+    /// Sets the value.
+    Set = 0,
+    /// Goes back to the default.
+    Delete = 1,
+    /// Adds items to a list.
+    Append = 2,
+    /// Takes items out of a list.
+    Subtract = 3,
+}
+
+impl AlterOperation {
+    /// Reads the number in the request.
+    pub fn from_i8(number: i8) -> Option<AlterOperation> {
+        match number {
+            0 => Some(AlterOperation::Set),
+            1 => Some(AlterOperation::Delete),
+            2 => Some(AlterOperation::Append),
+            3 => Some(AlterOperation::Subtract),
+            _ => None,
+        }
+    }
+}
+
+impl TopicOverrides {
+    /// Takes the settings of CreateTopics, or of AlterConfigs, which replaces all there were.
+    pub fn from_pairs<'a>(
+        pairs: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
+        broker: &BrokerConfig,
+    ) -> Result<TopicOverrides, ConfigError> {
+        let set = |(name, value)| (name, AlterOperation::Set, value);
+        TopicOverrides::default().altered(pairs.into_iter().map(set), broker)
+    }
+
+    /// These settings after the operations of one IncrementalAlterConfigs.
+    pub fn altered<'a>(
+        &self,
+        operations: impl IntoIterator<Item = (&'a str, AlterOperation, Option<&'a str>)>,
+        broker: &BrokerConfig,
+    ) -> Result<TopicOverrides, ConfigError> {
+        let mut after = self.clone();
+        let mut seen: u64 = 0;
+        for (name, operation, value) in operations {
+            if let Some(index) = topic_keys::position(name) {
+                if seen & (1 << index) != 0 {
+                    let said = "each setting may be named once in a request";
+                    return Err(ConfigError::new(name, Reason::InvalidRequest, said));
+                }
+                seen |= 1 << index;
+            }
+            match (operation, value) {
+                (AlterOperation::Delete, _) => after.delete(name),
+                (_, None) => {
+                    let said = "a null value is not possible; use DELETE for the default";
+                    return Err(ConfigError::new(name, Reason::InvalidRequest, said));
+                }
+                (AlterOperation::Set, Some(value)) => after.set(name, value)?,
+                (AlterOperation::Append, Some(value)) => after.append(name, value, broker)?,
+                (AlterOperation::Subtract, Some(value)) => after.subtract(name, value, broker)?,
+            }
+        }
+        after.check()?;
+        Ok(after)
+    }
+
+    /// Sets one value.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
+        let (index, key) = known(name)?;
+        let value = normal(key, value)?;
+        if key.name == "remote.storage.enable" && value == "true" {
+            let said = "must be false: there is no tiered storage here";
+            return Err(ConfigError::new(name, Reason::InvalidValue, said));
+        }
+        match self.find(index) {
+            Ok(at) => self.entries[at].1 = value.into(),
+            Err(at) => self.entries.insert(at, (index, value.into())),
+        }
+        Ok(())
+    }
+
+    /// Goes back to the default; as in Kafka, also an unknown name is no error.
+    pub fn delete(&mut self, name: &str) {
+        if let Some(Ok(at)) = topic_keys::position(name).map(|index| self.find(index)) {
+            self.entries.remove(at);
+        }
+    }
+
+    /// Adds the items of `value` to a list: to the broker's, where the topic has none of its own.
+    pub fn append(
+        &mut self,
+        name: &str,
+        value: &str,
+        broker: &BrokerConfig,
+    ) -> Result<(), ConfigError> {
+        let before = self.list("APPEND", name, broker)?;
+        self.set(name, &format!("{before},{value}"))
+    }
+
+    /// Takes the items of `value` out of a list.
+    pub fn subtract(
+        &mut self,
+        name: &str,
+        value: &str,
+        broker: &BrokerConfig,
+    ) -> Result<(), ConfigError> {
+        let before = self.list("SUBTRACT", name, broker)?;
+        let kept = |item: &&str| !items(value).any(|gone| gone == *item);
+        self.set(name, &items(&before).filter(kept).collect::<Vec<_>>().join(","))
+    }
+
+    /// The topic's own value of a setting.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let at = self.find(topic_keys::position(name)?).ok()?;
+        self.entries.get(at).map(|(_, value)| &**value)
+    }
+
+    /// All the topic's own values, sorted by position in the table.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        // A number that this version does not know can only come from a newer one's file.
+        self.entries.iter().filter_map(|(index, value)| {
+            TOPIC_KEYS.get(usize::from(*index)).map(|key| (key.name, &**value))
+        })
+    }
+
+    /// Whether the topic has no setting of its own.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn find(&self, index: u8) -> Result<usize, usize> {
+        self.entries.binary_search_by_key(&index, |(index, _)| *index)
+    }
+
+    fn list(
+        &self,
+        operation: &str,
+        name: &str,
+        broker: &BrokerConfig,
+    ) -> Result<String, ConfigError> {
+        let (_, key) = known(name)?;
+        if key.kind != ValueType::List {
+            let said = format!("is not a list, so {operation} is not possible; use SET");
+            return Err(ConfigError::new(name, Reason::InvalidValue, &said));
+        }
+        let inherited = || super::describe::inherited(key, broker);
+        Ok(self.get(name).map_or_else(inherited, str::to_string))
+    }
+
+    /// What no single value can violate.
+    fn check(&self) -> Result<(), ConfigError> {
+        let least = self.number("min.compaction.lag.ms").unwrap_or(0i64);
+        let most = self.number("max.compaction.lag.ms").unwrap_or(i64::MAX);
+        if least > most {
+            let said = format!("{most} is less than min.compaction.lag.ms, which is {least}");
+            return Err(ConfigError::new("max.compaction.lag.ms", Reason::InvalidValue, &said));
+        }
+        Ok(())
+    }
+
+    fn number<T: FromStr>(&self, name: &str) -> Option<T> {
+        self.get(name)?.parse().ok()
+    }
+}
+
+fn known(name: &str) -> Result<(u8, &'static TopicKey), ConfigError> {
+    let found = topic_keys::position(name)
+        .and_then(|index| Some((index, TOPIC_KEYS.get(usize::from(index))?)));
+    found.ok_or_else(|| {
+        let said = "is not a topic setting";
+        let names = TOPIC_KEYS.iter().map(|key| key.name);
+        let said = match super::suggest::nearest(name, names) {
+            Some(nearest) => format!("{said}; did you mean {nearest}?"),
+            None => said.to_string(),
+        };
+        ConfigError::new(name, Reason::UnknownKey, &said)
+    })
+}
+
+fn normal(key: &TopicKey, text: &str) -> Result<String, ConfigError> {
+    value::normalise(key.kind, key.allowed, text)
+        .map_err(|allowed| ConfigError::illegal(key.name, text, &allowed))
+}
+
+/// What ottla acts on, of a topic's settings and the broker's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EffectiveTopicConfig {
+    /// What retention does.
+    pub cleanup_policy: CleanupPolicy,
+    /// Age at which records go; -1 is never.
+    pub retention_ms: i64,
+    /// Bytes a partition may hold before its oldest segments go; negative is no bound.
+    pub retention_bytes: i64,
+    /// Size at which a segment is full.
+    pub segment_bytes: u32,
+    /// Age at which a segment is closed.
+    pub segment_ms: i64,
+    /// Bytes of the largest batch, its header included.
+    pub max_message_bytes: u32,
+    /// Whose clock dates records.
+    pub message_timestamp_type: TimestampType,
+    /// How far a timestamp may lie behind the broker's clock.
+    pub message_timestamp_before_max_ms: i64,
+    /// How far a timestamp may lie ahead of the broker's clock.
+    pub message_timestamp_after_max_ms: i64,
+}
+
+impl EffectiveTopicConfig {
+    /// Joins both; cheap enough for every change, not meant for every request.
+    pub fn new(broker: &BrokerConfig, topic: &TopicOverrides) -> EffectiveTopicConfig {
+        let long = |name, default| topic.number(name).unwrap_or(default);
+        let size = |name, default| topic.number(name).unwrap_or(default);
+        let policy = topic.get("cleanup.policy").map(CleanupPolicy::from_text);
+        let timestamps = topic.get("message.timestamp.type").map(TimestampType::from_text);
+        EffectiveTopicConfig {
+            cleanup_policy: policy.unwrap_or(broker.log_cleanup_policy),
+            retention_ms: long("retention.ms", broker.log_retention_ms),
+            retention_bytes: long("retention.bytes", broker.log_retention_bytes),
+            segment_bytes: size("segment.bytes", broker.log_segment_bytes).max(SEGMENT_BYTES_MIN),
+            segment_ms: long("segment.ms", broker.log_roll_ms),
+            max_message_bytes: size("max.message.bytes", broker.message_max_bytes),
+            message_timestamp_type: timestamps.unwrap_or(broker.log_message_timestamp_type),
+            message_timestamp_before_max_ms: long(
+                "message.timestamp.before.max.ms",
+                broker.log_message_timestamp_before_max_ms,
+            ),
+            message_timestamp_after_max_ms: long(
+                "message.timestamp.after.max.ms",
+                broker.log_message_timestamp_after_max_ms,
+            ),
+        }
+    }
+
+    /// The age at which retention deletes; `None` where age deletes nothing.
+    pub fn delete_after_ms(&self) -> Option<u64> {
+        if self.cleanup_policy.delete { u64::try_from(self.retention_ms).ok() } else { None }
+    }
+
+    /// The bytes beyond which retention deletes; `None` where size deletes nothing.
+    pub fn delete_beyond_bytes(&self) -> Option<u64> {
+        if self.cleanup_policy.delete { u64::try_from(self.retention_bytes).ok() } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use AlterOperation::{Append, Delete, Set, Subtract};
+
+    type Operation = (&'static str, AlterOperation, Option<&'static str>);
+
+    fn alter(before: &TopicOverrides, operation: Operation) -> Result<TopicOverrides, Reason> {
+        before.altered([operation], &BrokerConfig::default()).map_err(|error| error.reason)
+    }
+
+    #[test]
+    fn each_operation_answers_as_apache_kafka_4_3_did() {
+        let mut topic = TopicOverrides::default();
+        // One script, sent to a real broker: what is set, and what the broker then reported.
+        let steps: [(Operation, Result<Option<&str>, Reason>); 26] = [
+            (("retention.ms", Set, Some("-2")), Err(Reason::InvalidValue)),
+            (("retention.ms", Set, Some("abc")), Err(Reason::InvalidValue)),
+            (("nope", Set, Some("1")), Err(Reason::UnknownKey)),
+            (("retention.ms", Append, Some("1")), Err(Reason::InvalidValue)),
+            (("cleanup.policy", Append, Some("compact")), Ok(Some("delete,compact"))),
+            (("cleanup.policy", Append, Some("compact")), Ok(Some("delete,compact"))),
+            (("cleanup.policy", Subtract, Some("delete")), Ok(Some("compact"))),
+            (("cleanup.policy", Subtract, Some("delete")), Ok(Some("compact"))),
+            (("cleanup.policy", Subtract, Some("compact")), Ok(Some(""))),
+            (("cleanup.policy", Set, Some("delete,delete")), Ok(Some("delete"))),
+            (("cleanup.policy", Set, Some("delete , compact")), Ok(Some("delete,compact"))),
+            (("cleanup.policy", Set, Some("none")), Err(Reason::InvalidValue)),
+            (("retention.ms", Set, Some(" 5000 ")), Ok(Some("5000"))),
+            (("nope", Delete, Some("")), Ok(None)),
+            (("retention.ms", Delete, None), Ok(None)),
+            (("retention.ms", Delete, None), Ok(None)),
+            (("retention.ms", Set, None), Err(Reason::InvalidRequest)),
+            (("preallocate", Set, Some("TRUE")), Ok(Some("true"))),
+            (("preallocate", Set, Some("yes")), Err(Reason::InvalidValue)),
+            (("leader.replication.throttled.replicas", Append, Some("0:1")), Ok(Some("0:1"))),
+            (("leader.replication.throttled.replicas", Set, Some("x")), Err(Reason::InvalidValue)),
+            (("compression.type", Set, Some("GZIP")), Err(Reason::InvalidValue)),
+            (("min.insync.replicas", Set, Some("2")), Ok(Some("2"))),
+            (("remote.storage.enable", Set, Some("true")), Err(Reason::InvalidValue)),
+            (("min.compaction.lag.ms", Set, Some("99")), Ok(Some("99"))),
+            (("max.compaction.lag.ms", Set, Some("9")), Err(Reason::InvalidValue)),
+        ];
+        for (operation, expected) in steps {
+            let after = alter(&topic, operation);
+            let shown = after.as_ref().map(|after| after.get(operation.0)).map_err(|r| *r);
+            assert_eq!(shown, expected, "{operation:?}");
+            topic = after.unwrap_or(topic);
+        }
+    }
+
+    #[test]
+    fn a_refused_request_changes_nothing() {
+        let broker = BrokerConfig::default();
+        let mut topic = TopicOverrides::default();
+        topic.set("retention.ms", "1").unwrap();
+        let before = topic.clone();
+        let operations = [("retention.ms", Set, Some("2")), ("segment.bytes", Set, Some("x"))];
+        assert!(topic.altered(operations, &broker).is_err());
+        assert!(topic.set("retention.ms", "x").is_err());
+        assert!(topic.append("retention.ms", "x", &broker).is_err());
+        assert_eq!(topic, before);
+        let twice = [("retention.ms", Set, Some("2")), ("retention.ms", Delete, None)];
+        let error = topic.altered(twice, &broker).unwrap_err();
+        assert_eq!(error.reason, Reason::InvalidRequest);
+    }
+
+    #[test]
+    fn alter_configs_replaces_all_there_was() {
+        let broker = BrokerConfig::default();
+        let pairs = [("segment.ms", Some("7")), ("retention.ms", Some("8"))];
+        let topic = TopicOverrides::from_pairs(pairs, &broker).unwrap();
+        assert_eq!(topic.iter().collect::<Vec<_>>(), [("retention.ms", "8"), ("segment.ms", "7")]);
+        assert!(TopicOverrides::from_pairs([("segment.ms", None)], &broker).is_err());
+        assert!(TopicOverrides::from_pairs([], &broker).unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_nearest_one() {
+        let error = TopicOverrides::default().set("retention.msec", "1").unwrap_err();
+        assert!(error.to_string().contains("retention.ms?"), "{error}");
+    }
+
+    #[test]
+    fn the_topic_wins_over_the_broker() {
+        let mut broker = BrokerConfig { log_retention_ms: 5, ..BrokerConfig::default() };
+        broker.log_cleanup_policy = CleanupPolicy { delete: true, compact: true };
+        let mut topic = TopicOverrides::default();
+        let effective = EffectiveTopicConfig::new(&broker, &topic);
+        assert_eq!(effective.retention_ms, 5);
+        assert_eq!(effective.delete_after_ms(), Some(5));
+        assert_eq!(effective.segment_bytes, 16 << 20);
+        assert!(effective.cleanup_policy.compact);
+        assert_eq!(effective.delete_beyond_bytes(), None);
+
+        for (name, value) in [
+            ("cleanup.policy", "compact"),
+            ("retention.ms", "-1"),
+            ("retention.bytes", "1000"),
+            ("segment.bytes", "100"),
+            ("segment.ms", "60000"),
+            ("max.message.bytes", "77"),
+            ("message.timestamp.type", "LogAppendTime"),
+            ("message.timestamp.before.max.ms", "1"),
+            ("message.timestamp.after.max.ms", "2"),
+        ] {
+            topic.set(name, value).unwrap();
+        }
+        let effective = EffectiveTopicConfig::new(&broker, &topic);
+        let expected = EffectiveTopicConfig {
+            cleanup_policy: CleanupPolicy { delete: false, compact: true },
+            retention_ms: -1,
+            retention_bytes: 1000,
+            segment_bytes: SEGMENT_BYTES_MIN,
+            segment_ms: 60_000,
+            max_message_bytes: 77,
+            message_timestamp_type: TimestampType::LogAppendTime,
+            message_timestamp_before_max_ms: 1,
+            message_timestamp_after_max_ms: 2,
+        };
+        assert_eq!(effective, expected);
+        // Neither age nor size deletes where only compaction is asked for.
+        assert_eq!(effective.delete_after_ms(), None);
+        assert_eq!(effective.delete_beyond_bytes(), None);
+    }
+
+    #[test]
+    fn overrides_survive_postcard_and_unknown_numbers_are_passed_over() {
+        let mut topic = TopicOverrides::default();
+        topic.set("segment.bytes", "1048576").unwrap();
+        topic.set("cleanup.policy", "compact").unwrap();
+        let bytes = postcard::to_stdvec(&topic).unwrap();
+        assert_eq!(bytes, b"\x02\x00\x07compact\x1c\x071048576");
+        assert_eq!(postcard::from_bytes::<TopicOverrides>(&bytes).unwrap(), topic);
+
+        let newer: TopicOverrides = postcard::from_bytes(b"\x02\x00\x00\xc8\x01x").unwrap();
+        assert_eq!(newer.iter().collect::<Vec<_>>(), [("cleanup.policy", "")]);
+        assert_eq!(
+            EffectiveTopicConfig::new(&BrokerConfig::default(), &newer).retention_ms,
+            604_800_000
+        );
+    }
+}
