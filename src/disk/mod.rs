@@ -86,7 +86,7 @@ pub enum Open {
 /// A sync that can be handed to the helper thread: everything written to the file, or every name
 /// created in the directory, before [`SyncJob::run`] starts is durable when it returns `Ok`.
 pub enum SyncJob {
-    /// `fdatasync` on this descriptor.
+    /// [`os::sync_descriptor`] on this descriptor.
     Os(Arc<OwnedFd>),
     /// Sleeps this long first, then syncs: a slow card for tests.
     Slow(core::time::Duration, Arc<OwnedFd>),
@@ -170,6 +170,17 @@ pub trait DiskFile {
         }
         Ok(())
     }
+}
+
+/// A path that stays within the data directory, or [`DiskError::Denied`].
+///
+/// No caller passes another: topic names are checked when they arrive. This is the second lock on
+/// that door, because behind it lies the whole file system.
+fn confined(path: &str) -> DiskResult<&str> {
+    if path.starts_with('/') || path.split('/').any(|name| name == "..") {
+        return Err(DiskError::Denied);
+    }
+    Ok(path)
 }
 
 /// A data directory.

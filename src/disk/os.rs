@@ -1,1 +1,547 @@
+//! A data directory on a real file system, through `rustix`.
+//!
+//! Every path is resolved relative to the descriptor of the data directory, and none can leave it:
+//! an absolute path or a `..` is [`DiskError::Denied`]. The directory belongs to one process: the
+//! kernel holds an exclusive `flock` on the file `lock` for as long as the [`OsDisk`] lives, so that
+//! nothing has to be cleaned up after a `kill -9`. Short writes and `EINTR` are finished here.
+//!
+//! Deliberately absent: a page cache of its own, `O_DIRECT`, retries after an error, threads.
 
+use core::time::Duration;
+use std::ffi::CStr;
+use std::io::IoSlice;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustix::fs::{self, AtFlags, CWD, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::io::{self, Errno};
+
+use super::{Disk, DiskError, DiskFile, DiskResult, FileRef, Open, SyncJob, confined};
+
+/// The file in the data directory that carries the lock. [`Disk::list`] hides it.
+pub const LOCK_NAME: &str = "lock";
+
+/// Slices handed to one `pwritev`; more parts take more calls.
+///
+/// Why: it bounds an array on the stack (the kernel would take 1,024), and a journal frame has a
+/// header, a batch in at most a few pieces, and padding.
+const WRITE_PARTS_MAX: usize = 16;
+
+/// Files: read and written by the broker's user, read by its group (backups, inspection).
+const FILE_MODE: Mode = Mode::from_raw_mode(0o640);
+
+/// Directories: the same, with the right to enter.
+const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o750);
+
+/// A data directory on the machine's file system.
+#[derive(Debug)]
+pub struct OsDisk {
+    root: OwnedFd,
+    /// The lock lives in this open file description; `None` for a reader without the lock.
+    lock: Option<OwnedFd>,
+    sync_delay: Option<Duration>,
+}
+
+impl OsDisk {
+    /// Opens the data directory, creates it with its parents where missing, and locks it.
+    ///
+    /// # Errors
+    /// [`DiskError::Locked`] when another [`OsDisk`] has it, or what the system said.
+    pub fn open(path: &Path) -> DiskResult<OsDisk> {
+        create_with_parents(path)?;
+        let root = open_directory(CWD, path)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+        let lock = finish(|| fs::openat(&root, LOCK_NAME, flags, FILE_MODE))?;
+        match finish(|| fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)) {
+            Ok(()) => Ok(OsDisk { root, lock: Some(lock), sync_delay: None }),
+            Err(DiskError::Other(errno)) if errno == Errno::WOULDBLOCK.raw_os_error() => {
+                Err(DiskError::Locked)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens a data directory for reading, locked by somebody or not; whatever would change it
+    /// answers [`DiskError::ReadOnly`].
+    ///
+    /// # Errors
+    /// [`DiskError::NotFound`], or what the system said.
+    pub fn open_read_only(path: &Path) -> DiskResult<OsDisk> {
+        Ok(OsDisk { root: open_directory(CWD, path)?, lock: None, sync_delay: None })
+    }
+
+    /// Makes every [`DiskFile::sync_job`] sleep first: a card that stalls, for tests.
+    #[must_use]
+    pub fn with_sync_delay(self, delay: Duration) -> OsDisk {
+        OsDisk { sync_delay: Some(delay), ..self }
+    }
+
+    fn file(&self, descriptor: OwnedFd) -> FileRef {
+        Rc::new(OsFile { descriptor: Arc::new(descriptor), sync_delay: self.sync_delay })
+    }
+
+    fn check_writable(&self) -> DiskResult<()> {
+        if self.lock.is_some() { Ok(()) } else { Err(DiskError::ReadOnly) }
+    }
+}
+
+impl Disk for OsDisk {
+    fn open(&self, path: &str, mode: Open) -> DiskResult<FileRef> {
+        if mode != Open::Read {
+            self.check_writable()?;
+        }
+        let path = confined(path)?;
+        let flags = OFlags::CLOEXEC
+            | match mode {
+                Open::Read => OFlags::RDONLY,
+                Open::Write => OFlags::RDWR,
+                Open::CreateEmpty => OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC,
+                Open::CreateOrKeep => OFlags::RDWR | OFlags::CREATE,
+            };
+        Ok(self.file(finish(|| fs::openat(&self.root, path, flags, FILE_MODE))?))
+    }
+
+    fn open_dir(&self, path: &str) -> DiskResult<FileRef> {
+        Ok(self.file(open_directory(&self.root, here_if_empty(confined(path)?))?))
+    }
+
+    fn create_dir(&self, path: &str) -> DiskResult<()> {
+        self.check_writable()?;
+        let path = confined(path)?;
+        match finish(|| fs::mkdirat(&self.root, path, DIRECTORY_MODE)) {
+            // EEXIST is also what a *file* of that name gives, which is not fine.
+            Err(DiskError::Exists) => open_directory(&self.root, path).map(drop),
+            result => result,
+        }
+    }
+
+    fn remove_file(&self, path: &str) -> DiskResult<()> {
+        self.check_writable()?;
+        let path = confined(path)?;
+        fine_if_missing(finish(|| fs::unlinkat(&self.root, path, AtFlags::empty())))
+    }
+
+    fn remove_dir(&self, path: &str) -> DiskResult<()> {
+        self.check_writable()?;
+        let path = confined(path)?;
+        fine_if_missing(finish(|| fs::unlinkat(&self.root, path, AtFlags::REMOVEDIR)))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> DiskResult<()> {
+        self.check_writable()?;
+        let (from, to) = (confined(from)?, confined(to)?);
+        finish(|| fs::renameat(&self.root, from, &self.root, to))
+    }
+
+    fn list(&self, path: &str) -> DiskResult<Vec<(String, bool)>> {
+        let path = confined(path)?;
+        let directory = open_directory(&self.root, here_if_empty(path))?;
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&directory).map_err(from_errno)? {
+            let entry = entry.map_err(from_errno)?;
+            // A name that is not UTF-8 is none of ours: we could not have written it.
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            if name == "." || name == ".." || (path.is_empty() && name == LOCK_NAME) {
+                continue;
+            }
+            let Some(is_directory) = entry_is_directory(&directory, &entry)? else { continue };
+            names.push((name.to_owned(), is_directory));
+        }
+        Ok(names)
+    }
+
+    fn free_bytes(&self) -> DiskResult<u64> {
+        let status = finish(|| fs::fstatvfs(&self.root))?;
+        // f_bavail, not f_bfree: the blocks that are reserved for root are not ours.
+        Ok(status.f_bavail.saturating_mul(status.f_frsize))
+    }
+}
+
+/// An open file or directory of an [`OsDisk`].
+struct OsFile {
+    descriptor: Arc<OwnedFd>,
+    sync_delay: Option<Duration>,
+}
+
+impl DiskFile for OsFile {
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> DiskResult<usize> {
+        finish(|| io::pread(&self.descriptor, &mut *buffer, at))
+    }
+
+    fn write_at(&self, parts: &[&[u8]], at: u64) -> DiskResult<()> {
+        let mut at = at;
+        // Where the next call goes on: so many whole parts are written, and so many bytes of the next.
+        let (mut part, mut within) = (0, 0);
+        loop {
+            let mut slices = [IoSlice::new(&[]); WRITE_PARTS_MAX];
+            let mut count = 0;
+            for (index, bytes) in parts.iter().enumerate().skip(part).take(WRITE_PARTS_MAX) {
+                slices[count] = IoSlice::new(if index == part { &bytes[within..] } else { bytes });
+                count += 1;
+            }
+            if count == 0 {
+                return Ok(());
+            }
+            let asked: usize = slices[..count].iter().map(|slice| slice.len()).sum();
+            let mut written = 0;
+            if asked > 0 {
+                written = finish(|| io::pwritev(&self.descriptor, &slices[..count], at))?;
+                if written == 0 {
+                    // No progress and no reason given: looping would never end.
+                    return Err(DiskError::Io);
+                }
+            }
+            at += written as u64;
+            within += written;
+            while part < parts.len() && within >= parts[part].len() {
+                within -= parts[part].len();
+                part += 1;
+            }
+        }
+    }
+
+    fn reserve(&self, at: u64, bytes: u64) -> DiskResult<()> {
+        if bytes == 0 {
+            return Ok(()); // fallocate answers EINVAL.
+        }
+        loop {
+            match fs::fallocate(&self.descriptor, FallocateFlags::KEEP_SIZE, at, bytes) {
+                // vfat, older f2fs, NFS 3: the write itself will find out whether there is space.
+                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(from_errno(errno)),
+            }
+        }
+    }
+
+    fn set_length(&self, length: u64) -> DiskResult<()> {
+        finish(|| fs::ftruncate(&self.descriptor, length))
+    }
+
+    fn length(&self) -> DiskResult<u64> {
+        let status = finish(|| fs::fstat(&self.descriptor))?;
+        u64::try_from(status.st_size).map_err(|_| DiskError::Io)
+    }
+
+    fn sync(&self) -> DiskResult<()> {
+        sync_descriptor(&self.descriptor)
+    }
+
+    fn sync_job(&self) -> SyncJob {
+        let descriptor = Arc::clone(&self.descriptor);
+        match self.sync_delay {
+            Some(delay) => SyncJob::Slow(delay, descriptor),
+            None => SyncJob::Os(descriptor),
+        }
+    }
+
+    fn descriptor(&self) -> Option<&Arc<OwnedFd>> {
+        Some(&self.descriptor)
+    }
+}
+
+/// Makes a file's data, or a directory's names, durable.
+///
+/// A file takes `fdatasync`: the length and the blocks come along, the timestamps don't, and on a
+/// file that is overwritten in place that saves the file system's journal commit. A directory takes
+/// `fsync`: ext4 commits for `fdatasync` only up to the transaction that last changed the inode's
+/// *size* (`i_datasync_tid`, `need_datasync` in `ext4_do_update_inode`), and a name added to a
+/// block that was there already does not change it, so `fdatasync` could return with the name in
+/// memory only. The `fstat` that tells the two apart costs nothing next to either.
+///
+/// # Errors
+/// What the device said. `EINTR` is repeated (nothing was given up yet); no other error is, because
+/// after one the kernel takes the pages for clean.
+pub fn sync_descriptor(descriptor: &OwnedFd) -> DiskResult<()> {
+    let status = finish(|| fs::fstat(descriptor))?;
+    if FileType::from_raw_mode(status.st_mode) == FileType::Directory {
+        finish(|| fs::fsync(descriptor))
+    } else {
+        finish(|| fs::fdatasync(descriptor))
+    }
+}
+
+/// Creates a directory with its parents, each durable in its own parent: a data directory that a
+/// power cut takes away takes every acknowledged record with it.
+fn create_with_parents(path: &Path) -> DiskResult<()> {
+    let missing: Vec<&Path> = path
+        .ancestors()
+        .take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.exists())
+        .collect();
+    for directory in missing.into_iter().rev() {
+        match finish(|| fs::mkdirat(CWD, directory, DIRECTORY_MODE)) {
+            Ok(()) | Err(DiskError::Exists) => {}
+            Err(error) => return Err(error),
+        }
+        let parent = match directory.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        sync_descriptor(&open_directory(CWD, parent)?)?;
+    }
+    Ok(())
+}
+
+fn open_directory<P: rustix::path::Arg + Copy>(
+    at: impl std::os::fd::AsFd,
+    path: P,
+) -> DiskResult<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    finish(|| fs::openat(&at, path, flags, Mode::empty()))
+}
+
+/// `None` when the entry vanished between being listed and being looked at.
+fn entry_is_directory(directory: &OwnedFd, entry: &fs::DirEntry) -> DiskResult<Option<bool>> {
+    if entry.file_type() != FileType::Unknown {
+        return Ok(Some(entry.file_type() == FileType::Directory));
+    }
+    // Some file systems leave the type out of the entry, and then the inode has to be asked.
+    let name: &CStr = entry.file_name();
+    match finish(|| fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)) {
+        Ok(status) => Ok(Some(FileType::from_raw_mode(status.st_mode) == FileType::Directory)),
+        Err(DiskError::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn here_if_empty(path: &str) -> &str {
+    if path.is_empty() { "." } else { path }
+}
+
+fn fine_if_missing(result: DiskResult<()>) -> DiskResult<()> {
+    match result {
+        Err(DiskError::NotFound) => Ok(()),
+        result => result,
+    }
+}
+
+/// Repeats a system call for as long as a signal interrupts it, and translates its error.
+fn finish<T>(call: impl FnMut() -> io::Result<T>) -> DiskResult<T> {
+    io::retry_on_intr(call).map_err(from_errno)
+}
+
+fn from_errno(errno: Errno) -> DiskError {
+    match errno {
+        Errno::NOSPC | Errno::DQUOT => DiskError::NoSpace,
+        Errno::IO => DiskError::Io,
+        Errno::ROFS => DiskError::ReadOnly,
+        Errno::NOENT => DiskError::NotFound,
+        Errno::EXIST | Errno::NOTEMPTY => DiskError::Exists,
+        Errno::ACCESS | Errno::PERM => DiskError::Denied,
+        errno => DiskError::Other(errno.raw_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn disk() -> (tempfile::TempDir, OsDisk) {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = OsDisk::open(directory.path()).unwrap();
+        (directory, disk)
+    }
+
+    fn content(disk: &OsDisk, path: &str) -> Vec<u8> {
+        let file = disk.open(path, Open::Read).unwrap();
+        let mut bytes = vec![0; usize::try_from(file.length().unwrap()).unwrap()];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_second_open_is_refused_until_the_first_is_gone_and_a_reader_is_not() {
+        let (directory, disk) = disk();
+        disk.create_dir("topics").unwrap();
+        assert_eq!(OsDisk::open(directory.path()).err(), Some(DiskError::Locked));
+        let reader = OsDisk::open_read_only(directory.path()).unwrap();
+        assert_eq!(reader.list("").unwrap(), [("topics".to_owned(), true)]);
+        drop(disk);
+        OsDisk::open(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn a_reader_changes_nothing_and_creates_nothing() {
+        let (directory, disk) = disk();
+        disk.open("a", Open::CreateEmpty).unwrap().write_at(&[b"kept"], 0).unwrap();
+        let reader = OsDisk::open_read_only(directory.path()).unwrap();
+        for mode in [Open::Write, Open::CreateEmpty, Open::CreateOrKeep] {
+            assert_eq!(reader.open("a", mode).err(), Some(DiskError::ReadOnly));
+        }
+        assert_eq!(reader.create_dir("b"), Err(DiskError::ReadOnly));
+        assert_eq!(reader.remove_file("a"), Err(DiskError::ReadOnly));
+        assert_eq!(reader.remove_dir("a"), Err(DiskError::ReadOnly));
+        assert_eq!(reader.rename("a", "b"), Err(DiskError::ReadOnly));
+        assert_eq!(content(&reader, "a"), b"kept");
+        let nowhere = directory.path().join("nowhere");
+        assert_eq!(OsDisk::open_read_only(&nowhere).err(), Some(DiskError::NotFound));
+        assert!(!nowhere.exists());
+    }
+
+    #[test]
+    fn the_directory_is_created_with_its_parents_for_owner_and_group() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("one/two/three");
+        let disk = OsDisk::open(&path).unwrap();
+        disk.open("file", Open::CreateEmpty).unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        // The process's umask may take rights away, and never adds any.
+        assert_eq!(mode(&path) & !0o750, 0);
+        assert_eq!(mode(&path) & 0o700, 0o700);
+        assert_eq!(mode(&path.join("file")) & !0o640, 0);
+        assert_eq!(mode(&path.join("file")) & 0o600, 0o600);
+    }
+
+    #[test]
+    fn a_data_directory_that_is_a_file_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        std::fs::write(&path, b"").unwrap();
+        let not_a_directory = DiskError::Other(Errno::NOTDIR.raw_os_error());
+        assert_eq!(OsDisk::open(&path).err(), Some(not_a_directory));
+    }
+
+    #[test]
+    fn parts_are_written_one_behind_the_other_however_many_and_however_empty() {
+        let (_directory, disk) = disk();
+        let file = disk.open("a", Open::CreateEmpty).unwrap();
+        let pieces: Vec<Vec<u8>> = (0..100_u8).map(|n| vec![n; usize::from(n % 7)]).collect();
+        let parts: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+        file.write_at(&parts, 3).unwrap();
+        file.write_at(&[], 1_000_000).unwrap();
+        file.write_at(&[b"", b""], 1_000_000).unwrap();
+        let mut expected = vec![0; 3];
+        expected.extend(pieces.concat());
+        assert_eq!(content(&disk, "a"), expected);
+    }
+
+    #[test]
+    fn positions_beyond_four_gigabytes_work_and_reads_stop_at_the_end() {
+        let (_directory, disk) = disk();
+        let file = disk.open("a", Open::CreateEmpty).unwrap();
+        let far = 5 << 30;
+        file.write_at(&[b"far"], far).unwrap();
+        assert_eq!(file.length(), Ok(far + 3));
+        let mut buffer = [9; 8];
+        assert_eq!(file.read_at(&mut buffer, far + 1), Ok(2));
+        assert_eq!(&buffer[..3], b"ar\x09");
+        assert_eq!(file.read_at(&mut buffer, far + 3), Ok(0));
+        assert_eq!(file.read_exact_at(&mut buffer, far), Err(DiskError::UnexpectedEnd));
+        file.set_length(1).unwrap();
+        assert_eq!(file.length(), Ok(1));
+    }
+
+    #[test]
+    fn reserving_keeps_the_length() {
+        let (directory, disk) = disk();
+        let file = disk.open("a", Open::CreateEmpty).unwrap();
+        file.write_at(&[b"abc"], 0).unwrap();
+        file.reserve(0, 1 << 20).unwrap();
+        file.reserve(7, 0).unwrap();
+        assert_eq!(file.length(), Ok(3));
+        assert_eq!(content(&disk, "a"), b"abc");
+        drop(directory);
+    }
+
+    #[test]
+    fn what_is_opened_for_reading_cannot_be_written() {
+        let (_directory, disk) = disk();
+        disk.open("a", Open::CreateEmpty).unwrap().write_at(&[b"abc"], 0).unwrap();
+        let file = disk.open("a", Open::Read).unwrap();
+        let bad_descriptor = Err(DiskError::Other(Errno::BADF.raw_os_error()));
+        assert_eq!(file.write_at(&[b"x"], 0), bad_descriptor);
+        assert_eq!(file.reserve(0, 10), bad_descriptor);
+        assert_eq!(file.set_length(0), Err(DiskError::Other(Errno::INVAL.raw_os_error())));
+        assert_eq!(content(&disk, "a"), b"abc");
+    }
+
+    #[test]
+    fn the_four_ways_to_open_differ_as_they_should() {
+        let (_directory, disk) = disk();
+        assert_eq!(disk.open("a", Open::Read).err(), Some(DiskError::NotFound));
+        assert_eq!(disk.open("a", Open::Write).err(), Some(DiskError::NotFound));
+        disk.open("a", Open::CreateOrKeep).unwrap().write_at(&[b"abc"], 0).unwrap();
+        disk.open("a", Open::CreateOrKeep).unwrap();
+        disk.open("a", Open::Write).unwrap().write_at(&[b"d"], 3).unwrap();
+        assert_eq!(content(&disk, "a"), b"abcd");
+        disk.open("a", Open::CreateEmpty).unwrap();
+        assert_eq!(content(&disk, "a"), b"");
+    }
+
+    #[test]
+    fn names_are_renamed_replaced_and_removed_while_an_open_file_stays_readable() {
+        let (_directory, disk) = disk();
+        disk.create_dir("t").unwrap();
+        disk.create_dir("t").unwrap();
+        let old = disk.open("t/a", Open::CreateEmpty).unwrap();
+        old.write_at(&[b"old"], 0).unwrap();
+        disk.open("t/b", Open::CreateEmpty).unwrap().write_at(&[b"new"], 0).unwrap();
+        disk.rename("t/b", "t/a").unwrap();
+        assert_eq!(disk.list("t").unwrap(), [("a".to_owned(), false)]);
+        assert_eq!(content(&disk, "t/a"), b"new");
+        let mut buffer = [0; 3];
+        old.read_exact_at(&mut buffer, 0).unwrap();
+        assert_eq!(&buffer, b"old");
+        assert_eq!(disk.remove_dir("t"), Err(DiskError::Exists));
+        disk.open_dir("t").unwrap().sync().unwrap();
+        disk.remove_file("t/a").unwrap();
+        disk.remove_file("t/a").unwrap();
+        disk.remove_dir("t").unwrap();
+        disk.remove_dir("t").unwrap();
+        assert_eq!(disk.list("").unwrap(), []);
+        assert_eq!(disk.list("t").err(), Some(DiskError::NotFound));
+    }
+
+    #[test]
+    fn a_directory_in_the_way_or_a_file_in_the_way_is_told() {
+        let (_directory, disk) = disk();
+        disk.open("a", Open::CreateEmpty).unwrap();
+        let not_a_directory = DiskError::Other(Errno::NOTDIR.raw_os_error());
+        assert_eq!(disk.create_dir("a"), Err(not_a_directory));
+        assert_eq!(disk.open_dir("a").err(), Some(not_a_directory));
+        assert_eq!(disk.create_dir("no/parent"), Err(DiskError::NotFound));
+    }
+
+    #[test]
+    fn no_path_leaves_the_data_directory() {
+        let (_directory, disk) = disk();
+        for path in ["/etc/passwd", "..", "../x", "t/../../x"] {
+            assert_eq!(disk.open(path, Open::CreateOrKeep).err(), Some(DiskError::Denied));
+            assert_eq!(disk.rename("a", path), Err(DiskError::Denied));
+            assert_eq!(disk.list(path), Err(DiskError::Denied));
+        }
+    }
+
+    #[test]
+    fn files_and_directories_sync_in_place_by_job_and_slowly() {
+        let (_directory, disk) = disk();
+        let file = disk.open("a", Open::CreateEmpty).unwrap();
+        file.sync().unwrap();
+        file.sync_job().run().unwrap();
+        disk.open_dir("").unwrap().sync_job().run().unwrap();
+        assert!(file.descriptor().is_some());
+
+        let slow = disk.with_sync_delay(Duration::from_millis(30));
+        let job = slow.open("a", Open::Write).unwrap().sync_job();
+        let start = std::time::Instant::now();
+        std::thread::spawn(|| job.run()).join().unwrap().unwrap();
+        assert!(start.elapsed() >= Duration::from_millis(30));
+    }
+
+    #[test]
+    fn there_is_free_space_to_report() {
+        let (_directory, disk) = disk();
+        assert!(disk.free_bytes().unwrap() > 0);
+    }
+
+    #[test]
+    fn a_full_device_is_no_space() {
+        let Ok(full) = OsDisk::open_read_only(Path::new("/dev")) else { return };
+        let writer = OsDisk { lock: full.root.try_clone().ok(), ..full };
+        let file = writer.open("full", Open::Write).unwrap();
+        assert_eq!(file.write_at(&[b"x"], 0), Err(DiskError::NoSpace));
+    }
+}
