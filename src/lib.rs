@@ -4,5 +4,6 @@ pub mod config;
 pub mod disk;
 pub mod limits;
 pub mod state;
+pub mod storage;
 pub mod time;
 pub mod wire;

@@ -52,8 +52,30 @@ pub const FETCH_WAITING_SYNC_MS: u64 = 25;
 /// Milliseconds from an offset commit to the sync that it starts itself.
 pub const COMMIT_SYNC_MS: u64 = 50;
 
+/// Sentences that a recovery report holds at most; what is beyond is not said.
+pub const RECOVERY_NOTES_MAX: usize = 32;
+
 /// Seconds between two looks for expired segments, at most.
 pub const RETENTION_CHECK_S: u64 = 5;
+
+// ---- Topics and producers ----------------------------------------------------------------------
+
+/// Partitions of all topics together.
+///
+/// Why: each costs about 500 bytes and, once written to, two file descriptors.
+/// At the limit: CreateTopics and CreatePartitions answer POLICY_VIOLATION (44) with a message.
+pub const PARTITIONS_MAX: usize = 4096;
+
+/// Pairs of producer id and partition that are remembered.
+///
+/// Why: 200 bytes each; a gateway has tens of producers on tens of partitions.
+/// At the limit: the pair that was silent longest is forgotten, which Kafka's protocol allows.
+pub const PRODUCERS_MAX: usize = 4096;
+
+/// Producer ids that one journal frame sets aside, so that not every InitProducerId needs a sync.
+///
+/// Why: ids are 63 bits; a restart skips what was left of a block.
+pub const PRODUCER_ID_BLOCK: i64 = 1000;
 
 // ---- Consumer groups ---------------------------------------------------------------------------
 

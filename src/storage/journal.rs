@@ -89,8 +89,7 @@ pub fn read_file_header(file: &FileRef) -> DiskResult<FileHeader> {
         Err(DiskError::UnexpectedEnd) => return Ok(FileHeader::Unreadable),
         other => other?,
     }
-    let [crc @ ..] = bytes[20..24] else { return Ok(FileHeader::Unreadable) };
-    if &bytes[0..8] != MAGIC || crc32c(&bytes[..20]).to_le_bytes() != crc {
+    if &bytes[0..8] != MAGIC || crc32c(&bytes[..20]).to_le_bytes() != bytes[20..24] {
         return Ok(FileHeader::Unreadable);
     }
     let version = u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
@@ -136,6 +135,8 @@ pub struct Resume {
     pub next_sequence: u64,
     /// The new generation.
     pub generation: u32,
+    /// The store's clock, in seconds.
+    pub age_s: u32,
 }
 
 impl Journal {

@@ -27,6 +27,7 @@ pub mod journal;
 pub mod journal_frame;
 pub mod layout;
 pub mod partition;
+mod rebuild;
 pub mod recovery;
 pub mod retention;
 pub mod scan;

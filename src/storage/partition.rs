@@ -20,7 +20,7 @@ use super::journal_frame::PartitionKey;
 use super::layout;
 use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
 use crate::limits::{PARTITION_BOOKMARKS, SEGMENT_RESERVE_BYTES};
-use crate::wire::batch::{BatchHeader, HEADER_BYTES, Stamped};
+use crate::wire::batch::{BatchHeader, HEADER_BYTES, Stamped, check_stored};
 use serde::{Deserialize, Serialize};
 
 /// What is remembered of a segment, also in the coordinator file.
@@ -343,6 +343,31 @@ impl Partition {
         }
         self.note_appended(place, header, age_s);
         Ok(())
+    }
+
+    /// Takes up whole batches that stand behind the log's end without a gap, as long as they
+    /// begin before `until`, and returns their headers: for recovery, where the journal's frames
+    /// are lost but the segment may still have what they carried.
+    pub fn adopt_behind_end(&mut self, disk: &dyn Disk, until: i64) -> Vec<BatchHeader> {
+        let mut adopted = Vec::new();
+        let mut buffer = Vec::new();
+        let Some(last) = self.segments.last().copied() else { return adopted };
+        let path = layout::segment_file(&self.dir, last.base_offset);
+        let Ok(log) = disk.open(&path, Open::Read) else { return adopted };
+        let length = u32::try_from(log.length().unwrap_or(0)).unwrap_or(u32::MAX);
+        let mut position = last.bytes;
+        while let Ok(header) = read_header(&log, position, length) {
+            let whole = read_batch(&log, position, &header, &mut buffer).is_ok()
+                && check_stored(&buffer).is_ok();
+            if !whole || header.base_offset != self.log_end || header.base_offset >= until {
+                break;
+            }
+            let place = Place { segment_base: last.base_offset, position };
+            self.note_appended(place, &header, last.appended_age_s);
+            position += header.total_bytes as u32;
+            adopted.push(header);
+        }
+        adopted
     }
 
     fn open_for_restore(&mut self, disk: &dyn Disk) -> DiskResult<FileRef> {

@@ -128,6 +128,12 @@ impl<'a> Scan<'a> {
         None
     }
 
+    /// Whether nothing of this generation follows at the expected places. After an orderly stop
+    /// that is known without a search through the whole ring.
+    pub fn is_at_end(&mut self) -> bool {
+        self.expected().is_none()
+    }
+
     /// The first whole frame behind `position` that belongs here, and the highest number that any
     /// frame behind it vouches for.
     fn later(&mut self, position: u64) -> (Option<(u64, FrameHeader)>, u64) {

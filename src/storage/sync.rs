@@ -179,6 +179,10 @@ impl Storage {
                 None => self.begin_journal_sync(),
             };
         }
+        // The first checkpoint of all gives the directory its cluster id: before any promise.
+        if self.checkpoint_number == 0 && self.sync.checkpoint.is_some() {
+            return self.checkpoint_step();
+        }
         let due = self.sync.deadline.is_some_and(|deadline| deadline <= now);
         if due && self.journal.durable() < self.journal.last() {
             return self.begin_commit();

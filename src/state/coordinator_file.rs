@@ -1,0 +1,195 @@
+//! What the coordinator file and the journal's change frames say about everything but the logs.
+//!
+//! [`Snapshot`] is the state's part of the coordinator file, [`Change`] one step from a snapshot
+//! to the next. Both are `postcard`; new kinds of change go at the end of the enum, so that the
+//! numbers of the old ones stay, and a snapshot begins with its own version.
+//!
+//! Absent: applying them (`broker`), and the bytes around them (`storage`).
+
+use super::producers::ProducerRow;
+use crate::config::TopicOverrides;
+use serde::{Deserialize, Serialize};
+
+/// The version of [`Snapshot`] that this binary writes, and the newest that it reads.
+pub const SNAPSHOT_VERSION: u16 = 1;
+
+/// The state's part of the coordinator file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// [`SNAPSHOT_VERSION`] of the writer.
+    pub version: u16,
+    /// The cluster's id: 22 characters of base64, as Kafka's.
+    pub cluster_id: String,
+    /// The node's id.
+    pub node_id: i32,
+    /// The number that the next topic gets.
+    pub next_topic: u32,
+    /// The id that the next producer gets.
+    pub next_producer_id: i64,
+    /// All topics.
+    pub topics: Vec<TopicRow>,
+    /// All committed offsets.
+    pub offsets: Vec<OffsetRecord>,
+    /// What is remembered of producers.
+    pub producers: Vec<ProducerRow>,
+}
+
+/// One topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicRow {
+    /// Its permanent number.
+    pub number: u32,
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: [u8; 16],
+    /// How many partitions it has.
+    pub partitions: u32,
+    /// Settings of its own.
+    pub overrides: TopicOverrides,
+}
+
+/// One committed offset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OffsetRecord {
+    /// The group.
+    pub group_id: String,
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The next offset to read.
+    pub offset: i64,
+    /// The leader epoch the client named, or -1.
+    pub leader_epoch: i32,
+    /// The client's own note.
+    pub metadata: String,
+    /// When it was committed, milliseconds since 1970 as the machine believed then.
+    pub commit_wall_ms: i64,
+    /// How long to keep it, if the client said so (OffsetCommit 2–4), in milliseconds.
+    pub retention_ms: Option<u64>,
+}
+
+/// One change. Borrowed, because it is encoded on the request path and decoded at start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change<'a> {
+    /// A topic was created.
+    TopicCreated(TopicRow),
+    /// A topic was deleted.
+    TopicDeleted {
+        /// Its number.
+        number: u32,
+    },
+    /// A topic has more partitions now.
+    PartitionsAdded {
+        /// Its number.
+        number: u32,
+        /// How many there are now.
+        partitions: u32,
+    },
+    /// A topic's own settings changed.
+    TopicConfigured {
+        /// Its number.
+        number: u32,
+        /// All of its own settings.
+        overrides: TopicOverrides,
+    },
+    /// An offset was committed.
+    OffsetCommitted {
+        /// The group.
+        group_id: &'a str,
+        /// The topic.
+        topic: &'a str,
+        /// The partition.
+        partition: i32,
+        /// The next offset to read.
+        offset: i64,
+        /// The leader epoch the client named, or -1.
+        leader_epoch: i32,
+        /// The client's own note.
+        metadata: &'a str,
+        /// When, milliseconds since 1970 as the machine believed.
+        commit_wall_ms: i64,
+        /// How long to keep it, in milliseconds, if the client said so.
+        retention_ms: Option<u64>,
+    },
+    /// A committed offset was deleted or has expired.
+    OffsetRemoved {
+        /// The group.
+        group_id: &'a str,
+        /// The topic.
+        topic: &'a str,
+        /// The partition.
+        partition: i32,
+    },
+    /// A group was deleted with all its offsets.
+    GroupRemoved {
+        /// The group.
+        group_id: &'a str,
+    },
+    /// Producer ids below this one may have been handed out.
+    ProducerIds {
+        /// The first that was not.
+        next: i64,
+    },
+}
+
+impl Change<'_> {
+    /// The bytes for a journal frame.
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).unwrap_or_default()
+    }
+
+    /// Reads a journal frame's bytes; `None` for a kind that this version does not know.
+    pub fn decode(bytes: &[u8]) -> Option<Change<'_>> {
+        postcard::from_bytes(bytes).ok()
+    }
+}
+
+impl Snapshot {
+    /// The bytes for the coordinator file.
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).unwrap_or_default()
+    }
+
+    /// Reads the coordinator file's bytes.
+    ///
+    /// # Errors
+    /// The snapshot's version when it is newer than this binary, or 0 when the bytes are no snapshot.
+    pub fn decode(bytes: &[u8]) -> Result<Snapshot, u16> {
+        match postcard::take_from_bytes::<u16>(bytes) {
+            Ok((version, _)) if version > SNAPSHOT_VERSION => return Err(version),
+            Ok(_) => {}
+            Err(_) => return Err(0),
+        }
+        postcard::from_bytes(bytes).map_err(|_| 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_and_snapshots_come_back() {
+        let change = Change::OffsetCommitted {
+            group_id: "g",
+            topic: "t",
+            partition: 3,
+            offset: 7,
+            leader_epoch: -1,
+            metadata: "note",
+            commit_wall_ms: 5,
+            retention_ms: None,
+        };
+        assert_eq!(Change::decode(&change.encode()), Some(change));
+        let snapshot = Snapshot {
+            version: SNAPSHOT_VERSION,
+            cluster_id: "c".into(),
+            ..Snapshot::default()
+        };
+        assert_eq!(Snapshot::decode(&snapshot.encode()), Ok(snapshot));
+        assert_eq!(Snapshot::decode(&[9]), Err(9));
+        assert_eq!(Snapshot::decode(&[1]), Err(0));
+    }
+}

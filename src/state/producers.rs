@@ -1,0 +1,287 @@
+//! What is remembered of idempotent producers, so that a repeated batch is recognised.
+//!
+//! Per partition and producer id: the epoch and the last five batches (KIP-98,
+//! `ProducerStateEntry`). The table has a fixed size; when it is full the entry that was silent
+//! longest makes room. That is safe: a producer id without an entry may begin with any sequence
+//! number, as in Kafka after its own expiry (KIP-360).
+//!
+//! Absent: handing out ids (`broker`), transactions.
+
+use crate::limits::{PRODUCER_BATCHES, PRODUCERS_MAX};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// Why a batch is not appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SequenceError {
+    /// The epoch is older than one seen before.
+    InvalidEpoch,
+    /// The sequence number does not follow the last one.
+    OutOfOrder,
+}
+
+/// What to do with a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Append it.
+    New,
+    /// It is here already, at this base offset.
+    Duplicate(i64),
+}
+
+/// One remembered batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Sequence number of the first record.
+    pub first_sequence: i32,
+    /// Sequence number of the last record.
+    pub last_sequence: i32,
+    /// Offset of the first record.
+    pub base_offset: i64,
+    /// Largest timestamp, milliseconds since 1970.
+    pub timestamp: i64,
+}
+
+/// What a batch says about its producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Producer id, at least 0.
+    pub id: i64,
+    /// Producer epoch.
+    pub epoch: i16,
+    /// Sequence number of the first record, at least 0.
+    pub first_sequence: i32,
+    /// Sequence number of the last record.
+    pub last_sequence: i32,
+}
+
+/// A partition's permanent name: the topic's number and the partition's index.
+pub type PartitionName = (u32, u32);
+
+/// One producer on one partition, also in the coordinator file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProducerRow {
+    /// The topic's number.
+    pub topic: u32,
+    /// The partition's index.
+    pub partition: u32,
+    /// Producer id.
+    pub id: i64,
+    /// Producer epoch.
+    pub epoch: i16,
+    /// The last batches, oldest first.
+    pub batches: heapless::Vec<Batch, PRODUCER_BATCHES>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    row: ProducerRow,
+    used: u64,
+}
+
+/// All producers.
+#[derive(Debug)]
+pub struct Producers {
+    entries: HashMap<(PartitionName, i64), Entry>,
+    capacity: usize,
+    clock: u64,
+}
+
+impl Default for Producers {
+    fn default() -> Self {
+        Producers::new(PRODUCERS_MAX)
+    }
+}
+
+/// The sequence number after `sequence`: 2^31-1 is followed by 0.
+const fn following(sequence: i32) -> i32 {
+    if sequence == i32::MAX { 0 } else { sequence + 1 }
+}
+
+impl Producers {
+    /// An empty table for `capacity` entries.
+    pub fn new(capacity: usize) -> Producers {
+        Producers { entries: HashMap::with_capacity(capacity), capacity, clock: 0 }
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Judges a batch before it is appended.
+    ///
+    /// # Errors
+    /// [`SequenceError`]. Authority: `ProducerAppendInfo.checkSequence`.
+    pub fn check(&self, partition: PartitionName, claim: Claim) -> Result<Verdict, SequenceError> {
+        let Some(entry) = self.entries.get(&(partition, claim.id)) else { return Ok(Verdict::New) };
+        let row = &entry.row;
+        if claim.epoch < row.epoch {
+            return Err(SequenceError::InvalidEpoch);
+        }
+        if claim.epoch > row.epoch {
+            let fresh = claim.first_sequence == 0;
+            return if fresh { Ok(Verdict::New) } else { Err(SequenceError::OutOfOrder) };
+        }
+        let same = |b: &&Batch| {
+            b.first_sequence == claim.first_sequence && b.last_sequence == claim.last_sequence
+        };
+        if let Some(batch) = row.batches.iter().find(same) {
+            return Ok(Verdict::Duplicate(batch.base_offset));
+        }
+        match row.batches.last() {
+            Some(last) if following(last.last_sequence) != claim.first_sequence => {
+                Err(SequenceError::OutOfOrder)
+            }
+            _ => Ok(Verdict::New),
+        }
+    }
+
+    /// Remembers a batch that was appended.
+    pub fn record(&mut self, partition: PartitionName, claim: Claim, base_offset: i64, time: i64) {
+        self.clock += 1;
+        let used = self.clock;
+        let key = (partition, claim.id);
+        if !self.entries.contains_key(&key) {
+            self.make_room();
+        }
+        let entry = self.entries.entry(key).or_insert_with(|| Entry {
+            row: ProducerRow {
+                topic: partition.0,
+                partition: partition.1,
+                id: claim.id,
+                epoch: claim.epoch,
+                batches: heapless::Vec::new(),
+            },
+            used,
+        });
+        entry.used = used;
+        if entry.row.epoch != claim.epoch {
+            entry.row.epoch = claim.epoch;
+            entry.row.batches.clear();
+        }
+        if entry.row.batches.is_full() {
+            entry.row.batches.remove(0);
+        }
+        let batch = Batch {
+            first_sequence: claim.first_sequence,
+            last_sequence: claim.last_sequence,
+            base_offset,
+            timestamp: time,
+        };
+        entry.row.batches.push(batch).ok();
+    }
+
+    fn make_room(&mut self) {
+        if self.entries.len() < self.capacity {
+            return;
+        }
+        let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| *key);
+        if let Some(key) = oldest {
+            self.entries.remove(&key);
+        }
+    }
+
+    /// Forgets the producers of a deleted topic.
+    pub fn forget_topic(&mut self, topic: u32) {
+        self.entries.retain(|((number, _), _), _| *number != topic);
+    }
+
+    /// The producers of one partition, in no order.
+    pub fn of_partition(&self, partition: PartitionName) -> impl Iterator<Item = &ProducerRow> {
+        self.entries.values().map(|e| &e.row).filter(move |r| (r.topic, r.partition) == partition)
+    }
+
+    /// All rows, those silent longest first, for the coordinator file.
+    pub fn rows(&self) -> Vec<ProducerRow> {
+        let mut entries: Vec<_> = self.entries.values().collect();
+        entries.sort_by_key(|entry| entry.used);
+        entries.into_iter().map(|entry| entry.row.clone()).collect()
+    }
+
+    /// Puts a row of the coordinator file back.
+    pub fn restore(&mut self, row: ProducerRow) {
+        self.clock += 1;
+        self.make_room();
+        let key = ((row.topic, row.partition), row.id);
+        self.entries.insert(key, Entry { row, used: self.clock });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const P: PartitionName = (1, 0);
+
+    fn claim(epoch: i16, first: i32, last: i32) -> Claim {
+        Claim { id: 9, epoch, first_sequence: first, last_sequence: last }
+    }
+
+    fn with_batches(count: i32) -> Producers {
+        let mut producers = Producers::new(4);
+        for n in 0..count {
+            let next = claim(0, n * 10, n * 10 + 9);
+            assert_eq!(producers.check(P, next), Ok(Verdict::New));
+            producers.record(P, next, i64::from(n) * 10, 0);
+        }
+        producers
+    }
+
+    #[test]
+    fn any_of_the_last_five_batches_is_a_duplicate_and_older_ones_are_out_of_order() {
+        let producers = with_batches(7);
+        for n in 2..7 {
+            let again = claim(0, n * 10, n * 10 + 9);
+            assert_eq!(producers.check(P, again), Ok(Verdict::Duplicate(i64::from(n) * 10)));
+        }
+        assert_eq!(producers.check(P, claim(0, 10, 19)), Err(SequenceError::OutOfOrder));
+    }
+
+    #[test]
+    fn gaps_and_old_epochs_are_refused_and_a_new_epoch_starts_at_zero() {
+        let producers = with_batches(2);
+        assert_eq!(producers.check(P, claim(0, 30, 39)), Err(SequenceError::OutOfOrder));
+        assert_eq!(producers.check(P, claim(-1, 20, 29)), Err(SequenceError::InvalidEpoch));
+        assert_eq!(producers.check(P, claim(1, 20, 29)), Err(SequenceError::OutOfOrder));
+        assert_eq!(producers.check(P, claim(1, 0, 9)), Ok(Verdict::New));
+    }
+
+    #[test]
+    fn sequences_wrap() {
+        let mut producers = Producers::new(4);
+        producers.record(P, claim(0, i32::MAX - 1, i32::MAX), 0, 0);
+        assert_eq!(producers.check(P, claim(0, 0, 4)), Ok(Verdict::New));
+        assert_eq!(producers.check(P, claim(0, 1, 4)), Err(SequenceError::OutOfOrder));
+    }
+
+    #[test]
+    fn an_unknown_producer_may_begin_anywhere_and_the_quietest_makes_room() {
+        let mut producers = with_batches(1);
+        for id in 100..103 {
+            producers.record(P, Claim { id, ..claim(0, 50, 50) }, 0, 0);
+        }
+        producers.record(P, claim(0, 10, 19), 10, 0);
+        producers.record(P, Claim { id: 200, ..claim(0, 5, 5) }, 0, 0);
+        assert_eq!(producers.len(), 4);
+        assert_eq!(producers.check(P, claim(0, 10, 19)), Ok(Verdict::Duplicate(10)));
+        let evicted = Claim { id: 100, ..claim(0, 777, 777) };
+        assert_eq!(producers.check(P, evicted), Ok(Verdict::New));
+    }
+
+    #[test]
+    fn rows_restore_to_the_same_verdicts() {
+        let before = with_batches(6);
+        let mut after = Producers::new(4);
+        before.rows().into_iter().for_each(|row| after.restore(row));
+        for n in 0..8 {
+            let again = claim(0, n * 10, n * 10 + 9);
+            assert_eq!(before.check(P, again), after.check(P, again));
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The table of topics: names, numbers, ids, partition handles and settings.
+//!
+//! Promises: a topic's number and id are never used twice, so that a re-created topic is another
+//! one to everybody (KIP-516); names are valid by Kafka's rule before they get here.
+//! Absent: the logs themselves; a partition is a handle here.
+
+use crate::config::{BrokerConfig, EffectiveTopicConfig, TopicOverrides};
+use crate::limits::TOPIC_NAME_BYTES_MAX;
+use std::collections::BTreeMap;
+
+/// Storage's handle of one partition.
+pub type PartitionHandle = usize;
+
+/// One topic.
+#[derive(Clone, Debug)]
+pub struct Topic {
+    /// Its number: permanent, local, never used twice.
+    pub number: u32,
+    /// Its name.
+    pub name: String,
+    /// Its id (KIP-516): random, permanent, never zero.
+    pub id: [u8; 16],
+    /// Storage's handle of each partition.
+    pub partitions: Vec<PartitionHandle>,
+    /// Settings of its own.
+    pub overrides: TopicOverrides,
+    /// All settings, as they take effect.
+    pub config: EffectiveTopicConfig,
+}
+
+/// All topics, in the order of their names.
+#[derive(Debug, Default)]
+pub struct Topics {
+    by_name: BTreeMap<String, u32>,
+    by_number: BTreeMap<u32, Topic>,
+    partitions: usize,
+}
+
+impl Topics {
+    /// How many topics there are.
+    pub fn len(&self) -> usize {
+        self.by_number.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_number.is_empty()
+    }
+
+    /// How many partitions all topics have.
+    pub fn partitions(&self) -> usize {
+        self.partitions
+    }
+
+    /// The topic of this name.
+    pub fn find(&self, name: &str) -> Option<&Topic> {
+        self.by_number.get(self.by_name.get(name)?)
+    }
+
+    /// The topic with this id.
+    pub fn find_id(&self, id: &[u8; 16]) -> Option<&Topic> {
+        self.by_number.values().find(|topic| topic.id == *id)
+    }
+
+    /// The topic with this number.
+    pub fn get(&self, number: u32) -> Option<&Topic> {
+        self.by_number.get(&number)
+    }
+
+    /// All topics in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &Topic> {
+        self.by_name.values().filter_map(|number| self.by_number.get(number))
+    }
+
+    /// Adds a topic.
+    pub fn insert(&mut self, topic: Topic) {
+        self.partitions += topic.partitions.len();
+        self.by_name.insert(topic.name.clone(), topic.number);
+        self.by_number.insert(topic.number, topic);
+    }
+
+    /// Removes a topic.
+    pub fn remove(&mut self, number: u32) -> Option<Topic> {
+        let topic = self.by_number.remove(&number)?;
+        self.by_name.remove(&topic.name);
+        self.partitions -= topic.partitions.len();
+        Some(topic)
+    }
+
+    /// Adds partitions to a topic.
+    pub fn extend(&mut self, number: u32, handles: impl IntoIterator<Item = PartitionHandle>) {
+        if let Some(topic) = self.by_number.get_mut(&number) {
+            let before = topic.partitions.len();
+            topic.partitions.extend(handles);
+            self.partitions += topic.partitions.len() - before;
+        }
+    }
+
+    /// Replaces a topic's own settings.
+    pub fn configure(&mut self, number: u32, broker: &BrokerConfig, overrides: TopicOverrides) {
+        if let Some(topic) = self.by_number.get_mut(&number) {
+            topic.config = EffectiveTopicConfig::new(broker, &overrides);
+            topic.overrides = overrides;
+        }
+    }
+}
+
+/// Kafka's rule for topic names (`Topic.validate`): what is wrong with `name`, in words.
+///
+/// # Errors
+/// One sentence for a person.
+pub fn check_name(name: &str) -> Result<(), &'static str> {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if name.is_empty() {
+        Err("the empty string is not allowed as a topic name")
+    } else if name == "." || name == ".." {
+        Err("'.' and '..' are not allowed as topic names")
+    } else if name.len() > TOPIC_NAME_BYTES_MAX {
+        Err("a topic name may not be longer than 249 characters")
+    } else if !name.bytes().all(legal) {
+        Err("a topic name may only hold ASCII letters, digits, '.', '_' and '-'")
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_kafkas_rule() {
+        for good in ["a", "A.b_c-9", &"x".repeat(249)] {
+            assert_eq!(check_name(good), Ok(()));
+        }
+        for bad in ["", ".", "..", "a/b", "a b", "é", "a\0", &"x".repeat(250)] {
+            assert!(check_name(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,480 @@
+//! Start-up: the coordinator file, then the journal on top of it. Always comes up.
+//!
+//! | found                                   | done                                               |
+//! |-----------------------------------------|----------------------------------------------------|
+//! | nothing                                 | a first start: a journal and a coordinator file    |
+//! | a coordinator file, a journal           | replay from its head; its time is the journal's    |
+//! | only the previous or the new one whole  | the newest whole one counts; said in the report    |
+//! | a coordinator file, no journal          | what the checkpoint says; said in the report       |
+//! | no coordinator file, but data           | rebuilt from the directories; said in the report   |
+//! | a format newer than this binary's       | refused with a sentence; nothing is touched        |
+//!
+//! The replay runs twice over the journal: once to learn where it ends and which topics do not
+//! survive it, once to restore. What a deleted topic left must not be restored, since a later
+//! topic of the same name may own the same files by now.
+//!
+//! A cut during recovery is no special case: everything it writes is what the next recovery would
+//! write, until the one frame that opens the new generation is durable.
+
+use super::coordinator::{self, CoordinatorFile, Found, StorageState};
+use super::journal::{self, FileHeader, Journal, Resume};
+use super::journal_frame::{FrameHeader, KIND_OPENED, PartitionKey, Payload};
+use super::partition::{Partition, Place};
+use super::scan::{Scan, Step};
+use super::{Counters, Options, Storage, layout, rebuild, ring_bytes, sync::SyncState};
+use crate::disk::{Disk, DiskError, FileRef, Open};
+use crate::limits::RECOVERY_NOTES_MAX;
+use crate::time::Millis;
+use crate::wire::batch::BatchHeader;
+use core::fmt;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+/// What a change frame means for storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// A topic with partitions 0..`partitions` comes to be.
+    Create {
+        /// Its number.
+        topic: u32,
+        /// Its name.
+        name: String,
+        /// How many partitions.
+        partitions: u32,
+    },
+    /// A topic has this many partitions now.
+    Grow {
+        /// Its number.
+        topic: u32,
+        /// How many partitions.
+        partitions: u32,
+    },
+    /// A topic is gone.
+    Remove {
+        /// Its number.
+        topic: u32,
+    },
+}
+
+/// The state that is recovered together with the logs.
+pub trait Replay {
+    /// The state as of the checkpoint.
+    ///
+    /// # Errors
+    /// The version, when it is newer than this binary.
+    fn snapshot(&mut self, bytes: &[u8]) -> Result<(), u16>;
+    /// What a change means for storage; changes nothing.
+    fn effect(&self, change: &[u8]) -> Effect;
+    /// A change that became durable.
+    fn change(&mut self, change: &[u8]);
+    /// A batch that became durable.
+    fn batch(&mut self, key: PartitionKey, header: &BatchHeader);
+    /// A topic was found as directories only; returns the number it gets.
+    fn adopt(&mut self, name: &str, partitions: u32) -> u32;
+}
+
+/// Why a data directory cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// A file was written by a newer ottla.
+    Newer {
+        /// Which.
+        file: &'static str,
+        /// In which format.
+        version: u32,
+    },
+    /// The disk refused even what start-up needs.
+    Disk(DiskError),
+}
+
+impl From<DiskError> for OpenError {
+    fn from(error: DiskError) -> Self {
+        OpenError::Disk(error)
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::Newer { file, version } => write!(
+                f,
+                "the file '{file}' has format {version}, which a newer ottla wrote; start that one"
+            ),
+            OpenError::Disk(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+/// What start-up found, for one log line and for tests.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// This directory was empty.
+    pub first_start: bool,
+    /// The last stop was an orderly one.
+    pub clean: bool,
+    /// Journal frames replayed.
+    pub frames: u64,
+    /// Record batches among them.
+    pub batches: u64,
+    /// The coordinator file had to be rebuilt from the directories.
+    pub rebuilt: bool,
+    /// What could not be read, one sentence each.
+    pub notes: Vec<String>,
+}
+
+impl Report {
+    /// Adds a sentence about something that could not be read.
+    pub fn note(&mut self, text: String) {
+        if self.notes.len() < RECOVERY_NOTES_MAX {
+            self.notes.push(text);
+        }
+    }
+}
+
+/// The newest whole coordinator file, and whether any of the three names exists.
+fn choose(disk: &dyn Disk, report: &mut Report) -> Result<(Option<CoordinatorFile>, bool), OpenError> {
+    let (mut best, mut any) = (None::<CoordinatorFile>, false);
+    for path in [layout::COORDINATOR, layout::COORDINATOR_NEW, layout::COORDINATOR_PREVIOUS] {
+        match coordinator::read(disk, path) {
+            Found::Whole(file) => {
+                any = true;
+                let newer = |b: &CoordinatorFile| b.storage.checkpoint < file.storage.checkpoint;
+                if best.as_ref().is_none_or(newer) {
+                    best = Some(*file);
+                }
+            }
+            Found::Missing => {}
+            Found::Newer(version) => {
+                return Err(OpenError::Newer { file: "coordinator", version });
+            }
+            Found::Unreadable => {
+                any = true;
+                // A half-written new file is what a power cut leaves; no reason to worry anybody.
+                if path != layout::COORDINATOR_NEW {
+                    report.note(format!("the file '{path}' is unreadable and was left aside"));
+                }
+            }
+        }
+    }
+    Ok((best, any))
+}
+
+impl Storage {
+    /// Opens a data directory, recovering whatever is there into `replay`. Everything recovered
+    /// is durable when this returns.
+    ///
+    /// # Errors
+    /// [`OpenError`]. A file that cannot be read is none: it is named in the report.
+    pub fn open(
+        disk: Rc<dyn Disk>,
+        options: Options,
+        replay: &mut dyn Replay,
+        now: Millis,
+    ) -> Result<(Storage, Report), OpenError> {
+        let mut report = Report::default();
+        let (chosen, any) = choose(&*disk, &mut report)?;
+        let (file, ring) = open_journal(&*disk, options, &mut report)?;
+        let mut recovery = Recovery {
+            disk,
+            replay,
+            partitions: Vec::new(),
+            by_key: BTreeMap::new(),
+            names: BTreeMap::new(),
+            report,
+        };
+        let start = match chosen {
+            Some(chosen) => recovery.take_snapshot(chosen)?,
+            None => rebuild::rebuild(&mut recovery, &file, ring, any)?,
+        };
+        let resume = recovery.replay_journal(&file, ring, &start)?;
+        recovery.finish(file, ring, resume, &start, options, now)
+    }
+}
+
+/// Opens the journal, or makes one.
+fn open_journal(
+    disk: &dyn Disk,
+    options: Options,
+    report: &mut Report,
+) -> Result<(FileRef, u64), OpenError> {
+    let found = match disk.open(layout::JOURNAL, Open::Write) {
+        Ok(file) => match journal::read_file_header(&file)? {
+            FileHeader::Ring(ring) => Some((file, ring)),
+            FileHeader::Newer(version) => {
+                return Err(OpenError::Newer { file: "journal", version });
+            }
+            FileHeader::Unreadable => None,
+        },
+        Err(DiskError::NotFound) => None,
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    let ring = ring_bytes(options.journal_bytes);
+    report.first_start = true;
+    Ok((journal::create_file(disk, ring)?, ring))
+}
+
+/// Recovery under way.
+pub(super) struct Recovery<'r> {
+    pub(super) disk: Rc<dyn Disk>,
+    pub(super) replay: &'r mut dyn Replay,
+    pub(super) partitions: Vec<Option<Partition>>,
+    pub(super) by_key: BTreeMap<PartitionKey, usize>,
+    pub(super) names: BTreeMap<u32, String>,
+    pub(super) report: Report,
+}
+
+impl Recovery<'_> {
+    fn take_snapshot(&mut self, file: CoordinatorFile) -> Result<StorageState, OpenError> {
+        if self.report.first_start {
+            self.report.first_start = false;
+            self.report.note("the journal is missing or unreadable: what came after the last checkpoint is lost".into());
+        }
+        self.replay.snapshot(&file.state).map_err(|version| OpenError::Newer {
+            file: "coordinator",
+            version: u32::from(version),
+        })?;
+        let mut state = file.storage;
+        for record in core::mem::take(&mut state.partitions) {
+            let key = PartitionKey { topic: record.topic, partition: record.partition };
+            let at = self.add(key, &record.topic_name);
+            if let Some(partition) = &mut self.partitions[at] {
+                partition.log_start = record.log_start;
+                partition.log_end = record.log_end;
+                partition.segments = record.segments;
+            }
+        }
+        self.report.clean = state.clean;
+        Ok(state)
+    }
+
+    pub(super) fn add(&mut self, key: PartitionKey, topic: &str) -> usize {
+        self.names.insert(key.topic, topic.to_owned());
+        if let Some(at) = self.by_key.get(&key) {
+            return *at;
+        }
+        self.partitions.push(Some(Partition::new(key, topic)));
+        self.by_key.insert(key, self.partitions.len() - 1);
+        self.partitions.len() - 1
+    }
+
+    /// First pass: the end of the journal, and the topics that do not live to see it.
+    fn survey(&mut self, scan: &mut Scan<'_>) -> BTreeSet<u32> {
+        let mut gone = BTreeSet::new();
+        loop {
+            match scan.step() {
+                Step::Frame { payload: Payload::Change(bytes), .. } => {
+                    if let Effect::Remove { topic } = self.replay.effect(bytes) {
+                        gone.insert(topic);
+                    }
+                }
+                Step::Frame { .. } => {}
+                Step::Rot { first, last } => self.report.note(format!(
+                    "journal frames {first} to {last} were durable and are unreadable now; \
+                     their record batches were looked for in the segments"
+                )),
+                Step::End => return gone,
+            }
+        }
+    }
+
+    fn replay_journal(
+        &mut self,
+        file: &FileRef,
+        ring: u64,
+        start: &StorageState,
+    ) -> Result<Resume, OpenError> {
+        let scan = || Scan::new(file, ring, start.head, start.next_sequence, start.generation);
+        let mut first = scan();
+        let gone = if start.clean && first.is_at_end() {
+            BTreeSet::new()
+        } else {
+            self.survey(&mut first)
+        };
+        let mut second = scan();
+        let mut rot = false;
+        while second.next_sequence < first.next_sequence {
+            match second.step() {
+                Step::Frame { header, payload } => self.apply(&header, payload, &gone)?,
+                Step::Rot { .. } => rot = true,
+                Step::End => break,
+            }
+        }
+        if rot {
+            self.look_behind_ends();
+        }
+        Ok(Resume {
+            head: start.head,
+            tail: first.position,
+            next_sequence: first.next_sequence,
+            generation: first.generation + 1,
+            age_s: start.age_s.max(first.age_s),
+        })
+    }
+
+    fn apply(
+        &mut self,
+        header: &FrameHeader,
+        payload: Payload<'_>,
+        gone: &BTreeSet<u32>,
+    ) -> Result<(), OpenError> {
+        self.report.frames += 1;
+        match payload {
+            Payload::Opened => {}
+            Payload::Unknown => self.report.note(format!(
+                "journal frame {} is of a kind that a newer ottla wrote, and was passed over",
+                header.sequence
+            )),
+            Payload::Change(bytes) => {
+                self.apply_change(bytes, gone)?;
+                self.replay.change(bytes);
+            }
+            Payload::LogStart { key, offset } => {
+                if let Some(partition) = self.partition(key) {
+                    partition.log_start = partition.log_start.max(offset);
+                }
+            }
+            Payload::Batch { place, header: batch, bytes } => {
+                if !gone.contains(&place.key.topic) {
+                    let at = Place { segment_base: place.segment_base, position: place.position };
+                    self.apply_batch(place.key, at, &batch, bytes, header.age_s)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn partition(&mut self, key: PartitionKey) -> Option<&mut Partition> {
+        self.partitions[*self.by_key.get(&key)?].as_mut()
+    }
+
+    fn apply_change(&mut self, bytes: &[u8], gone: &BTreeSet<u32>) -> Result<(), OpenError> {
+        match self.replay.effect(bytes) {
+            Effect::None => {}
+            Effect::Create { topic, name, partitions } if !gone.contains(&topic) => {
+                for partition in 0..partitions {
+                    self.add(PartitionKey { topic, partition }, &name);
+                }
+            }
+            Effect::Create { .. } => {}
+            Effect::Grow { topic, partitions } => {
+                if let Some(name) = self.names.get(&topic).cloned() {
+                    for partition in 0..partitions {
+                        self.add(PartitionKey { topic, partition }, &name);
+                    }
+                }
+            }
+            Effect::Remove { topic } => {
+                // The files, if any are left, are swept after the start: another topic of the
+                // same name may own the directory by now.
+                self.names.remove(&topic);
+                let first = PartitionKey { topic, partition: 0 };
+                let last = PartitionKey { topic, partition: u32::MAX };
+                let keys: Vec<_> = self.by_key.range(first..=last).map(|(k, _)| *k).collect();
+                for key in keys {
+                    if let Some(at) = self.by_key.remove(&key) {
+                        self.partitions[at] = None;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_batch(
+        &mut self,
+        key: PartitionKey,
+        place: Place,
+        header: &BatchHeader,
+        bytes: Option<&[u8]>,
+        age_s: u32,
+    ) -> Result<(), OpenError> {
+        let disk = self.disk.clone();
+        let Some(partition) = self.partition(key) else { return Ok(()) };
+        if header.next_offset() <= partition.log_end {
+            return Ok(());
+        }
+        if header.base_offset > partition.log_end {
+            let adopted = partition.adopt_behind_end(&*disk, header.base_offset);
+            let (dir, end) = (partition.dir.clone(), partition.log_end);
+            if end < header.base_offset {
+                let last = header.base_offset - 1;
+                self.report.note(format!("{dir}: records {end} to {last} are unreadable"));
+            }
+            adopted.iter().for_each(|header| self.replay.batch(key, header));
+        }
+        let Some(partition) = self.partition(key) else { return Ok(()) };
+        partition.restore(&*disk, place, header, bytes, age_s)?;
+        self.report.batches += 1;
+        self.replay.batch(key, header);
+        Ok(())
+    }
+
+    /// After rot in the journal: a batch whose frame is gone, and that no later frame follows in
+    /// its partition, may stand whole behind the partition's end.
+    fn look_behind_ends(&mut self) {
+        let disk = self.disk.clone();
+        for partition in self.partitions.iter_mut().flatten() {
+            for header in partition.adopt_behind_end(&*disk, i64::MAX) {
+                self.replay.batch(partition.key, &header);
+            }
+        }
+    }
+
+    fn finish(
+        mut self,
+        file: FileRef,
+        ring: u64,
+        resume: Resume,
+        start: &StorageState,
+        options: Options,
+        now: Millis,
+    ) -> Result<(Storage, Report), OpenError> {
+        let disk = self.disk.clone();
+        for partition in self.partitions.iter_mut().flatten() {
+            let gone = partition.drop_before_start();
+            for base in gone {
+                disk.remove_file(&layout::segment_file(&partition.dir, base)).ok();
+                disk.remove_file(&layout::index_file(&partition.dir, base)).ok();
+            }
+            if partition.dirty
+                && let Err(error) = partition.cut_tail(&*disk)
+            {
+                let dir = &partition.dir;
+                self.report.note(format!("{dir}: the newest segment cannot be opened: {error}"));
+            }
+            partition.all_durable();
+        }
+        let mut storage = Storage {
+            journal: Journal::new(file, ring, resume),
+            sync: SyncState::default(),
+            options,
+            age_start_s: resume.age_s,
+            started: now,
+            checkpoint_number: start.checkpoint,
+            failed: None,
+            counters: Counters::default(),
+            disk: self.disk,
+            partitions: self.partitions,
+            by_key: self.by_key,
+            names: self.names,
+        };
+        storage.sync.reserve(storage.partitions.len());
+        // The one frame that makes this generation real; with it everything replayed is durable.
+        storage.journal.stage(KIND_OPENED, resume.age_s, &[]);
+        storage.journal.write_staged()?;
+        let lsn = storage.journal.sync_begins();
+        if self.report.first_start {
+            // Nothing is there that could be lost: the first checkpoint goes before any commit.
+            storage.sync.want(now);
+        } else {
+            storage.journal.file().sync()?;
+            storage.journal.sync_ended(lsn);
+        }
+        Ok((storage, self.report))
+    }
+}
