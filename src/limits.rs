@@ -205,9 +205,10 @@ pub const SEGMENT_BYTES_MIN: u32 = 4096;
 
 /// Bytes of the smallest `journal.bytes`.
 ///
-/// Why: batches up to 64 KiB are carried in the journal, half of it triggers a checkpoint.
+/// Why: a checkpoint begins when half of it is full, and one write may bring
+/// `JOURNAL_STAGED_BYTES_MAX`, which must still fit beside it.
 /// At the limit: a smaller value is an error in the configuration.
-pub const JOURNAL_BYTES_MIN: i64 = 256 << 10;
+pub const JOURNAL_BYTES_MIN: i64 = 2 << 20;
 
 /// Bytes of the largest `journal.bytes`.
 ///

@@ -10,7 +10,9 @@
 use super::broker::{BrokerConfig, CleanupPolicy, HOUR_MS, MINUTE_MS, TimestampType};
 use super::listener;
 use super::value::{Allowed, ValueType};
-use crate::limits::{JOURNAL_BYTES_MAX, JOURNAL_BYTES_MIN, MAX_CONNECTIONS_MAX};
+use crate::limits::{
+    JOURNAL_BYTES_MAX, JOURNAL_BYTES_MIN, MAX_CONNECTIONS_MAX, OFFSET_METADATA_BYTES_MAX,
+};
 use Allowed::{Any, Directory, Listeners, OneOf, Range, Words};
 use ValueType::{Boolean, Int, List, Long, Short, String as Text};
 use std::path::PathBuf;
@@ -68,7 +70,7 @@ fn given(config: &BrokerConfig, name: &str) -> Option<String> {
 
 const INT_MAX: i64 = i32::MAX as i64;
 const LONG_MAX: i64 = i64::MAX;
-/// The largest count of hours, minutes that still is a count of milliseconds: Kafka's INT.
+/// What an INT of Kafka's may be that counts something.
 const UNSIGNED: Allowed = Range(0, INT_MAX);
 const COMPRESSIONS: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
 
@@ -365,7 +367,7 @@ pub static BROKER_KEYS: &[BrokerKey] = &[
     key(
         "offset.metadata.max.bytes",
         Int,
-        UNSIGNED,
+        Range(0, OFFSET_METADATA_BYTES_MAX as i64),
         |c| show(&c.offset_metadata_max_bytes),
         |c, v| c.offset_metadata_max_bytes = number(v),
         "The longest text that a client may store beside a committed offset.",

@@ -412,4 +412,31 @@ mod tests {
             604_800_000
         );
     }
+
+    #[test]
+    fn any_series_of_operations_leaves_only_legal_values_in_order() {
+        let values =
+            ["", "-1", "0", "1", "5", "x", "true", "delete", "compact,", "*", "0:1", "0.5"];
+        let mut seed = 1u64;
+        let mut next = |bound: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) as usize % bound
+        };
+        let mut topic = TopicOverrides::default();
+        let (mut accepted, mut refused) = (0, 0);
+        for _ in 0..20_000 {
+            let name = TOPIC_KEYS[next(TOPIC_KEYS.len())].name;
+            let operation = AlterOperation::from_i8(next(4) as i8).unwrap();
+            let value = (next(9) > 0).then(|| values[next(values.len())]);
+            match alter(&topic, (name, operation, value)) {
+                Ok(after) => (accepted, topic) = (accepted + 1, after),
+                Err(_) => refused += 1,
+            }
+            assert!(topic.entries.is_sorted_by(|a, b| a.0 < b.0));
+            for (name, value) in topic.iter() {
+                assert_eq!(normal(known(name).unwrap().1, value).as_deref(), Ok(value), "{name}");
+            }
+        }
+        assert!(accepted > 1000 && refused > 1000, "{accepted} accepted, {refused} refused");
+    }
 }
