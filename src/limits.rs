@@ -58,6 +58,12 @@ pub const RECOVERY_NOTES_MAX: usize = 32;
 /// Seconds between two looks for expired segments, at most.
 pub const RETENTION_CHECK_S: u64 = 5;
 
+/// Connections that a partition remembers as waiting for its records.
+///
+/// At the limit: the others are woken whenever the partition moves, together with everybody else
+/// who found no place.
+pub const PARTITION_WAITERS: usize = 6;
+
 // ---- Topics and producers ----------------------------------------------------------------------
 
 /// Partitions of all topics together.

@@ -6,6 +6,7 @@
 //!
 //! Absent: applying them (`broker`), and the bytes around them (`storage`).
 
+use super::offsets::OffsetRow;
 use super::producers::ProducerRow;
 use crate::config::TopicOverrides;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ pub const SNAPSHOT_VERSION: u16 = 1;
 
 /// The state's part of the coordinator file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Snapshot {
+pub struct Snapshot<'a> {
     /// [`SNAPSHOT_VERSION`] of the writer.
     pub version: u16,
     /// The cluster's id: 22 characters of base64, as Kafka's.
@@ -29,7 +30,8 @@ pub struct Snapshot {
     /// All topics.
     pub topics: Vec<TopicRow>,
     /// All committed offsets.
-    pub offsets: Vec<OffsetRecord>,
+    #[serde(borrow)]
+    pub offsets: Vec<OffsetRow<'a>>,
     /// What is remembered of producers.
     pub producers: Vec<ProducerRow>,
 }
@@ -47,27 +49,6 @@ pub struct TopicRow {
     pub partitions: u32,
     /// Settings of its own.
     pub overrides: TopicOverrides,
-}
-
-/// One committed offset.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OffsetRecord {
-    /// The group.
-    pub group_id: String,
-    /// The topic.
-    pub topic: String,
-    /// The partition.
-    pub partition: i32,
-    /// The next offset to read.
-    pub offset: i64,
-    /// The leader epoch the client named, or -1.
-    pub leader_epoch: i32,
-    /// The client's own note.
-    pub metadata: String,
-    /// When it was committed, milliseconds since 1970 as the machine believed then.
-    pub commit_wall_ms: i64,
-    /// How long to keep it, if the client said so (OffsetCommit 2–4), in milliseconds.
-    pub retention_ms: Option<u64>,
 }
 
 /// One change. Borrowed, because it is encoded on the request path and decoded at start.
@@ -95,24 +76,7 @@ pub enum Change<'a> {
         overrides: TopicOverrides,
     },
     /// An offset was committed.
-    OffsetCommitted {
-        /// The group.
-        group_id: &'a str,
-        /// The topic.
-        topic: &'a str,
-        /// The partition.
-        partition: i32,
-        /// The next offset to read.
-        offset: i64,
-        /// The leader epoch the client named, or -1.
-        leader_epoch: i32,
-        /// The client's own note.
-        metadata: &'a str,
-        /// When, milliseconds since 1970 as the machine believed.
-        commit_wall_ms: i64,
-        /// How long to keep it, in milliseconds, if the client said so.
-        retention_ms: Option<u64>,
-    },
+    OffsetCommitted(OffsetRow<'a>),
     /// A committed offset was deleted or has expired.
     OffsetRemoved {
         /// The group.
@@ -146,7 +110,7 @@ impl Change<'_> {
     }
 }
 
-impl Snapshot {
+impl<'a> Snapshot<'a> {
     /// The bytes for the coordinator file.
     pub fn encode(&self) -> Vec<u8> {
         postcard::to_stdvec(self).unwrap_or_default()
@@ -156,7 +120,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// The snapshot's version when it is newer than this binary, or 0 when the bytes are no snapshot.
-    pub fn decode(bytes: &[u8]) -> Result<Snapshot, u16> {
+    pub fn decode(bytes: &'a [u8]) -> Result<Snapshot<'a>, u16> {
         match postcard::take_from_bytes::<u16>(bytes) {
             Ok((version, _)) if version > SNAPSHOT_VERSION => return Err(version),
             Ok(_) => {}
@@ -172,7 +136,7 @@ mod tests {
 
     #[test]
     fn changes_and_snapshots_come_back() {
-        let change = Change::OffsetCommitted {
+        let change = Change::OffsetCommitted(OffsetRow {
             group_id: "g",
             topic: "t",
             partition: 3,
@@ -181,7 +145,7 @@ mod tests {
             metadata: "note",
             commit_wall_ms: 5,
             retention_ms: None,
-        };
+        });
         assert_eq!(Change::decode(&change.encode()), Some(change));
         let snapshot = Snapshot {
             version: SNAPSHOT_VERSION,

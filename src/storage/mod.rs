@@ -276,6 +276,15 @@ impl Storage {
         Ok(Appended { base_offset, lsn })
     }
 
+    /// Whether a change of `bytes` would be taken now.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn room_for_change(&self, bytes: usize) -> Result<(), WriteError> {
+        self.writable()?;
+        Ok(self.journal.room(bytes, true)?)
+    }
+
     /// Stages a change of what the coordinator file holds. It is durable with the returned
     /// frame's number, at the latest after `log.flush.interval.ms`; see [`Storage::want_sync`].
     ///

@@ -1,0 +1,355 @@
+//! Appending to, reading from and trimming the logs.
+
+use super::{Broker, Refusal, Slot};
+use crate::config::TimestampType;
+use crate::limits::FETCH_WAITING_SYNC_MS;
+use crate::state::producers::{Claim, SequenceError, Verdict};
+use crate::state::topics::Topic;
+use crate::storage::partition::{LogError, Slice};
+use crate::storage::retention::{self, Policy};
+use crate::storage::{Lsn, PartitionIndex, SegmentPolicy, WriteError};
+use crate::time::Now;
+use crate::wire::batch::{self, BatchHeader, Codec, Stamped};
+
+/// The leader epoch of every partition, for ever: there is one node, and no epoch ever goes back
+/// (Java ignores metadata with an older epoch than it has seen).
+pub const LEADER_EPOCH: i32 = 0;
+
+/// A partition's offsets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionView {
+    /// Storage's handle.
+    pub index: PartitionIndex,
+    /// First offset that is served.
+    pub log_start_offset: i64,
+    /// Offset behind the last durable record; also the last stable offset.
+    pub high_watermark: i64,
+    /// Offset behind the last record.
+    pub log_end_offset: i64,
+    /// Always [`LEADER_EPOCH`].
+    pub leader_epoch: i32,
+}
+
+/// A batch that is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Produced {
+    /// Offset of its first record.
+    pub base_offset: i64,
+    /// The broker's time, where the topic's timestamps are the broker's; else -1.
+    pub log_append_time_ms: i64,
+    /// First offset of the log.
+    pub log_start_offset: i64,
+    /// Durable together with this frame.
+    pub lsn: Lsn,
+}
+
+/// Why a batch is not in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProduceError {
+    /// No such topic or partition.
+    UnknownTopicOrPartition,
+    /// Larger than the topic's `max.message.bytes`.
+    MessageTooLarge,
+    /// What is wrong with it, in words.
+    InvalidRecord(&'static str),
+    /// A transactional batch: transactions are not there.
+    Transactional,
+    /// Too far in the future or the past for this topic.
+    InvalidTimestamp,
+    /// Does not follow the producer's last batch.
+    OutOfOrderSequence,
+    /// The producer's epoch is over.
+    InvalidProducerEpoch,
+    /// No room just now; try again.
+    Busy,
+    /// The disk is full or failed.
+    Storage(WriteError),
+}
+
+/// Why nothing can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchError {
+    /// No such topic or partition.
+    UnknownTopicOrPartition,
+    /// Outside the log.
+    OffsetOutOfRange,
+    /// The disk failed, or the bytes on it are not batches.
+    Storage,
+}
+
+impl From<LogError> for FetchError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::OutOfRange => FetchError::OffsetOutOfRange,
+            LogError::Disk(_) | LogError::Rotten { .. } => FetchError::Storage,
+        }
+    }
+}
+
+fn key_missing(bytes: &[u8], header: &BatchHeader) -> bool {
+    batch::records(bytes, header).any(|record| record.is_ok_and(|r| r.key.is_none()))
+}
+
+/// What is wrong with a batch that passed [`batch::check`], for this topic.
+fn verdict(
+    topic: &Topic,
+    bytes: &[u8],
+    header: &BatchHeader,
+    now: Now,
+) -> Result<(), ProduceError> {
+    let config = &topic.config;
+    if bytes.len() > config.max_message_bytes as usize {
+        return Err(ProduceError::MessageTooLarge);
+    }
+    if header.is_control() {
+        return Err(ProduceError::InvalidRecord("clients may not write control records"));
+    }
+    if header.is_transactional() {
+        return Err(ProduceError::Transactional);
+    }
+    if header.has_producer_id() && (header.base_sequence < 0 || header.producer_epoch < 0) {
+        return Err(ProduceError::InvalidRecord(
+            "a batch with a producer id needs an epoch and a sequence number",
+        ));
+    }
+    let by_client = config.message_timestamp_type == TimestampType::CreateTime;
+    if by_client && header.max_timestamp >= 0 {
+        let ahead = header.max_timestamp.saturating_sub(now.wall_ms);
+        let behind = now.wall_ms.saturating_sub(header.max_timestamp);
+        if ahead > config.message_timestamp_after_max_ms
+            || behind > config.message_timestamp_before_max_ms
+        {
+            return Err(ProduceError::InvalidTimestamp);
+        }
+    }
+    // Compressed records are not looked into: that would take memory that the sender chooses.
+    if config.cleanup_policy.compact
+        && header.codec() == Some(Codec::None)
+        && key_missing(bytes, header)
+    {
+        return Err(ProduceError::InvalidRecord(
+            "Compacted topic cannot accept message without key",
+        ));
+    }
+    Ok(())
+}
+
+impl Broker {
+    /// The offsets of a partition.
+    pub fn partition(&self, topic: &Topic, partition: i32) -> Option<PartitionView> {
+        let index = *topic.partitions.get(usize::try_from(partition).ok()?)?;
+        let log = self.storage.partition(index)?;
+        Some(PartitionView {
+            index,
+            log_start_offset: log.log_start,
+            high_watermark: log.high_watermark,
+            log_end_offset: log.log_end,
+            leader_epoch: LEADER_EPOCH,
+        })
+    }
+
+    /// Appends one batch that passed [`batch::check`], unless it is there already.
+    ///
+    /// # Errors
+    /// [`ProduceError`]; the log is as before.
+    pub fn append(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        bytes: &[u8],
+        header: &BatchHeader,
+        now: Now,
+    ) -> Result<Produced, ProduceError> {
+        let topic = self.topics.find(topic).ok_or(ProduceError::UnknownTopicOrPartition)?;
+        let view =
+            self.partition(topic, partition).ok_or(ProduceError::UnknownTopicOrPartition)?;
+        verdict(topic, bytes, header, now)?;
+        let name = (topic.number, partition as u32);
+        let config = topic.config;
+        let claim = Claim {
+            id: header.producer_id,
+            epoch: header.producer_epoch,
+            first_sequence: header.base_sequence,
+            last_sequence: header.last_sequence(),
+        };
+        if header.has_producer_id() {
+            match self.producers.check(name, claim) {
+                Ok(Verdict::New) => {}
+                Ok(Verdict::Duplicate(base_offset)) => {
+                    return Ok(Produced {
+                        base_offset,
+                        log_append_time_ms: -1,
+                        log_start_offset: view.log_start_offset,
+                        // The first copy may not be durable yet: wait for all that is staged.
+                        lsn: self.storage.last(),
+                    });
+                }
+                Err(SequenceError::InvalidEpoch) => return Err(ProduceError::InvalidProducerEpoch),
+                Err(SequenceError::OutOfOrder) => return Err(ProduceError::OutOfOrderSequence),
+            }
+        }
+        let by_broker = config.message_timestamp_type == TimestampType::LogAppendTime;
+        let log_append_time = by_broker.then_some(now.wall_ms);
+        let policy = SegmentPolicy {
+            segment_bytes: config.segment_bytes,
+            segment_s: u32::try_from(config.segment_ms / 1000).unwrap_or(u32::MAX).max(1),
+        };
+        let appended = self.storage.append(view.index, policy, now.mono, |base_offset| {
+            Stamped::new(bytes, base_offset, LEADER_EPOCH, log_append_time)
+        });
+        let appended = appended.map_err(|error| match error {
+            WriteError::Busy => ProduceError::Busy,
+            other => ProduceError::Storage(other),
+        })?;
+        if header.has_producer_id() {
+            self.producers.record(name, claim, appended.base_offset, header.max_timestamp);
+        }
+        if self.waiting.any(view.index) {
+            self.storage.want_sync(now.mono.saturating_add(FETCH_WAITING_SYNC_MS));
+        }
+        self.figures.records_in += header.records_count.max(0) as u64;
+        self.figures.bytes_in += bytes.len() as u64;
+        Ok(Produced {
+            base_offset: appended.base_offset,
+            log_append_time_ms: log_append_time.unwrap_or(-1),
+            log_start_offset: view.log_start_offset,
+            lsn: appended.lsn,
+        })
+    }
+
+    /// Batches from the one that holds `offset` on; `None` at the high watermark.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub fn read(
+        &mut self,
+        index: PartitionIndex,
+        offset: i64,
+        bytes_max: u32,
+        at_least_one: bool,
+    ) -> Result<Option<Slice>, FetchError> {
+        let slice = self.storage.read(index, offset, bytes_max, at_least_one).inspect_err(|e| {
+            if let LogError::Rotten { segment_base, position } = e
+                && let Some(partition) = self.storage.partition(index)
+            {
+                log::error!(
+                    "{}: segment {segment_base} is unreadable at byte {position}",
+                    partition.dir
+                );
+            }
+        })?;
+        self.figures.bytes_out += slice.as_ref().map_or(0, |s| u64::from(s.bytes));
+        Ok(slice)
+    }
+
+    /// A fetch waits at the end of a partition: wake `slot` when there is more to read, and sync
+    /// soon what is there already.
+    pub fn wait_for_records(&mut self, index: PartitionIndex, slot: Slot) {
+        self.waiting.wait(index, slot);
+        self.storage.hurry(index);
+    }
+
+    /// The first record at or after `timestamp` (milliseconds since 1970): its offset and its
+    /// timestamp. In an uncompressed batch that is exact; a compressed one is not looked into:
+    /// its first record stands for it, so that a reader starts at most one batch early. The
+    /// timestamp given then is the batch's largest, unless its first record fits.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub fn offset_for_time(
+        &mut self,
+        index: PartitionIndex,
+        timestamp: i64,
+    ) -> Result<Option<(i64, i64)>, FetchError> {
+        let mut buffer = Vec::new();
+        let Some(header) = self.storage.batch_at_time(index, timestamp, &mut buffer)? else {
+            return Ok(None);
+        };
+        let log_start = self.storage.partition(index).map_or(0, |p| p.log_start);
+        let first_fits = header.base_timestamp >= timestamp && !header.is_log_append_time();
+        let whole = if first_fits { header.base_timestamp } else { header.max_timestamp };
+        let mut found = (header.base_offset.max(log_start), whole);
+        for record in batch::records(&buffer, &header).flatten() {
+            let at = header.base_offset + i64::from(record.offset_delta);
+            let time = batch::record_timestamp(&header, &record);
+            if time >= timestamp && at >= log_start {
+                found = (at, time);
+                break;
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// The offset and timestamp of the record with the largest timestamp (ListOffsets -3).
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub fn offset_of_max_timestamp(
+        &mut self,
+        index: PartitionIndex,
+    ) -> Result<Option<(i64, i64)>, FetchError> {
+        let Some(partition) = self.storage.partition(index) else {
+            return Err(FetchError::UnknownTopicOrPartition);
+        };
+        if partition.log_start == partition.high_watermark {
+            return Ok(None);
+        }
+        let largest = partition.segments.iter().map(|s| s.max_timestamp).max();
+        // The largest may belong to a record that is not durable or not in the log any more.
+        match largest {
+            Some(largest) if largest >= 0 => self.offset_for_time(index, largest),
+            _ => Ok(None),
+        }
+    }
+
+    /// DeleteRecords: the log starts at `offset` from now on (-1: at the high watermark).
+    /// Returns the new start and the frame.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn delete_records(
+        &mut self,
+        index: PartitionIndex,
+        offset: i64,
+        now: Now,
+    ) -> Result<(i64, Lsn), Refusal> {
+        let partition = self.storage.partition(index).ok_or(Refusal::UnknownTopicOrPartition)?;
+        let offset = if offset == -1 { partition.high_watermark } else { offset };
+        if offset < 0 || offset > partition.high_watermark {
+            return Err(Refusal::OffsetOutOfRange);
+        }
+        let lsn = self.storage.move_log_start(index, offset, now.mono)?;
+        self.storage.want_sync(now.mono);
+        let start = self.storage.partition(index).map_or(offset, |p| p.log_start);
+        Ok((start, lsn))
+    }
+
+    /// What is remembered of the producers of a partition.
+    pub fn producers_of(
+        &self,
+        topic: &Topic,
+        partition: i32,
+    ) -> impl Iterator<Item = &crate::state::producers::ProducerRow> {
+        self.producers.of_partition((topic.number, partition as u32))
+    }
+
+    /// Deletes segments that have had their time.
+    pub(super) fn apply_retention(&mut self, now: Now) {
+        let age_s = self.storage.age_s(now.mono);
+        for topic in self.topics.iter() {
+            let policy = Policy {
+                age_ms: topic.config.delete_after_ms(),
+                bytes: topic.config.delete_beyond_bytes(),
+            };
+            for index in &topic.partitions {
+                let Some(partition) = self.storage.partition(*index) else { continue };
+                if let Some(start) = retention::new_log_start(partition, policy, age_s)
+                    && self.storage.move_log_start(*index, start, now.mono).is_ok()
+                {
+                    let name = &topic.name;
+                    log::info!("{name}: retention moved the log's start to offset {start}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! The broker: owns the state and the storage, and keeps them in step.
+//!
+//! Every change that must survive goes the same way: checked, staged as a journal frame, applied
+//! in memory, and answered once the frame is durable. What a method returns as an [`Lsn`] is that
+//! frame; the caller waits for it.
+//!
+//! Promises: one thread, no I/O of its own, no clock: `now` is an argument. Nothing is applied
+//! that was not staged. Absent: the wire (`api`), sockets and timers (`server`).
+
+mod ids;
+mod logs;
+mod recover;
+mod topics;
+mod waiting;
+
+pub use logs::{FetchError, PartitionView, Produced, ProduceError};
+pub use recover::{Opened, open};
+pub use topics::NewTopic;
+
+use crate::config::BrokerConfig;
+use crate::limits::{COMMIT_SYNC_MS, PRODUCER_ID_BLOCK, RETENTION_CHECK_S};
+use crate::state::coordinator_file::{Change, SNAPSHOT_VERSION, Snapshot, TopicRow};
+use crate::state::groups::{Groups, Refusal as GroupRefusal};
+use crate::state::offsets::{Commit, OffsetRow};
+use crate::state::producers::Producers;
+use crate::state::topics::Topics;
+use crate::storage::{Lsn, Storage, WriteError};
+use crate::time::{Millis, Now};
+use ids::Ids;
+use waiting::Waiting;
+
+pub use waiting::Slot;
+
+/// Why a request about topics, partitions or producers is refused. `api` gives each its code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No such topic or partition.
+    UnknownTopicOrPartition,
+    /// No topic with this id.
+    UnknownTopicId,
+    /// There is one of this name already.
+    TopicExists,
+    /// Deleted a moment ago, its files are still going.
+    TopicGoing,
+    /// Not a legal name; the reason in words.
+    InvalidTopicName(&'static str),
+    /// A partition count below 1, or not above the present one.
+    InvalidPartitions,
+    /// More than one replica on one node.
+    InvalidReplicationFactor,
+    /// `limits::PARTITIONS_MAX` is reached.
+    TooManyPartitions,
+    /// Outside the log.
+    OffsetOutOfRange,
+    /// No room just now; try again.
+    Busy,
+    /// The disk failed, or the bytes on it are not what they should be.
+    Storage,
+}
+
+impl From<WriteError> for Refusal {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Busy => Refusal::Busy,
+            WriteError::Disk(_) | WriteError::ReadOnly => Refusal::Storage,
+        }
+    }
+}
+
+/// Figures for `ottla status`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    /// Records appended since start.
+    pub records_in: u64,
+    /// Bytes of batches appended since start.
+    pub bytes_in: u64,
+    /// Bytes of batches handed to fetches since start.
+    pub bytes_out: u64,
+    /// Connections open now.
+    pub connections: u64,
+}
+
+/// The broker.
+pub struct Broker {
+    config: BrokerConfig,
+    cluster_id: String,
+    storage: Storage,
+    topics: Topics,
+    producers: Producers,
+    /// Consumer groups. Offsets are committed through [`Broker::commit_offset`], which makes them
+    /// durable; everything else about groups is in memory only, as their members rejoin.
+    pub groups: Groups,
+    next_topic: u32,
+    next_producer_id: i64,
+    producer_ids_set_aside: i64,
+    ids: Ids,
+    waiting: Waiting,
+    retention_due: Millis,
+    started: Now,
+    /// Figures for `ottla status`.
+    pub figures: Figures,
+}
+
+impl Broker {
+    /// The configuration.
+    pub fn config(&self) -> &BrokerConfig {
+        &self.config
+    }
+
+    /// The cluster's id.
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// When this broker was opened.
+    pub fn started(&self) -> Now {
+        self.started
+    }
+
+    /// The storage, for syncing and for its figures.
+    pub fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    /// The storage, for syncing.
+    pub fn storage_mut(&mut self) -> &mut Storage {
+        &mut self.storage
+    }
+
+    /// The topics.
+    pub fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    /// Stages a change; it is synced as soon as the sync that is under way has ended.
+    fn stage(&mut self, change: &Change<'_>, now: Now) -> Result<Lsn, Refusal> {
+        let lsn = self.storage.stage_change(&change.encode(), now.mono)?;
+        self.storage.want_sync(now.mono);
+        Ok(lsn)
+    }
+
+    /// Hands out a producer id that was never handed out before. It may be used once the frame,
+    /// if there is one, is durable.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`], [`Refusal::Storage`].
+    pub fn init_producer_id(&mut self, now: Now) -> Result<(i64, Lsn), Refusal> {
+        let mut lsn = self.storage.durable();
+        if self.next_producer_id >= self.producer_ids_set_aside {
+            let next = self.next_producer_id + PRODUCER_ID_BLOCK;
+            lsn = self.stage(&Change::ProducerIds { next }, now)?;
+            self.producer_ids_set_aside = next;
+        } else if self.storage.durable() < self.storage.last() {
+            // The block's own frame may still be on its way.
+            lsn = self.storage.last();
+            self.storage.want_sync(now.mono);
+        }
+        let id = self.next_producer_id;
+        self.next_producer_id += 1;
+        Ok((id, lsn))
+    }
+
+    /// Commits an offset that [`Groups::validate_commit`] let through. The answer waits for the
+    /// returned frame; a sync starts after [`COMMIT_SYNC_MS`] at the latest.
+    ///
+    /// # Errors
+    /// The group's refusal, or storage's.
+    pub fn commit_offset(
+        &mut self,
+        group_id: &str,
+        topic: &str,
+        partition: i32,
+        commit: Commit<'_>,
+        now: Now,
+    ) -> Result<Lsn, CommitError> {
+        let row = OffsetRow {
+            group_id,
+            topic,
+            partition,
+            offset: commit.offset,
+            leader_epoch: commit.leader_epoch,
+            metadata: commit.metadata,
+            commit_wall_ms: now.wall_ms,
+            retention_ms: commit.retention_ms,
+        };
+        // Room first: what is applied must also be staged.
+        self.storage.room_for_change(row.metadata.len() + group_id.len() + topic.len() + 64)?;
+        self.groups.commit_offset(group_id, topic, partition, commit, now)?;
+        let change = Change::OffsetCommitted(row).encode();
+        let lsn = self.storage.stage_change(&change, now.mono)?;
+        self.storage.want_sync(now.mono.saturating_add(COMMIT_SYNC_MS));
+        Ok(lsn)
+    }
+
+    /// OffsetDelete of one partition, after [`Groups::validate_offset_delete`].
+    ///
+    /// # Errors
+    /// The group's refusal, or storage's.
+    pub fn delete_offset(
+        &mut self,
+        group_id: &str,
+        topic: &str,
+        partition: i32,
+        now: Now,
+    ) -> Result<Lsn, CommitError> {
+        self.storage.room_for_change(group_id.len() + topic.len() + 64)?;
+        self.groups.delete_offset(group_id, topic, partition)?;
+        Ok(self.stage(&Change::OffsetRemoved { group_id, topic, partition }, now)?)
+    }
+
+    /// DeleteGroups of one group.
+    ///
+    /// # Errors
+    /// The group's refusal, or storage's.
+    pub fn delete_group(&mut self, group_id: &str, now: Now) -> Result<Lsn, CommitError> {
+        self.storage.room_for_change(group_id.len() + 64)?;
+        self.groups.delete_group(group_id)?;
+        Ok(self.stage(&Change::GroupRemoved { group_id }, now)?)
+    }
+
+    /// The state's part of the coordinator file, as of now.
+    fn snapshot(&self) -> Vec<u8> {
+        let topic = |t: &crate::state::topics::Topic| TopicRow {
+            number: t.number,
+            name: t.name.clone(),
+            id: t.id,
+            partitions: t.partitions.len() as u32,
+            overrides: t.overrides.clone(),
+        };
+        let snapshot = Snapshot {
+            version: SNAPSHOT_VERSION,
+            cluster_id: self.cluster_id.clone(),
+            node_id: self.config.node_id,
+            next_topic: self.next_topic,
+            next_producer_id: self.producer_ids_set_aside,
+            topics: self.topics.iter().map(topic).collect(),
+            offsets: self.groups.offsets().rows().collect(),
+            producers: self.producers.rows(),
+        };
+        snapshot.encode()
+    }
+
+    /// Begins a checkpoint if one is due, or regardless; `clean` says that it is the last one.
+    ///
+    /// # Errors
+    /// [`Refusal::Storage`]; it is tried again later.
+    pub fn checkpoint(&mut self, regardless: bool, clean: bool, now: Now) -> Result<(), Refusal> {
+        if !self.storage.checkpoint_due() && !regardless {
+            return Ok(());
+        }
+        let state = self.snapshot();
+        let begun = self.storage.begin_checkpoint(state, clean, now.mono);
+        begun.map_err(|_| Refusal::Storage)
+    }
+
+    /// When [`Broker::handle_timeout`] has something to do. Syncs have their own deadline.
+    pub fn poll_timeout(&self) -> Option<Millis> {
+        [self.groups.poll_timeout(), Some(self.retention_due)].into_iter().flatten().min()
+    }
+
+    /// Lets everything happen that is due: sessions, rebalances, expiry, retention.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.groups.handle_timeout(now);
+        if self.retention_due <= now.mono {
+            let configured = self.config.log_retention_check_interval_ms;
+            let interval = configured.min(RETENTION_CHECK_S * 1000);
+            self.retention_due = now.mono.saturating_add(interval);
+            self.apply_retention(now);
+        }
+    }
+
+    /// Connections whose parked request should be looked at again.
+    pub fn pop_woken(&mut self) -> Option<Slot> {
+        let storage = &mut self.storage;
+        let waiting = &mut self.waiting;
+        storage.take_advanced(|index| waiting.wake(index));
+        self.waiting.pop().or_else(|| self.groups.pop_woken())
+    }
+
+    /// A connection is gone: nobody waits there any more.
+    pub fn connection_closed(&mut self, slot: Slot) {
+        self.waiting.forget(slot);
+        self.groups.connection_closed(slot);
+    }
+}
+
+/// Why an offset was not committed or a group not deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitError {
+    /// The group refuses.
+    Group(GroupRefusal),
+    /// Storage refuses.
+    Storage(Refusal),
+}
+
+impl From<GroupRefusal> for CommitError {
+    fn from(refusal: GroupRefusal) -> Self {
+        CommitError::Group(refusal)
+    }
+}
+
+impl From<Refusal> for CommitError {
+    fn from(refusal: Refusal) -> Self {
+        CommitError::Storage(refusal)
+    }
+}
+
+impl From<WriteError> for CommitError {
+    fn from(error: WriteError) -> Self {
+        CommitError::Storage(error.into())
+    }
+}

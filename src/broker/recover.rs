@@ -1,0 +1,212 @@
+//! Opening a data directory: what storage replays becomes the broker's state.
+
+use super::ids::Ids;
+use super::waiting::Waiting;
+use super::{Broker, Figures};
+use crate::config::BrokerConfig;
+use crate::disk::Disk;
+use crate::state::coordinator_file::{Change, Snapshot, TopicRow};
+use crate::state::groups::{Groups, GroupsConfig};
+use crate::state::producers::{Claim, Producers};
+use crate::state::topics::Topics;
+use crate::storage::recovery::{Effect, OpenError, Replay, Report};
+use crate::storage::{Options, PartitionKey, Storage};
+use crate::time::Now;
+use crate::wire::batch::BatchHeader;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// A broker, and what start-up found.
+pub struct Opened {
+    /// The broker, ready to serve. At a first start its coordinator file is still to be written:
+    /// the first syncs do that.
+    pub broker: Broker,
+    /// What was found.
+    pub report: Report,
+}
+
+/// The state while it is being replayed.
+struct Recovering {
+    cluster_id: Option<String>,
+    node_id: Option<i32>,
+    topics: BTreeMap<u32, TopicRow>,
+    groups: Groups,
+    producers: Producers,
+    next_topic: u32,
+    next_producer_id: i64,
+    ids: Ids,
+    now: Now,
+}
+
+impl Replay for Recovering {
+    fn snapshot(&mut self, bytes: &[u8]) -> Result<(), u16> {
+        let snapshot = match Snapshot::decode(bytes) {
+            Ok(snapshot) => snapshot,
+            // The file's own CRC was right, so this can only be a bug of the writer; the logs
+            // are still worth serving.
+            Err(0) => return Ok(()),
+            Err(version) => return Err(version),
+        };
+        self.cluster_id = Some(snapshot.cluster_id);
+        self.node_id = Some(snapshot.node_id);
+        self.next_topic = snapshot.next_topic;
+        self.next_producer_id = snapshot.next_producer_id;
+        for row in snapshot.topics {
+            self.topics.insert(row.number, row);
+        }
+        for row in &snapshot.offsets {
+            self.groups.restore_offset(row, self.now).ok();
+        }
+        snapshot.producers.into_iter().for_each(|row| self.producers.restore(row));
+        Ok(())
+    }
+
+    fn effect(&self, change: &[u8]) -> Effect {
+        match Change::decode(change) {
+            Some(Change::TopicCreated(row)) => {
+                Effect::Create { topic: row.number, name: row.name, partitions: row.partitions }
+            }
+            Some(Change::PartitionsAdded { number, partitions }) => {
+                Effect::Grow { topic: number, partitions }
+            }
+            Some(Change::TopicDeleted { number }) => Effect::Remove { topic: number },
+            _ => Effect::None,
+        }
+    }
+
+    fn change(&mut self, change: &[u8]) {
+        match Change::decode(change) {
+            Some(Change::TopicCreated(row)) => {
+                self.next_topic = self.next_topic.max(row.number + 1);
+                self.topics.insert(row.number, row);
+            }
+            Some(Change::TopicDeleted { number }) => {
+                if let Some(row) = self.topics.remove(&number) {
+                    self.groups.topic_deleted(&row.name);
+                }
+                self.producers.forget_topic(number);
+            }
+            Some(Change::PartitionsAdded { number, partitions }) => {
+                if let Some(row) = self.topics.get_mut(&number) {
+                    row.partitions = row.partitions.max(partitions);
+                }
+            }
+            Some(Change::TopicConfigured { number, overrides }) => {
+                if let Some(row) = self.topics.get_mut(&number) {
+                    row.overrides = overrides;
+                }
+            }
+            Some(Change::OffsetCommitted(row)) => {
+                self.groups.restore_offset(&row, self.now).ok();
+            }
+            Some(Change::OffsetRemoved { group_id, topic, partition }) => {
+                self.groups.remove_offset(group_id, topic, partition);
+            }
+            Some(Change::GroupRemoved { group_id }) => {
+                self.groups.delete_group(group_id).ok();
+            }
+            Some(Change::ProducerIds { next }) => {
+                self.next_producer_id = self.next_producer_id.max(next);
+            }
+            None => {}
+        }
+    }
+
+    fn batch(&mut self, key: PartitionKey, header: &BatchHeader) {
+        if !header.has_producer_id() || header.is_control() {
+            return;
+        }
+        let claim = Claim {
+            id: header.producer_id,
+            epoch: header.producer_epoch,
+            first_sequence: header.base_sequence,
+            last_sequence: header.last_sequence(),
+        };
+        let name = (key.topic, key.partition);
+        self.producers.record(name, claim, header.base_offset, header.max_timestamp);
+        self.next_producer_id = self.next_producer_id.max(header.producer_id + 1);
+    }
+
+    fn adopt(&mut self, name: &str, partitions: u32) -> u32 {
+        let number = self.next_topic;
+        self.next_topic += 1;
+        let row = TopicRow {
+            number,
+            name: name.to_owned(),
+            id: self.ids.uuid(),
+            partitions,
+            overrides: crate::config::TopicOverrides::default(),
+        };
+        self.topics.insert(number, row);
+        number
+    }
+}
+
+/// Opens a data directory. `seed` makes ids unlike those of other brokers.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn open(
+    disk: Rc<dyn Disk>,
+    config: BrokerConfig,
+    seed: u128,
+    now: Now,
+) -> Result<Opened, OpenError> {
+    let groups_config = GroupsConfig {
+        session_timeout_ms_min: config.group_min_session_timeout_ms,
+        session_timeout_ms_max: config.group_max_session_timeout_ms,
+        initial_rebalance_delay_ms: u64::try_from(config.group_initial_rebalance_delay_ms)
+            .unwrap_or(0),
+        size_max: usize::try_from(config.group_max_size).unwrap_or(usize::MAX),
+        offsets_retention_ms: u64::try_from(config.offsets_retention_minutes).unwrap_or(0) * 60_000,
+    };
+    let mut recovering = Recovering {
+        cluster_id: None,
+        node_id: None,
+        topics: BTreeMap::new(),
+        groups: Groups::new(groups_config, seed),
+        producers: Producers::default(),
+        next_topic: 1,
+        next_producer_id: 0,
+        ids: Ids::new(seed),
+        now,
+    };
+    let options = Options {
+        journal_bytes: u64::from(config.journal_bytes),
+        flush_interval_ms: config.log_flush_interval_ms,
+    };
+    let (storage, mut report) = Storage::open(disk, options, &mut recovering, now.mono)?;
+    if let Some(node_id) = recovering.node_id.filter(|id| *id != config.node_id) {
+        report.note(format!(
+            "node.id was {node_id} in this directory and is {} now; clients will notice",
+            config.node_id
+        ));
+    }
+    let mut ids = recovering.ids;
+    let cluster_id = recovering.cluster_id.unwrap_or_else(|| ids.cluster_id());
+    let mut broker = Broker {
+        config,
+        cluster_id,
+        storage,
+        topics: Topics::default(),
+        producers: recovering.producers,
+        groups: recovering.groups,
+        next_topic: recovering.next_topic,
+        next_producer_id: recovering.next_producer_id,
+        producer_ids_set_aside: recovering.next_producer_id,
+        ids,
+        waiting: Waiting::default(),
+        retention_due: now.mono,
+        started: now,
+        figures: Figures::default(),
+    };
+    for row in recovering.topics.into_values() {
+        broker.insert_topic(row);
+    }
+    if (report.first_start || report.rebuilt)
+        && broker.checkpoint(true, false, now).is_err()
+    {
+        report.note("the coordinator file could not be begun".into());
+    }
+    Ok(Opened { broker, report })
+}

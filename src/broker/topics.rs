@@ -1,0 +1,170 @@
+//! Creating, changing and deleting topics.
+//!
+//! The frame goes into the journal first; files appear with the first record and go when the
+//! deletion is durable. In between a name is taken, so that no two topics share a directory.
+
+use super::{Broker, Refusal};
+use crate::config::{EffectiveTopicConfig, TopicOverrides};
+use crate::limits::PARTITIONS_MAX;
+use crate::state::coordinator_file::{Change, TopicRow};
+use crate::state::topics::{Topic, check_name};
+use crate::storage::{Lsn, PartitionKey};
+use crate::time::Now;
+
+/// A topic to be created.
+#[derive(Clone, Debug, Default)]
+pub struct NewTopic<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// How many partitions; -1 takes `num.partitions`.
+    pub partitions: i32,
+    /// How many replicas; -1 and 1 are one.
+    pub replication_factor: i16,
+    /// Settings of its own.
+    pub overrides: TopicOverrides,
+}
+
+impl Broker {
+    /// Whether a topic could be created, and with how many partitions.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn check_new_topic(&self, new: &NewTopic<'_>) -> Result<u32, Refusal> {
+        check_name(new.name).map_err(Refusal::InvalidTopicName)?;
+        if self.topics.find(new.name).is_some() {
+            return Err(Refusal::TopicExists);
+        }
+        if self.storage.is_being_removed(new.name) {
+            return Err(Refusal::TopicGoing);
+        }
+        let partitions = match new.partitions {
+            -1 => self.config.num_partitions,
+            n => n,
+        };
+        let partitions = u32::try_from(partitions).map_err(|_| Refusal::InvalidPartitions)?;
+        if partitions == 0 {
+            return Err(Refusal::InvalidPartitions);
+        }
+        let one = matches!(new.replication_factor, -1 | 1);
+        let any = self.config.replication_factor_accept_any && new.replication_factor > 0;
+        if !one && !any {
+            return Err(Refusal::InvalidReplicationFactor);
+        }
+        if self.topics.partitions() + partitions as usize > PARTITIONS_MAX {
+            return Err(Refusal::TooManyPartitions);
+        }
+        Ok(partitions)
+    }
+
+    /// Creates a topic. It may be announced once the returned frame is durable; records sent to
+    /// it before become durable together with it or later.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn create_topic(&mut self, new: NewTopic<'_>, now: Now) -> Result<Lsn, Refusal> {
+        let partitions = self.check_new_topic(&new)?;
+        let row = TopicRow {
+            number: self.next_topic,
+            name: new.name.to_owned(),
+            id: self.ids.uuid(),
+            partitions,
+            overrides: new.overrides,
+        };
+        let lsn = self.stage(&Change::TopicCreated(row.clone()), now)?;
+        self.next_topic += 1;
+        log::info!("topic {} created with {partitions} partitions", row.name);
+        self.insert_topic(row);
+        Ok(lsn)
+    }
+
+    /// Puts a topic into the tables; its partitions are found or made.
+    pub(super) fn insert_topic(&mut self, row: TopicRow) {
+        let key = |partition| PartitionKey { topic: row.number, partition };
+        let mut partitions = Vec::with_capacity(row.partitions as usize);
+        for partition in 0..row.partitions {
+            let known = self.storage.find(key(partition));
+            let add = || self.storage.add_partition(key(partition), &row.name);
+            partitions.push(known.unwrap_or_else(add));
+        }
+        let config = EffectiveTopicConfig::new(&self.config, &row.overrides);
+        self.topics.insert(Topic {
+            number: row.number,
+            name: row.name,
+            id: row.id,
+            partitions,
+            overrides: row.overrides,
+            config,
+        });
+    }
+
+    /// Deletes a topic with everything that was committed for it.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn delete_topic(&mut self, number: u32, now: Now) -> Result<Lsn, Refusal> {
+        let name = self.topics.get(number).ok_or(Refusal::UnknownTopicOrPartition)?.name.clone();
+        let lsn = self.stage(&Change::TopicDeleted { number }, now)?;
+        let topic = self.topics.remove(number);
+        // Whoever waits for its records shall learn that there will be none.
+        topic.iter().flat_map(|t| &t.partitions).for_each(|index| self.waiting.wake(*index));
+        self.storage.remove_topic(number, lsn);
+        self.producers.forget_topic(number);
+        self.groups.topic_deleted(&name);
+        log::info!("topic {name} deleted");
+        Ok(lsn)
+    }
+
+    /// Gives a topic more partitions.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidPartitions`] unless `count` is more than it has.
+    pub fn check_partitions(&self, number: u32, count: i32) -> Result<u32, Refusal> {
+        let topic = self.topics.get(number).ok_or(Refusal::UnknownTopicOrPartition)?;
+        let before = topic.partitions.len();
+        let count = u32::try_from(count).map_err(|_| Refusal::InvalidPartitions)?;
+        if count as usize <= before {
+            return Err(Refusal::InvalidPartitions);
+        }
+        if self.topics.partitions() + count as usize - before > PARTITIONS_MAX {
+            return Err(Refusal::TooManyPartitions);
+        }
+        Ok(count)
+    }
+
+    /// Gives a topic more partitions.
+    ///
+    /// # Errors
+    /// As [`Broker::check_partitions`], or storage's.
+    pub fn add_partitions(&mut self, number: u32, count: i32, now: Now) -> Result<Lsn, Refusal> {
+        let count = self.check_partitions(number, count)?;
+        let lsn = self.stage(&Change::PartitionsAdded { number, partitions: count }, now)?;
+        let Some(topic) = self.topics.get(number) else { return Ok(lsn) };
+        let (name, before) = (topic.name.clone(), topic.partitions.len() as u32);
+        let mut handles = Vec::new();
+        for partition in before..count {
+            let key = PartitionKey { topic: number, partition };
+            handles.push(self.storage.add_partition(key, &name));
+        }
+        self.topics.extend(number, handles);
+        log::info!("topic {name} has {count} partitions now");
+        Ok(lsn)
+    }
+
+    /// Replaces a topic's own settings, which are checked already.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn configure_topic(
+        &mut self,
+        number: u32,
+        overrides: TopicOverrides,
+        now: Now,
+    ) -> Result<Lsn, Refusal> {
+        let name = &self.topics.get(number).ok_or(Refusal::UnknownTopicOrPartition)?.name;
+        log::info!("topic {name} has new settings");
+        let change = Change::TopicConfigured { number, overrides: overrides.clone() };
+        let lsn = self.stage(&change, now)?;
+        self.topics.configure(number, &self.config, overrides);
+        Ok(lsn)
+    }
+}
