@@ -227,3 +227,12 @@ pub const JOURNAL_BYTES_MAX: i64 = 1 << 30;
 /// Why: file descriptors, and the table of connections that is allocated at start.
 /// At the limit: a larger value is an error in the configuration.
 pub const MAX_CONNECTIONS_MAX: i64 = 65_535;
+
+// The disk.
+
+/// Slices handed to one `pwritev`.
+///
+/// Why: it bounds an array on the stack (the kernel would take 1,024), and a journal frame has a
+/// header, a batch in a few pieces, and padding.
+/// At the limit: more parts take more calls; a client sees nothing.
+pub const WRITE_PARTS_MAX: usize = 16;

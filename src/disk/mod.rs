@@ -6,7 +6,8 @@
 //!
 //! What is promised, and nothing more, is what a real disk promises:
 //! - A write is visible to reads at once, and durable once a later [`DiskFile::sync`] (or its
-//!   [`SyncJob`]) returned `Ok`. Until then any subset of it may survive a power cut, torn at 512 bytes.
+//!   [`SyncJob`]) returned `Ok`. Until then any subset of it may survive a power cut, torn at
+//!   512 bytes.
 //! - A created, renamed or removed name is durable once a later [`Disk::open_dir`]'s sync returned
 //!   `Ok`. Until then the name may be as before or as after.
 //! - After a *failed* sync nothing is known about the bytes it covered, and a second sync proves
@@ -232,4 +233,77 @@ pub trait Disk {
     /// # Errors
     /// What the device said.
     fn free_bytes(&self) -> DiskResult<u64>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One random operation; what it answered, as text.
+    fn step(disk: &dyn Disk, held: &mut Vec<FileRef>, random: u64) -> String {
+        let paths = ["a", "b", "t", "t/a", "t/b", "t/u", "t/u/a", "a/b", "../a", "t//a"];
+        let path = paths[(random >> 8) as usize % paths.len()];
+        let other = paths[(random >> 16) as usize % paths.len()];
+        let at = (random >> 24) % 9_000;
+        let count = (random >> 40) % 9_000;
+        let mode = [Open::Read, Open::Write, Open::CreateEmpty, Open::CreateOrKeep];
+        let mode = mode[(random >> 20) as usize % 4];
+        let pick = (random >> 32) as usize % held.len().max(1);
+        match (random % 13, held.get(pick)) {
+            (0, _) => format!("{:?}", disk.create_dir(path)),
+            (1, _) => format!("{:?}", disk.remove_file(path)),
+            (2, _) => format!("{:?}", disk.remove_dir(path)),
+            // Directories may only be renamed on a real file system.
+            (3, _) if disk.open_dir(path).is_ok() || disk.open_dir(other).is_ok() => String::new(),
+            (3, _) => format!("{:?}", disk.rename(path, other)),
+            (4, _) => {
+                let names = disk.list(path).map(|mut names| {
+                    names.sort();
+                    names
+                });
+                format!("{names:?}")
+            }
+            (5, _) => format!("{:?}", disk.open_dir(path).and_then(|file| file.sync())),
+            (6 | 7, _) => match disk.open(path, mode) {
+                Ok(file) => {
+                    held.push(file);
+                    "open".to_owned()
+                }
+                Err(error) => format!("{error:?}"),
+            },
+            (8 | 9, Some(file)) => {
+                let bytes = vec![random as u8; count as usize];
+                format!("{:?}", file.write_at(&[&bytes, b"", b"tail"], at))
+            }
+            (10, Some(file)) => {
+                let mut buffer = vec![1; count as usize];
+                format!("{:?} {buffer:?}", file.read_at(&mut buffer, at))
+            }
+            (11, Some(file)) => format!("{:?} {:?}", file.set_length(at), file.sync()),
+            (12, Some(file)) => {
+                let reserved = file.reserve(at, count + 1);
+                // A directory's length means nothing, and it cannot be reserved in.
+                format!("{reserved:?} {:?}", reserved.and_then(|()| file.length()))
+            }
+            _ => String::new(),
+        }
+    }
+
+    #[test]
+    fn the_simulated_disk_answers_as_the_real_one_does() {
+        for seed in 1..=40_u64 {
+            let directory = tempfile::tempdir().unwrap();
+            let real = os::OsDisk::open(directory.path()).unwrap();
+            let simulated = sim::SimDisk::new();
+            let (mut real_files, mut simulated_files) = (Vec::new(), Vec::new());
+            let mut random = seed;
+            for number in 0..150 {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(seed * 2 + 1);
+                let draw = random >> 3 ^ random << 40;
+                let expected = step(&real, &mut real_files, draw);
+                let answer = step(&simulated, &mut simulated_files, draw);
+                assert!(expected == answer, "seed {seed}, step {number}: {expected} or {answer}");
+            }
+        }
+    }
 }

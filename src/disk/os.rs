@@ -2,8 +2,8 @@
 //!
 //! Every path is resolved relative to the descriptor of the data directory, and none can leave it:
 //! an absolute path or a `..` is [`DiskError::Denied`]. The directory belongs to one process: the
-//! kernel holds an exclusive `flock` on the file `lock` for as long as the [`OsDisk`] lives, so that
-//! nothing has to be cleaned up after a `kill -9`. Short writes and `EINTR` are finished here.
+//! kernel holds an exclusive `flock` on the file `lock` for as long as the [`OsDisk`] lives, so
+//! that nothing has to be cleaned up after a `kill -9`. Short writes and `EINTR` are finished here.
 //!
 //! Deliberately absent: a page cache of its own, `O_DIRECT`, retries after an error, threads.
 
@@ -19,15 +19,10 @@ use rustix::fs::{self, AtFlags, CWD, Dir, FallocateFlags, FileType, FlockOperati
 use rustix::io::{self, Errno};
 
 use super::{Disk, DiskError, DiskFile, DiskResult, FileRef, Open, SyncJob, confined};
+use crate::limits::WRITE_PARTS_MAX;
 
 /// The file in the data directory that carries the lock. [`Disk::list`] hides it.
 pub const LOCK_NAME: &str = "lock";
-
-/// Slices handed to one `pwritev`; more parts take more calls.
-///
-/// Why: it bounds an array on the stack (the kernel would take 1,024), and a journal frame has a
-/// header, a batch in at most a few pieces, and padding.
-const WRITE_PARTS_MAX: usize = 16;
 
 /// Files: read and written by the broker's user, read by its group (backups, inspection).
 const FILE_MODE: Mode = Mode::from_raw_mode(0o640);
@@ -172,7 +167,7 @@ impl DiskFile for OsFile {
 
     fn write_at(&self, parts: &[&[u8]], at: u64) -> DiskResult<()> {
         let mut at = at;
-        // Where the next call goes on: so many whole parts are written, and so many bytes of the next.
+        // So many whole parts are written, and so many bytes of the next one.
         let (mut part, mut within) = (0, 0);
         loop {
             let mut slices = [IoSlice::new(&[]); WRITE_PARTS_MAX];

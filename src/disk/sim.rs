@@ -1,18 +1,18 @@
 //! A disk in memory that can lose power, run full and fail: what the power-cut tests run on.
 //!
 //! It promises exactly what the traits promise and no more. A file's sync makes its bytes and its
-//! length durable, but not its name; a directory's sync makes its names durable, but nothing of what
-//! is in the files. A file whose name was never durable is gone with its data; one that was removed
-//! may be back. After a failed sync the bytes it covered count as clean: reads still see them, and
-//! no later sync makes them durable.
+//! length durable, but not its name; a directory's sync makes its names durable, but nothing of
+//! what is in the files. A file whose name was never durable is gone with its data; one that was
+//! removed may be back. After a failed sync the bytes it covered count as clean: reads still see
+//! them, and no later sync makes them durable.
 //!
 //! Every operation that changes something or makes it durable has a number, counted from 0, and a
 //! test can pull the plug at one ([`SimDisk::cut_at`]) or let one fail ([`SimDisk::fail_at`]).
 //! [`SimDisk::after_cut`] gives the disk that the next start finds, in as many variants as wanted,
-//! each the same whenever it is asked for again. A test that only cuts need not run its scenario once per
-//! operation: [`SimDisk::record`] keeps the state before each.
+//! each the same whenever it is asked for again. A test that only cuts need not run its scenario
+//! once per operation: [`SimDisk::record`] keeps the state before each.
 //!
-//! Deliberately absent: time, threads, access rights, rot of data at rest, and two names for one file.
+//! Deliberately absent: time, threads, access rights, rot of data at rest, two names for one file.
 
 mod content;
 mod crash;
@@ -115,8 +115,8 @@ impl SimDisk {
         self.state.borrow().is_cut
     }
 
-    /// Operation `number` fails with this error, once. A failed write has written half of its bytes;
-    /// a failed sync has given up what it covered; anything else has not happened.
+    /// Operation `number` fails with this error, once. A failed write has written half of its
+    /// bytes; a failed sync has given up what it covered; anything else has not happened.
     pub fn fail_at(&self, number: u64, error: DiskError) {
         self.state.borrow_mut().faults.insert(number, error);
     }
@@ -433,6 +433,7 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &str, to: &str) -> DiskResult<()> {
         let mut state = self.running()?;
+        let (from, to) = (confined(from)?, confined(to)?);
         let (from_place, to_place) = (state.place(from)?, state.place(to)?);
         let inode = state.lookup(&from_place)?.ok_or(DiskError::NotFound)?;
         if let Some(replaced) = state.lookup(&to_place)? {

@@ -2,7 +2,7 @@
 //!
 //! An inode is separate from its names, as on a real file system: a removed file stays readable
 //! through its handles, and a new file under an old name is another inode. A file keeps what a
-//! reader sees apart from what is on the platter, and the changes that lie between the two in order.
+//! reader sees apart from what is on the platter, and the changes between the two in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

@@ -539,7 +539,7 @@ fn twenty_thousand_crash_states_with_a_journal_of_a_mebibyte_take_seconds() {
     let journal = durable(&disk, "journal", &vec![1; 1 << 20]);
     for number in 0..20_u64 {
         let path = format!("segment-{number}");
-        durable(&disk, &path, &[2; 40_000]);
+        durable(&disk, &path, &vec![2; 40_000]);
         write(&disk, &path, &[3; 9_000]);
         journal.write_at(&[&[4; 5_000]], number * 5_000).unwrap();
     }
