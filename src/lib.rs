@@ -1,5 +1,6 @@
 //! ottla: a Kafka-protocol broker for small ARM boards.
 
+pub mod api;
 pub mod broker;
 pub mod config;
 pub mod disk;

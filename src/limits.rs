@@ -64,6 +64,31 @@ pub const RETENTION_CHECK_S: u64 = 5;
 /// who found no place.
 pub const PARTITION_WAITERS: usize = 6;
 
+// ---- Requests and answers ----------------------------------------------------------------------
+
+/// Bytes of an answer, but for what goes out straight from files.
+///
+/// Why: DescribeConfigs of all topics is the largest; it grows with our own tables only.
+/// At the limit: the connection is closed, with one log line.
+pub const RESPONSE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Parts of files in one Fetch answer.
+///
+/// At the limit: the remaining partitions come back empty, and the client asks again.
+pub const RESPONSE_FILES_MAX: usize = 64;
+
+/// Bytes of records in one Fetch answer.
+///
+/// Why: what clients ask for by default (Java's `fetch.max.bytes`); it costs no memory here.
+/// At the limit: the answer is smaller than asked for, which is always legal.
+pub const FETCH_BYTES_MAX: usize = 50 * 1024 * 1024;
+
+/// Milliseconds that a Produce request waits for room in the journal.
+///
+/// Why: a checkpoint on a slow card takes seconds; clients give up after 30.
+/// At the limit: REQUEST_TIMED_OUT (7), which clients retry.
+pub const PRODUCE_ROOM_WAIT_MS: u64 = 15_000;
+
 // ---- Topics and producers ----------------------------------------------------------------------
 
 /// Partitions of all topics together.

@@ -161,8 +161,7 @@ impl Broker {
         now: Now,
     ) -> Result<Produced, ProduceError> {
         let topic = self.topics.find(topic).ok_or(ProduceError::UnknownTopicOrPartition)?;
-        let view =
-            self.partition(topic, partition).ok_or(ProduceError::UnknownTopicOrPartition)?;
+        let view = self.partition(topic, partition).ok_or(ProduceError::UnknownTopicOrPartition)?;
         verdict(topic, bytes, header, now)?;
         let name = (topic.number, partition as u32);
         let config = topic.config;

@@ -203,9 +203,7 @@ pub fn open(
     for row in recovering.topics.into_values() {
         broker.insert_topic(row);
     }
-    if (report.first_start || report.rebuilt)
-        && broker.checkpoint(true, false, now).is_err()
-    {
+    if (report.first_start || report.rebuilt) && broker.checkpoint(true, false, now).is_err() {
         report.note("the coordinator file could not be begun".into());
     }
     Ok(Opened { broker, report })

@@ -147,11 +147,8 @@ mod tests {
             retention_ms: None,
         });
         assert_eq!(Change::decode(&change.encode()), Some(change));
-        let snapshot = Snapshot {
-            version: SNAPSHOT_VERSION,
-            cluster_id: "c".into(),
-            ..Snapshot::default()
-        };
+        let snapshot =
+            Snapshot { version: SNAPSHOT_VERSION, cluster_id: "c".into(), ..Snapshot::default() };
         assert_eq!(Snapshot::decode(&snapshot.encode()), Ok(snapshot));
         assert_eq!(Snapshot::decode(&[9]), Err(9));
         assert_eq!(Snapshot::decode(&[1]), Err(0));

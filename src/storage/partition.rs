@@ -335,8 +335,8 @@ impl Partition {
         if let Some(bytes) = bytes {
             let log = self.open_for_restore(disk)?;
             let mut there = vec![0; bytes.len()];
-            let same = log.read_exact_at(&mut there, u64::from(place.position)).is_ok()
-                && there == bytes;
+            let same =
+                log.read_exact_at(&mut there, u64::from(place.position)).is_ok() && there == bytes;
             if !same {
                 log.write_at(&[bytes], u64::from(place.position))?;
             }
@@ -415,7 +415,11 @@ impl Partition {
     }
 
     /// Finds the batch that holds `offset`, which must be below the high watermark.
-    fn locate(&mut self, disk: &dyn Disk, offset: i64) -> Result<(usize, u32, BatchHeader), LogError> {
+    fn locate(
+        &mut self,
+        disk: &dyn Disk,
+        offset: i64,
+    ) -> Result<(usize, u32, BatchHeader), LogError> {
         let mut at = self.segment_at(offset).ok_or(LogError::OutOfRange)?;
         // An offset between two segments (records lost to rot) belongs to the later one.
         if self.readable(at) == 0 && at + 1 < self.segments.len() {
@@ -441,7 +445,10 @@ impl Partition {
                     }
                     position += h.total_bytes as u32;
                     if position >= limit {
-                        return Err(LogError::Rotten { segment_base: segment.base_offset, position });
+                        return Err(LogError::Rotten {
+                            segment_base: segment.base_offset,
+                            position,
+                        });
                     }
                 }
                 // The index or a bookmark led astray: walk from the segment's start, once.
@@ -540,7 +547,8 @@ impl Partition {
             }
             let log_start = self.log_start;
             let open = self.open_at(disk, at)?;
-            let mut position = open.index.last_where(|e| e.max_timestamp_before < timestamp).position;
+            let mut position =
+                open.index.last_where(|e| e.max_timestamp_before < timestamp).position;
             if read_header(&open.log, position, limit).is_err() {
                 position = 0;
             }
@@ -597,7 +605,9 @@ fn read_header(log: &FileRef, position: u32, limit: u32) -> Result<BatchHeader, 
         other => other?,
     }
     match BatchHeader::read(&bytes) {
-        Ok(header) if u64::from(position) + header.total_bytes as u64 <= u64::from(limit) => Ok(header),
+        Ok(header) if u64::from(position) + header.total_bytes as u64 <= u64::from(limit) => {
+            Ok(header)
+        }
         _ => Err(rotten),
     }
 }
@@ -632,8 +642,8 @@ impl<'a> Window<'a> {
     }
 
     fn header(&mut self, position: u32) -> Result<BatchHeader, LogError> {
-        let inside = position >= self.at
-            && (position - self.at) as usize + HEADER_BYTES <= self.filled;
+        let inside =
+            position >= self.at && (position - self.at) as usize + HEADER_BYTES <= self.filled;
         if !inside {
             self.at = position;
             self.filled = self.log.read_at(&mut self.bytes, u64::from(position))?;

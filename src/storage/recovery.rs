@@ -134,7 +134,10 @@ impl Report {
 }
 
 /// The newest whole coordinator file, and whether any of the three names exists.
-fn choose(disk: &dyn Disk, report: &mut Report) -> Result<(Option<CoordinatorFile>, bool), OpenError> {
+fn choose(
+    disk: &dyn Disk,
+    report: &mut Report,
+) -> Result<(Option<CoordinatorFile>, bool), OpenError> {
     let (mut best, mut any) = (None::<CoordinatorFile>, false);
     for path in [layout::COORDINATOR, layout::COORDINATOR_NEW, layout::COORDINATOR_PREVIOUS] {
         match coordinator::read(disk, path) {
@@ -232,7 +235,10 @@ impl Recovery<'_> {
     fn take_snapshot(&mut self, file: CoordinatorFile) -> Result<StorageState, OpenError> {
         if self.report.first_start {
             self.report.first_start = false;
-            self.report.note("the journal is missing or unreadable: what came after the last checkpoint is lost".into());
+            self.report.note(
+                "the journal is missing or unreadable: what came after the last checkpoint is lost"
+                    .into(),
+            );
         }
         self.replay.snapshot(&file.state).map_err(|version| OpenError::Newer {
             file: "coordinator",
