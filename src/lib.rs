@@ -5,6 +5,7 @@ pub mod broker;
 pub mod config;
 pub mod disk;
 pub mod limits;
+pub mod server;
 pub mod state;
 pub mod storage;
 pub mod time;

@@ -64,7 +64,41 @@ pub const RETENTION_CHECK_S: u64 = 5;
 /// who found no place.
 pub const PARTITION_WAITERS: usize = 6;
 
-// ---- Requests and answers ----------------------------------------------------------------------
+// ---- Connections, requests and answers ---------------------------------------------------------
+
+/// Bytes of a connection's own input buffer.
+///
+/// Why: nearly all requests but Produce fit; 1,000 connections take 4 MB of it, if all are used.
+/// At the limit: the request borrows one of the `REQUEST_BUFFERS`.
+pub const CONNECTION_BUFFER_BYTES: usize = 4 * 1024;
+
+/// Large input buffers that all connections share, each as large as the largest request.
+///
+/// At the limit: further connections with large requests are not read until one is given back;
+/// TCP holds their clients back meanwhile.
+pub const REQUEST_BUFFERS: usize = 8;
+
+/// Bytes that a request may have beyond `message.max.bytes`: names, several partitions.
+///
+/// Why: clients fill a request with several batches up to about 1 MiB.
+/// At the limit: the connection is closed, with one log line.
+pub const REQUEST_OVERHEAD_BYTES: usize = 1024 * 1024;
+
+/// Bytes of answers that a connection may have waiting.
+///
+/// At the limit: its further requests are not looked at before some have been sent.
+pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+
+/// Answers of one connection that may wait for a sync at the same time.
+///
+/// Why: clients keep up to five Produce requests in flight; one more batch per sync pays.
+/// At the limit: its further requests wait in the socket.
+pub const PRODUCE_IN_FLIGHT_MAX: usize = 8;
+
+/// Milliseconds for an orderly stop.
+///
+/// At the limit: the process ends without its last checkpoint, and the next start replays.
+pub const STOP_MS: u64 = 1_900;
 
 /// Bytes of an answer, but for what goes out straight from files.
 ///

@@ -10,7 +10,7 @@
 use core::time::Duration;
 use std::ffi::CStr;
 use std::io::IoSlice;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -326,6 +326,58 @@ fn from_errno(errno: Errno) -> DiskError {
         Errno::EXIST | Errno::NOTEMPTY => DiskError::Exists,
         Errno::ACCESS | Errno::PERM => DiskError::Denied,
         errno => DiskError::Other(errno.raw_os_error()),
+    }
+}
+
+/// What became of [`send_file`].
+#[derive(Debug)]
+pub enum SendFile {
+    /// This many bytes went out.
+    Sent(usize),
+    /// The socket takes nothing now.
+    Full,
+    /// The other end is gone.
+    Gone,
+    /// The file ended early, or could not be read.
+    File(DiskError),
+}
+
+/// Sends up to `count` bytes of `file`, from `position` on, to a socket, straight from the page
+/// cache.
+pub fn send_file(socket: BorrowedFd<'_>, file: &OwnedFd, position: u64, count: usize) -> SendFile {
+    let mut offset = position;
+    loop {
+        return match fs::sendfile(socket, file, Some(&mut offset), count) {
+            Ok(0) => SendFile::File(DiskError::UnexpectedEnd),
+            Ok(sent) => SendFile::Sent(sent),
+            Err(Errno::INTR) => continue,
+            Err(Errno::AGAIN) => SendFile::Full,
+            Err(Errno::IO) => SendFile::File(DiskError::Io),
+            Err(_) => SendFile::Gone,
+        };
+    }
+}
+
+/// Lets this process have as many open files as the system allows it: each written partition has
+/// two, and the usual soft limit is 1,024. Failing is no reason not to start.
+pub fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).ok();
+}
+
+/// Random bytes from the kernel, for ids that are unlike those of other machines. Early at boot,
+/// when it has none yet, the clock and the process id have to do.
+pub fn random_seed() -> u128 {
+    let mut bytes = [0; 16];
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK) {
+        Ok(16) => u128::from_le_bytes(bytes),
+        _ => {
+            let clock = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+            let pid = u128::from(std::process::id());
+            (pid << 96) | ((clock.tv_sec as u128) << 32) | clock.tv_nsec as u128
+        }
     }
 }
 

@@ -1,0 +1,75 @@
+//! Group commit: one sync after the other, for everybody who waits.
+//!
+//! Requests that arrive while a sync runs share the next one. The sync itself runs on the helper
+//! thread; this task only starts it, takes its result, and wakes whom it concerns.
+
+use super::Server;
+use crate::disk::DiskError;
+use std::rc::Rc;
+
+/// Runs until the server stops and everything is synced and checkpointed.
+pub async fn run(server: Rc<Server>) {
+    let mut last_checkpoint = false;
+    loop {
+        let now = server.clock.now();
+        let stopping = server.stopping.get();
+        let file = {
+            let mut broker = server.broker.borrow_mut();
+            if broker.checkpoint(false, false, now).is_err() {
+                log::error!("a checkpoint could not be begun");
+            }
+            if stopping {
+                broker.storage_mut().want_sync(now.mono);
+            }
+            broker.storage_mut().start_sync(now.mono)
+        };
+        if let Some(file) = file {
+            server.commit_deadline.set(None);
+            let job = file.sync_job();
+            let result = tokio::task::spawn_blocking(move || job.run()).await;
+            finish(&server, result.unwrap_or(Err(DiskError::Io)));
+            continue;
+        }
+        let deadline = server.broker.borrow().storage().sync_deadline();
+        if stopping && deadline.is_none() && server.connections() == 0 {
+            if last_checkpoint || server.broker.borrow().storage().failed().is_some() {
+                return;
+            }
+            last_checkpoint = true;
+            if server.broker.borrow_mut().checkpoint(true, true, now).is_err() {
+                return;
+            }
+            continue;
+        }
+        server.commit_deadline.set(deadline);
+        tokio::select! {
+            () = server.clock.sleep_until(deadline) => {}
+            () = server.commit.notified() => {}
+        }
+    }
+}
+
+fn finish(server: &Server, result: Result<(), DiskError>) {
+    let now = server.clock.now();
+    let failed = {
+        let mut broker = server.broker.borrow_mut();
+        broker.storage_mut().finish_sync(result, now.mono);
+        broker.storage().failed()
+    };
+    if let Some(error) = failed {
+        log::error!(
+            "a sync failed ({error}): nothing is acknowledged any more; what was acknowledged is \
+             safe. Check the card, then restart ottla"
+        );
+    }
+    let waiting = core::mem::take(&mut *server.awaiting_sync.borrow_mut());
+    waiting.iter().for_each(|slot| server.wake(*slot));
+    // Keeps the list's memory for the next round.
+    let mut list = server.awaiting_sync.borrow_mut();
+    if list.is_empty() {
+        *list = waiting;
+        list.clear();
+    }
+    drop(list);
+    server.after_work();
+}

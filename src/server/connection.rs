@@ -1,0 +1,381 @@
+//! One connection without its socket: frames in, answers out, in order.
+//!
+//! ```text
+//! input:   [ frame | frame | half a fra..]        one small buffer; a large frame borrows a big one
+//! output:  [ sent | released | held back until written/synced | ... ]   + pieces of files
+//! ```
+//!
+//! Promises: answers leave in the order of their requests; one that waits for a sync holds back
+//! all behind it, while up to `PRODUCE_IN_FLIGHT_MAX` such requests are worked on. A buffer grows
+//! by bytes that arrived, never by a number that a frame claims. A parked request keeps its bytes
+//! and is run again when the connection is woken.
+//! Absent: reading, writing and waiting (`session`).
+
+use crate::api::{self, Broken, Buffers, FilePiece, Outcome, Parked, Peer};
+use crate::broker::Broker;
+use crate::limits::{CONNECTION_BUFFER_BYTES, OUTPUT_BYTES_MAX, PRODUCE_IN_FLIGHT_MAX};
+use crate::storage::Lsn;
+use crate::time::{Millis, Now};
+
+/// What an answer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Release {
+    Now,
+    Written(Lsn),
+    Synced(Lsn),
+}
+
+/// An answer's end in the output, and what has to be true before it may leave.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    end: usize,
+    release: Release,
+}
+
+/// Why a connection is closed, apart from the client's own wish.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault {
+    /// A frame length that is negative or above the limit.
+    FrameLength(i32),
+    /// The request cannot be answered.
+    Broken(Broken),
+}
+
+impl core::fmt::Display for Fault {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Fault::FrameLength(length) => {
+                write!(
+                    f,
+                    "a request of {length} bytes; no Kafka client, or max.message.bytes is less"
+                )
+            }
+            Fault::Broken(broken) => write!(f, "{broken}"),
+        }
+    }
+}
+
+/// Where input goes: `bytes[start..end]` is not worked on yet.
+#[derive(Debug, Default)]
+struct Input {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Input {
+    fn filled(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// Moves what is there to the front of `larger`, and gives back the old buffer.
+    fn move_to(&mut self, mut larger: Vec<u8>) -> Vec<u8> {
+        let count = self.end - self.start;
+        if larger.len() < count {
+            larger.resize(count, 0);
+        }
+        larger[..count].copy_from_slice(self.filled());
+        (self.start, self.end) = (0, count);
+        core::mem::replace(&mut self.bytes, larger)
+    }
+
+    fn compact(&mut self) {
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+    }
+}
+
+/// What [`Connection::work`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Worked {
+    /// A record was taken that waits for no sync: what is staged must be written.
+    pub must_write: bool,
+    /// Requests that were answered or parked.
+    pub requests: usize,
+}
+
+/// A connection.
+pub struct Connection {
+    peer: Peer,
+    request_bytes_max: usize,
+    input: Input,
+    large: bool,
+    output: Vec<u8>,
+    pieces: Vec<FilePiece>,
+    marks: heapless::Deque<Mark, PRODUCE_IN_FLIGHT_MAX>,
+    /// Bytes of `output` that are sent, and bytes of the first piece that are.
+    sent: usize,
+    piece_sent: u32,
+    /// Bytes of `output` that may be sent.
+    released: usize,
+    parked: Option<Parked>,
+}
+
+/// What may be sent next.
+pub enum Send<'a> {
+    /// These bytes.
+    Bytes(&'a [u8]),
+    /// This part of a file: `count` bytes from `position` on.
+    File {
+        /// The file.
+        piece: &'a FilePiece,
+        /// Where to go on.
+        position: u64,
+        /// How much is left.
+        count: usize,
+    },
+    /// Nothing now.
+    Nothing,
+}
+
+impl Connection {
+    /// A new connection; requests may have `request_bytes_max` bytes.
+    pub fn new(peer: Peer, request_bytes_max: usize) -> Connection {
+        let bytes = vec![0; CONNECTION_BUFFER_BYTES];
+        Connection {
+            peer,
+            request_bytes_max,
+            input: Input { bytes, start: 0, end: 0 },
+            large: false,
+            output: Vec::new(),
+            pieces: Vec::new(),
+            marks: heapless::Deque::new(),
+            sent: 0,
+            piece_sent: 0,
+            released: 0,
+            parked: None,
+        }
+    }
+
+    /// The length of the frame that is arriving, its length field included.
+    fn frame_bytes(&self) -> Result<Option<usize>, Fault> {
+        let Some(length) = self.input.filled().first_chunk::<4>() else { return Ok(None) };
+        let length = i32::from_be_bytes(*length);
+        match usize::try_from(length) {
+            Ok(bytes) if bytes <= self.request_bytes_max && bytes >= 8 => Ok(Some(4 + bytes)),
+            _ => Err(Fault::FrameLength(length)),
+        }
+    }
+
+    /// Whether the frame that is arriving needs a large buffer that it does not have.
+    ///
+    /// # Errors
+    /// [`Fault::FrameLength`].
+    pub fn needs_large_buffer(&self) -> Result<bool, Fault> {
+        let needed = self.frame_bytes()?.unwrap_or(0);
+        Ok(!self.large && needed > CONNECTION_BUFFER_BYTES)
+    }
+
+    /// Gives it one.
+    pub fn give_large_buffer(&mut self, buffer: Vec<u8>) {
+        self.input.move_to(buffer);
+        self.large = true;
+    }
+
+    /// Takes the large buffer back once the connection can do without it.
+    pub fn take_large_buffer(&mut self) -> Option<Vec<u8>> {
+        let idle = self.large && self.input.filled().is_empty();
+        idle.then(|| self.drop_large_buffer())
+    }
+
+    /// Takes the large buffer back whatever is in it: the connection is closed.
+    pub fn reclaim_large_buffer(&mut self) -> Option<Vec<u8>> {
+        (self.input.start, self.input.end) = (0, 0);
+        self.large.then(|| self.drop_large_buffer())
+    }
+
+    fn drop_large_buffer(&mut self) -> Vec<u8> {
+        self.large = false;
+        self.input.move_to(vec![0; CONNECTION_BUFFER_BYTES])
+    }
+
+    /// Where the next bytes from the socket go; empty when no more are wanted now.
+    ///
+    /// # Errors
+    /// [`Fault::FrameLength`].
+    pub fn room(&mut self) -> Result<&mut [u8], Fault> {
+        let needed = self.frame_bytes()?;
+        self.input.compact();
+        let input = &mut self.input;
+        if !self.large {
+            return Ok(&mut input.bytes[input.end..]);
+        }
+        // Only this frame, so that the buffer is free again when it is done; and as much room as
+        // has arrived already, so that a claim alone costs nobody memory.
+        let frame = needed.unwrap_or(CONNECTION_BUFFER_BYTES).max(input.end);
+        let step = frame.min((input.end * 2).max(4 * CONNECTION_BUFFER_BYTES));
+        if input.bytes.len() < step {
+            input.bytes.resize(step, 0);
+        }
+        Ok(&mut input.bytes[input.end..step])
+    }
+
+    /// `count` bytes have come into [`Connection::room`].
+    pub fn received(&mut self, count: usize) {
+        self.input.end += count;
+    }
+
+    /// Whether nothing at all is going on.
+    pub fn is_idle(&self) -> bool {
+        self.parked.is_none() && self.output.is_empty() && self.input.filled().is_empty()
+    }
+
+    /// Whether answers are waiting for a sync, or a request for room in the journal.
+    pub fn awaits_sync(&self) -> bool {
+        let room = matches!(self.parked, Some(p) if p.waiting == api::Waiting::Room);
+        room || !self.marks.is_empty()
+    }
+
+    /// Until when the parked request waits.
+    pub fn deadline(&self) -> Option<Millis> {
+        self.parked.and_then(|parked| parked.deadline)
+    }
+
+    /// Whether a request is parked.
+    pub fn is_parked(&self) -> bool {
+        self.parked.is_some()
+    }
+
+    /// Whether everything that was answered has been sent.
+    pub fn is_flushed(&self) -> bool {
+        self.output.is_empty()
+    }
+
+    fn may_answer(&self) -> bool {
+        self.output.len() - self.sent < OUTPUT_BYTES_MAX && !self.marks.is_full()
+    }
+
+    /// Answers what has arrived, as far as it goes; a parked request is looked at again.
+    ///
+    /// # Errors
+    /// [`Fault`]: send what is released, then close.
+    pub fn work(
+        &mut self,
+        broker: &mut Broker,
+        now: Now,
+        advertised: Option<(&str, u16)>,
+    ) -> Result<Worked, Fault> {
+        let mut worked = Worked::default();
+        while self.may_answer() {
+            let Some(bytes) = self.frame_bytes()? else { break };
+            let Some(frame) = self.input.filled().get(4..bytes) else { break };
+            let buffers = Buffers { bytes: &mut self.output, pieces: &mut self.pieces };
+            let parked = self.parked.take();
+            let outcome = api::answer(broker, now, self.peer, advertised, parked, frame, buffers)
+                .map_err(Fault::Broken)?;
+            worked.requests += 1;
+            let release = match outcome {
+                Outcome::Park(parked) => {
+                    self.parked = Some(parked);
+                    break;
+                }
+                Outcome::Silent => {
+                    worked.must_write = true;
+                    None
+                }
+                Outcome::AfterWrite(lsn) => {
+                    worked.must_write = true;
+                    Some(Release::Written(lsn))
+                }
+                Outcome::AfterSync(lsn) => Some(Release::Synced(lsn)),
+                Outcome::Now | Outcome::Close(_) => Some(Release::Now),
+            };
+            self.input.start += bytes;
+            if let Some(release) = release {
+                self.mark(release);
+            }
+        }
+        Ok(worked)
+    }
+
+    fn mark(&mut self, release: Release) {
+        let end = self.output.len();
+        match self.marks.back_mut() {
+            // What waits for nothing of its own leaves with the answer before it.
+            Some(last) if release == Release::Now => last.end = end,
+            None if release == Release::Now => self.released = end,
+            _ => {
+                // `may_answer` has seen that there is room.
+                self.marks.push_back(Mark { end, release }).ok();
+            }
+        }
+    }
+
+    /// Frames up to `written` survive the process, up to `durable` a power cut: releases the
+    /// answers that waited for that.
+    pub fn release(&mut self, written: Lsn, durable: Lsn) {
+        while let Some(mark) = self.marks.front().copied() {
+            let free = match mark.release {
+                Release::Now => true,
+                Release::Written(lsn) => lsn <= written,
+                Release::Synced(lsn) => lsn <= durable,
+            };
+            if !free {
+                return;
+            }
+            self.released = mark.end;
+            self.marks.pop_front();
+        }
+    }
+
+    /// What to send next.
+    pub fn next_send(&self) -> Send<'_> {
+        match self.pieces.first() {
+            Some(piece) if self.is_next(piece) => Send::File {
+                piece,
+                position: u64::from(piece.slice.position) + u64::from(self.piece_sent),
+                count: (piece.slice.bytes - self.piece_sent) as usize,
+            },
+            first => {
+                let stop = first.map_or(self.released, |piece| piece.at.min(self.released));
+                match self.output.get(self.sent..stop) {
+                    Some(bytes) if !bytes.is_empty() => Send::Bytes(bytes),
+                    _ => Send::Nothing,
+                }
+            }
+        }
+    }
+
+    /// Whether it is this piece's turn. No answer begins with a piece, so one that stands where
+    /// the released bytes end belongs to a released answer.
+    fn is_next(&self, piece: &FilePiece) -> bool {
+        piece.at == self.sent && piece.at <= self.released
+    }
+
+    /// `count` bytes of what [`Connection::next_send`] named have been sent.
+    pub fn sent(&mut self, count: usize) {
+        match self.pieces.first() {
+            Some(piece) if self.is_next(piece) => {
+                self.piece_sent += count as u32;
+                if self.piece_sent == piece.slice.bytes {
+                    self.pieces.remove(0);
+                    self.piece_sent = 0;
+                }
+            }
+            _ => self.sent += count,
+        }
+        self.tidy();
+    }
+
+    /// Gives the output's memory back once it is sent.
+    fn tidy(&mut self) {
+        if self.sent == self.output.len() && self.pieces.is_empty() {
+            self.output.clear();
+            self.output.shrink_to(CONNECTION_BUFFER_BYTES);
+            (self.sent, self.released) = (0, 0);
+        } else if self.sent > OUTPUT_BYTES_MAX {
+            let gone = self.sent;
+            self.output.drain(..gone);
+            self.pieces.iter_mut().for_each(|piece| piece.at -= gone);
+            self.marks.iter_mut().for_each(|mark| mark.end -= gone);
+            (self.sent, self.released) = (0, self.released - gone);
+        }
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+}
