@@ -197,10 +197,6 @@ impl Group {
         &self.members
     }
 
-    pub(super) fn empty_since(&self) -> Millis {
-        self.empty_since
-    }
-
     /// Nobody is in it and nobody is about to come.
     pub(super) fn is_unused(&self) -> bool {
         self.state == GroupState::Empty && self.pending.is_empty()

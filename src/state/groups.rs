@@ -304,9 +304,7 @@ impl Groups {
     ) -> Result<(), Refusal> {
         check_group_id(group_id)?;
         let slot = self.find(group_id).ok_or(Refusal::UnknownMemberId)?;
-        self.on_group(slot, now, |group, cx| {
-            group.heartbeat(member_id, instance_id, generation, cx.now)
-        })
+        self.on_session(slot, |group| group.heartbeat(member_id, instance_id, generation, now.mono))
     }
 
     /// LeaveGroup: `each` is called with the verdict on every member (member id, instance id), in order.
@@ -355,8 +353,8 @@ impl Groups {
             None if generation < 0 => self.create(group_id, now)?,
             None => return Err(Refusal::IllegalGeneration),
         };
-        self.on_group(slot, now, |group, cx| {
-            group.validate_commit(member_id, instance_id, generation, cx.now)
+        self.on_session(slot, |group| {
+            group.validate_commit(member_id, instance_id, generation, now.mono)
         })
     }
 
@@ -533,6 +531,14 @@ impl Groups {
         };
         let verdict = event(group, &mut cx);
         self.member_bytes = self.member_bytes - before + group.bytes();
+        self.deadlines[slot] = group.deadline();
+        verdict
+    }
+
+    /// The same for an event that can only prolong a session: nothing but the deadline changes.
+    fn on_session<T>(&mut self, slot: usize, event: impl FnOnce(&mut Group) -> T) -> T {
+        let group = self.slots[slot].as_mut().expect("a slot in use");
+        let verdict = event(group);
         self.deadlines[slot] = group.deadline();
         verdict
     }
