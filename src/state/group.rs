@@ -320,9 +320,6 @@ impl Group {
         if self.state == GroupState::CompletingRebalance {
             self.reset_assignments(Refusal::RebalanceInProgress, cx);
         }
-        for member in self.members.iter_mut() {
-            member.sync_pending = false;
-        }
         self.sync_deadline = None;
         let initial = self.state == GroupState::Empty;
         self.state = GroupState::PreparingRebalance;

@@ -40,7 +40,7 @@ pub(super) struct Member {
     pub(super) sync: Option<Ticket>,
     /// Its first join has not ended yet.
     pub(super) is_new: bool,
-    /// It was told of this generation and has not sent SyncGroup since.
+    /// It was told of the latest generation and has not sent SyncGroup since.
     pub(super) sync_pending: bool,
     pub(super) session_deadline: Millis,
 }

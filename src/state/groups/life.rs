@@ -12,7 +12,8 @@ use std::collections::{HashMap, HashSet};
 use super::scripts::{Join, Joined, Offer, Script, Sync, offer};
 use super::*;
 
-const REBALANCE_TIMEOUTS_MS: [i32; 3] = [8_000, 20_000, 30_000];
+const SESSION_TIMEOUTS_MS: [i32; 3] = [6_000, 12_000, 40_000];
+const REBALANCE_TIMEOUTS_MS: [i32; 3] = [3_000, 10_000, 30_000];
 const REBALANCE_TIMEOUT_MS_MAX: u64 = 30_000;
 /// How late the event loop may be.
 const LATE_MS_MAX: u64 = 40;
@@ -50,6 +51,7 @@ struct Process {
     instance_id: Option<String>,
     metadata: [u8; 1],
     preference: usize,
+    session_timeout_ms: i32,
     rebalance_timeout_ms: i32,
     doing: Doing,
 }
@@ -103,6 +105,7 @@ impl Life {
                 instance_id,
                 metadata: [0],
                 preference: life.dice.roll(3) as usize,
+                session_timeout_ms: SESSION_TIMEOUTS_MS[life.dice.roll(3) as usize],
                 rebalance_timeout_ms: REBALANCE_TIMEOUTS_MS[life.dice.roll(3) as usize],
                 doing: Doing::Dead,
             });
@@ -296,7 +299,7 @@ impl Life {
             client_host: "/10.0.0.1",
             protocol_type: "consumer",
             protocols: offer(&protocols),
-            session_timeout_ms: 6_000,
+            session_timeout_ms: process.session_timeout_ms,
             rebalance_timeout_ms: process.rebalance_timeout_ms,
             require_known_member_id: !process.waiter.is_multiple_of(3),
             supports_skip_assignment: true,

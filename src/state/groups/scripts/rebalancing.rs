@@ -366,6 +366,49 @@ fn an_answer_that_is_read_late_is_still_of_its_generation() {
 }
 
 #[test]
+fn an_answer_that_is_read_late_names_a_leader_that_is_there() {
+    let mut script = Script::new();
+    let all = script.stable(2);
+    let late = script.parked(JoinRequest { member_id: &all[1].me, ..changed(2) });
+    script.joined(JoinRequest { member_id: &all[0].me, ..ask(1) });
+    script.leave(&[(&all[0].me, None)]);
+    let joined = script.got(late);
+    assert_eq!((joined.generation, joined.leads()), (3, true));
+}
+
+#[test]
+fn an_answer_is_not_taken_from_another_group_in_the_same_place() {
+    let mut script = Script::new();
+    let all = script.stable(2);
+    let late = script.parked(JoinRequest { member_id: &all[1].me, ..changed(9) });
+    let joined = script.joined(JoinRequest { member_id: &all[0].me, ..ask(1) });
+    script.leave(&[(&all[0].me, None), (&all[1].me, None)]);
+    script.groups.delete_group("g").unwrap();
+    let others = script.stable(2);
+    script.parked(JoinRequest { member_id: &others[0].me, ..ask(1) });
+    let other = script.joined(JoinRequest { member_id: &others[1].me, ..ask(2) });
+    assert_eq!(other.generation, joined.generation);
+    assert_eq!(script.got_refusal(late), Refusal::UnknownMemberId);
+}
+
+#[test]
+fn a_session_starts_anew_with_the_assignment() {
+    let mut script = Script::new();
+    let all = script.at(0).stable(2);
+    let leader = script.at(1_000).parked(JoinRequest { member_id: &all[0].me, ..ask(1) });
+    let follower = script.joined(JoinRequest { member_id: &all[1].me, ..ask(2) });
+    let leader = script.got(leader);
+    let waiting = script.sync_parked(2, &follower);
+    script.at(10_000).beat(&leader).unwrap();
+    // The follower waits longer than its session lasts.
+    script.at(15_000).sync(1, &leader, &[]);
+    assert_eq!(script.sync_result(waiting), Some(Sync::Assigned(Vec::new())));
+    script.at(20_000).beat(&leader).unwrap();
+    assert_eq!(script.at(24_999).state(), GroupState::Stable);
+    assert_eq!(script.at(25_000).members(), [leader.me]);
+}
+
+#[test]
 fn commits_are_taken_from_members_except_while_an_assignment_is_awaited() {
     let mut script = Script::new();
     let all = script.at(0).stable(2);

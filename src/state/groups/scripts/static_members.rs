@@ -176,3 +176,46 @@ fn a_full_group_lets_its_static_members_back_in() {
     assert_eq!(script.refused(fixed(3)), Refusal::GroupMaxSizeReached);
     assert_eq!(script.joined(fixed(12)).generation, 2);
 }
+
+#[test]
+fn a_static_leader_that_is_away_leads_no_longer_but_keeps_its_work() {
+    let mut script = Script::new();
+    let slow = |waiter| JoinRequest { session_timeout_ms: 200_000, ..fixed(waiter) };
+    let all = script.at(0).stable_with(2, slow);
+    let changed = [("range", &b"changed"[..])];
+    let follower = JoinRequest { member_id: &all[1].me, protocols: offer(&changed), ..slow(2) };
+    let follower = script.at(1_000).parked(follower);
+    let leader = script.at(61_000).got(follower);
+    assert!(leader.leads());
+    assert_eq!(leader.members.len(), 2);
+    let gives = [(all[0].me.as_str(), &b"one"[..]), (&all[1].me, b"two")];
+    assert_eq!(script.sync(2, &leader, &gives), Sync::Assigned(b"two".to_vec()));
+    let back = script.at(62_000).joined(slow(1));
+    assert_eq!((back.leader.as_str(), back.skip), (leader.me.as_str(), false));
+    assert_eq!(script.sync(1, &back, &[]), Sync::Assigned(b"one".to_vec()));
+}
+
+#[test]
+fn unread_answers_of_a_static_member_do_not_turn_into_those_of_the_next_generation() {
+    let mut script = Script::new();
+    let slow = |waiter| JoinRequest { session_timeout_ms: 500_000, ..fixed(waiter) };
+    let all = script.at(0).stable_with(3, slow);
+    let rejoin = |index: usize| JoinRequest { member_id: &all[index].me, ..slow(index as u32 + 1) };
+    let leader = script.parked(rejoin(0));
+    let late = script.parked(rejoin(1));
+    let third = script.joined(rejoin(2));
+    let waiting = script.sync_parked(3, &third);
+    let leader = script.got(leader);
+    script.at(1_000).sync(1, &leader, &[]);
+    // Neither reads its answer; a generation goes by without them.
+    let leader = script.parked(rejoin(0));
+    assert_eq!(script.got(late).generation, 3);
+    assert_eq!(script.sync_result(waiting), Some(Sync::Assigned(Vec::new())));
+    let leader = script.at(61_000).got(leader);
+    let gives = [(all[2].me.as_str(), &b"of generation 4"[..])];
+    script.sync(1, &leader, &gives);
+    assert_eq!((leader.generation, script.state()), (4, GroupState::Stable));
+    assert_eq!(script.got_refusal(late), Refusal::UnknownMemberId);
+    let refused = Sync::Refused(Refusal::RebalanceInProgress);
+    assert_eq!(script.sync_result(waiting), Some(refused));
+}
