@@ -1,8 +1,9 @@
 //! The members of one group, in the order in which they came.
 //!
-//! A row keeps what JoinGroup said and what the leader assigned, and which answers its member is owed.
-//! Buffers are kept and refilled when a member joins again. Rules live in `group.rs`; here is only
-//! the table: lookups by member id, instance id and key, the votes for a protocol, the bytes in use.
+//! A row keeps what JoinGroup said and what the leader assigned, and which answers its member is
+//! owed. Buffers are kept and refilled when a member joins again. Rules live in `group.rs`; here is
+//! only the table: lookups by member id, instance id and key, the votes for a protocol, the bytes
+//! in use.
 
 use super::group::tickets::Ticket;
 use super::group::{JoinRequest, Protocols};
@@ -46,7 +47,8 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// Kafka's `hasSatisfiedHeartbeat`: who waits for us cannot be blamed for silence, except for new members.
+    /// Kafka's `hasSatisfiedHeartbeat`: who waits for us cannot be blamed for silence, except for
+    /// new members.
     fn is_excused(&self) -> bool {
         !self.is_new && (self.join.is_some() || self.sync.is_some())
     }

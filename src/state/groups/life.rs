@@ -1,11 +1,11 @@
-//! A random life: processes join, work, change their minds, hang, die and come back, thousands of steps per
-//! seed, and after each step somebody checks what must hold whatever happens.
+//! A random life: processes join, work, change their minds, hang, die and come back, thousands of
+//! steps per seed, and after each step somebody checks what must hold whatever happens.
 //!
-//! What must hold: a ticket is answered within the longest rebalance timeout, and its connection woken
-//! exactly then; all members of a generation are told the same generation, protocol and leader; an
-//! assignment belongs to the generation and to the member that gets it; at most one generation has live
-//! members; the books agree with what they describe. In the end everybody behaves, and the group must
-//! become stable with exactly those who live.
+//! What must hold: a ticket is answered within the longest rebalance timeout, and its connection
+//! woken exactly then; all members of a generation are told the same generation, protocol and
+//! leader; an assignment belongs to the generation and to the member that gets it; at most one
+//! generation has live members; the books agree with what they describe. In the end everybody
+//! behaves, and the group must become stable with exactly those who live.
 
 use std::collections::{HashMap, HashSet};
 
@@ -476,7 +476,7 @@ fn whatever_processes_do_the_group_keeps_its_word() {
         let result = std::panic::catch_unwind(|| live(seed, 3_000));
         match result {
             Ok(counts) => {
-                counts.into_iter().for_each(|(what, n)| *seen.entry(what).or_default() += n)
+                counts.into_iter().for_each(|(what, n)| *seen.entry(what).or_default() += n);
             }
             Err(panic) => {
                 eprintln!("seed {seed}");

@@ -1,7 +1,7 @@
 //! Scripts: lives of groups, step by step, in which every step carries a time.
 //!
-//! The clock of a [`Script`] only goes where a step says, and every deadline on the way fires at its own
-//! millisecond, as it would in an event loop that is never late.
+//! The clock of a [`Script`] only goes where a step says, and every deadline on the way fires at
+//! its own millisecond, as it would in an event loop that is never late.
 
 mod bounds;
 mod joining;
@@ -240,9 +240,10 @@ impl Script {
         std::iter::from_fn(|| self.groups.pop_woken()).collect()
     }
 
-    /// Members on waiters 1 to `count`, stable, each with its number as assignment; the first leads.
+    /// Members on waiters 1 to `count`, stable, each with its number as assignment; the first
+    /// leads.
     fn stable(&mut self, count: u32) -> Vec<Joined> {
-        self.stable_with(count, |waiter| ask(waiter))
+        self.stable_with(count, ask)
     }
 
     fn stable_with<'a>(

@@ -1,4 +1,5 @@
-//! Committed offsets and the groups around them: who may delete, what expires, what survives a restart.
+//! Committed offsets and the groups around them: who may delete, what expires, what survives a
+//! restart.
 
 use super::*;
 
