@@ -146,8 +146,8 @@ pub const PRODUCER_ID_BLOCK: i64 = 1000;
 
 /// Groups that exist at the same time, with members or with committed offsets.
 ///
-/// Why: a gateway serves tens of consumers; an empty group costs about 400 bytes.
-/// At the limit: empty groups without offsets make room first; then JoinGroup of a new group answers
+/// Why: a gateway serves tens of consumers; an empty group costs about 400 bytes. At the limit:
+/// empty groups without offsets make room first; then JoinGroup of a new group answers
 /// GROUP_MAX_SIZE_REACHED (81), a first OffsetCommit INVALID_COMMIT_OFFSET_SIZE (28).
 pub const GROUPS_MAX: usize = 128;
 
@@ -185,17 +185,19 @@ pub const MEMBERS_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Bytes of a group id. Kafka has no limit of its own but the 32,767 of the wire format.
 ///
-/// Why: the same as for topic names and more than tools generate. At the limit: INVALID_GROUP_ID (24).
+/// Why: the same as for topic names and more than tools generate. At the limit: INVALID_GROUP_ID
+/// (24).
 pub const GROUP_ID_BYTES_MAX: usize = 249;
 
 /// Bytes of a `group.instance.id` (clients hold it to the rule of topic names), of a protocol type
 /// and of a protocol name.
 ///
-/// At the limit: INVALID_REQUEST (42) for the instance id, INCONSISTENT_GROUP_PROTOCOL (23) for the others.
+/// At the limit: INVALID_REQUEST (42) for the instance id, INCONSISTENT_GROUP_PROTOCOL (23) for the
+/// others.
 pub const GROUP_NAME_BYTES_MAX: usize = 249;
 
-/// Bytes of client id and client host that a member keeps, to be shown by DescribeGroups and as the first
-/// part of its member id.
+/// Bytes of client id and client host that a member keeps, to be shown by DescribeGroups and as the
+/// first part of its member id.
 ///
 /// At the limit: cut off, silently.
 pub const CLIENT_ID_BYTES_KEPT: usize = 128;
@@ -208,7 +210,8 @@ pub const GROUP_ASSIGNMENTS_MAX: usize = 4 * GROUP_MEMBERS_MAX;
 /// Milliseconds after which a *new* member that waits for its first join to end is given up.
 ///
 /// Why: it has no id yet and cannot heartbeat, so its session says nothing. Kafka's constant
-/// (`GroupCoordinatorConfig.CLASSIC_GROUP_NEW_MEMBER_JOIN_TIMEOUT_MS`). At the limit: UNKNOWN_MEMBER_ID (25).
+/// (`GroupCoordinatorConfig.CLASSIC_GROUP_NEW_MEMBER_JOIN_TIMEOUT_MS`). At the limit:
+/// UNKNOWN_MEMBER_ID (25).
 pub const GROUP_NEW_MEMBER_JOIN_TIMEOUT_MS: u64 = 5 * 60 * 1000;
 
 /// Milliseconds between two looks for expired offsets and groups that nobody needs.
@@ -218,9 +221,9 @@ pub const OFFSETS_RETENTION_CHECK_INTERVAL_MS: u64 = 10 * 60 * 1000;
 
 /// Committed offsets of all groups: rows of (group, topic, partition).
 ///
-/// Why: 128 groups on 128 partitions each; a row costs about 100 bytes.
-/// At the limit: OffsetCommit of a new row answers INVALID_COMMIT_OFFSET_SIZE (28), which fails that
-/// commit and neither retries for ever nor ends the consumer; rows that exist go on.
+/// Why: 128 groups on 128 partitions each; a row costs about 100 bytes. At the limit: OffsetCommit
+/// of a new row answers INVALID_COMMIT_OFFSET_SIZE (28), which fails that commit and neither
+/// retries for ever nor ends the consumer; rows that exist go on.
 pub const OFFSETS_MAX: usize = 16_384;
 
 /// Bytes of the metadata of one committed offset (Kafka's `offset.metadata.max.bytes`).
@@ -230,8 +233,8 @@ pub const OFFSET_METADATA_BYTES_MAX: usize = 4096;
 
 /// Bytes of the metadata of all committed offsets.
 ///
-/// Why: metadata is nearly always empty (Streams stores some ten bytes); the product of the two limits
-/// above would be 64 MiB. At the limit: INVALID_COMMIT_OFFSET_SIZE (28).
+/// Why: metadata is nearly always empty (Streams stores some ten bytes); the product of the two
+/// limits above would be 64 MiB. At the limit: INVALID_COMMIT_OFFSET_SIZE (28).
 pub const OFFSETS_METADATA_BYTES_MAX: usize = 1024 * 1024;
 
 // ---- Configuration -----------------------------------------------------------------------------

@@ -14,8 +14,8 @@
 //! the requests do.
 //!
 //! Nothing here waits or reads a clock: time is an argument, an answer that is not ready is a
-//! [`tickets::Ticket`]. Absent on purpose: the new group protocol (KIP-848) and persistence of members; after
-//! a restart they are told UNKNOWN_MEMBER_ID and join anew.
+//! [`tickets::Ticket`]. Absent on purpose: the new group protocol (KIP-848) and persistence of
+//! members; after a restart they are told UNKNOWN_MEMBER_ID and join anew.
 
 pub(in crate::state) mod join;
 mod subscription;
@@ -33,19 +33,22 @@ use tickets::{Outcome, Ticket, Tickets};
 /// Why a group request was not granted. `api` maps each to the error code in brackets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// No such member, or no such group (UNKNOWN_MEMBER_ID 25). The client forgets its id and joins anew.
+    /// No such member, or no such group (UNKNOWN_MEMBER_ID 25). The client forgets its id and joins
+    /// anew.
     UnknownMemberId,
     /// The member lives in another generation (ILLEGAL_GENERATION 22).
     IllegalGeneration,
     /// Join again (REBALANCE_IN_PROGRESS 27). Never an answer to JoinGroup.
     RebalanceInProgress,
-    /// No protocol or another protocol type in common with the group (INCONSISTENT_GROUP_PROTOCOL 23).
+    /// No protocol or another protocol type in common with the group (INCONSISTENT_GROUP_PROTOCOL
+    /// 23).
     InconsistentGroupProtocol,
     /// Join again with the member id that comes along (MEMBER_ID_REQUIRED 79, KIP-394).
     MemberIdRequired,
     /// Another process took over this `group.instance.id` (FENCED_INSTANCE_ID 82, KIP-345).
     FencedInstanceId,
-    /// Outside `group.min.session.timeout.ms` … `group.max.session.timeout.ms` (INVALID_SESSION_TIMEOUT 26).
+    /// Outside `group.min.session.timeout.ms` … `group.max.session.timeout.ms`
+    /// (INVALID_SESSION_TIMEOUT 26).
     InvalidSessionTimeout,
     /// The group, or the memory for members, is full (GROUP_MAX_SIZE_REACHED 81).
     GroupMaxSizeReached,
@@ -62,8 +65,8 @@ pub enum Refusal {
     NonEmptyGroup,
     /// A member subscribes to the topic (GROUP_SUBSCRIBED_TO_TOPIC 86).
     GroupSubscribedToTopic,
-    /// The leader's assignments don't fit in memory (UNKNOWN_SERVER_ERROR -1, as Kafka where they don't
-    /// fit in a record).
+    /// The leader's assignments don't fit in memory (UNKNOWN_SERVER_ERROR -1, as Kafka where they
+    /// don't fit in a record).
     AssignmentTooLarge,
     /// The metadata of a committed offset is longer than `offset.metadata.max.bytes`
     /// (OFFSET_METADATA_TOO_LARGE 12).
@@ -197,10 +200,6 @@ impl Group {
         &self.members
     }
 
-    pub(super) fn empty_since(&self) -> Millis {
-        self.empty_since
-    }
-
     /// Nobody is in it and nobody is about to come.
     pub(super) fn is_unused(&self) -> bool {
         self.state == GroupState::Empty && self.pending.is_empty()
@@ -272,8 +271,9 @@ impl Group {
         self.prepare_rebalance(cx);
     }
 
-    /// Takes a member out; what it still waits for is answered with UNKNOWN_MEMBER_ID, so that a client
-    /// that is alive joins anew. (Kafka leaves a parked SyncGroup of such a member without an answer.)
+    /// Takes a member out; what it still waits for is answered with UNKNOWN_MEMBER_ID, so that a
+    /// client that is alive joins anew. (Kafka leaves a parked SyncGroup of such a member without
+    /// an answer.)
     fn remove_member(&mut self, key: MemberKey, cx: &mut Context<'_>) {
         let Some(member) = self.members.remove(key) else { return };
         for ticket in member.join.into_iter().chain(member.sync) {
@@ -314,7 +314,7 @@ impl Group {
     /// Kafka's `maybeCompleteJoinPhase`: a group's first rebalance takes its delay even when all
     /// have joined.
     fn maybe_complete_join(&mut self, cx: &mut Context<'_>) {
-        if !self.join_timer.is_some_and(|timer| timer.initial.is_some()) {
+        if self.join_timer.is_none_or(|timer| timer.initial.is_none()) {
             self.complete_if_all_joined(cx);
         }
     }
@@ -323,9 +323,6 @@ impl Group {
     fn prepare_rebalance(&mut self, cx: &mut Context<'_>) {
         if self.state == GroupState::CompletingRebalance {
             self.reset_assignments(Refusal::RebalanceInProgress, cx);
-        }
-        for member in self.members.iter_mut() {
-            member.sync_pending = false;
         }
         self.sync_deadline = None;
         let initial = self.state == GroupState::Empty;
@@ -428,8 +425,8 @@ impl Group {
         self.members.by_id(member_id).map(|member| member.key).ok_or(Refusal::UnknownMemberId)
     }
 
-    /// Whether OffsetDelete must leave `topic` alone (`ClassicGroup.isSubscribedToTopic`). A consumer group
-    /// whose subscriptions cannot be read counts as subscribed to everything.
+    /// Whether OffsetDelete must leave `topic` alone (`ClassicGroup.isSubscribedToTopic`). A
+    /// consumer group whose subscriptions cannot be read counts as subscribed to everything.
     pub(super) fn is_subscribed(&self, topic: &str) -> bool {
         if !self.is_consumer_group() || self.members.is_empty() {
             return false;
@@ -442,7 +439,8 @@ impl Group {
     }
 
     /// From when the age of committed offsets counts (`ClassicGroup.offsetExpirationCondition`):
-    /// `None` if they don't expire now, `Some(None)` from each commit, `Some(Some(_))` from that moment.
+    /// `None` if they don't expire now, `Some(None)` from each commit, `Some(Some(_))` from that
+    /// moment.
     pub(super) fn offsets_age_base(&self) -> Option<Option<Millis>> {
         match self.state {
             // Never had members: each commit ages for itself.

@@ -1,13 +1,17 @@
-//! All groups of the coordinator: found by id, woken by time, gone when nobody needs them, together with the
-//! offsets they committed.
+//! All groups of the coordinator: found by id, woken by time, gone when nobody needs them, together
+//! with the offsets they committed.
 //!
-//! A request that must wait is parked: the verdict carries a ticket, [`Groups::pop_woken`] names the
-//! connections whose answers became ready, and `*_result` reads them. A refused or finished request
-//! costs no allocation but for new rows. [`Groups::poll_timeout`] says when [`Groups::handle_timeout`]
-//! wants to be called; it looks at one cached deadline per group.
+//! A request that must wait is parked: the verdict carries a ticket, [`Groups::pop_woken`] names
+//! the connections whose answers became ready, and `*_result` reads them. A refused or finished
+//! request costs no allocation but for new rows. [`Groups::poll_timeout`] says when
+//! [`Groups::handle_timeout`] wants to be called; it looks at one cached deadline per group.
 //!
-//! Absent on purpose: the rules of a group (`group.rs`), the rows of offsets (`offsets.rs`), journalling. An
-//! offset that expired may come back from the journal after a restart; its age starts anew then.
+//! Absent on purpose: the rules of a group (`group.rs`), the rows of offsets (`offsets.rs`),
+//! journalling. An offset that expired may come back from the journal after a restart; its age
+//! starts anew then.
+
+mod member_ids;
+mod verdict;
 
 use std::collections::HashMap;
 
@@ -21,6 +25,10 @@ use crate::limits::{
     OFFSETS_RETENTION_CHECK_INTERVAL_MS,
 };
 use crate::time::{Millis, Now};
+use member_ids::MemberIds;
+
+pub use verdict::{GroupView, JoinResult, JoinTicket, JoinVerdict};
+pub use verdict::{SyncResult, SyncTicket, SyncVerdict};
 
 pub use super::group::{
     GroupState, JoinAnswer, JoinRequest, MemberView, Refusal, SyncAnswer, SyncRequest, Waiter,
@@ -42,7 +50,8 @@ pub struct GroupsConfig {
 }
 
 impl Default for GroupsConfig {
-    /// Kafka's defaults but for the initial delay, which is 0: on a gateway nobody starts fifty consumers at once.
+    /// Kafka's defaults but for the initial delay, which is 0: on a gateway nobody starts fifty
+    /// consumers at once.
     fn default() -> GroupsConfig {
         GroupsConfig {
             session_timeout_ms_min: 6_000,
@@ -51,107 +60,6 @@ impl Default for GroupsConfig {
             size_max: GROUP_MEMBERS_MAX,
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1000,
         }
-    }
-}
-
-/// A JoinGroup that waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JoinTicket(Ticket);
-
-/// A SyncGroup that waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SyncTicket(Ticket);
-
-/// The verdict on a JoinGroup.
-#[derive(Clone, Copy, Debug)]
-pub enum JoinVerdict<'a> {
-    /// No, and the member id that goes with it.
-    Refused(Refusal, &'a str),
-    /// The answer comes later.
-    Parked(JoinTicket),
-    /// The member is in.
-    Joined(JoinAnswer<'a>),
-}
-
-/// What became of a parked JoinGroup.
-#[derive(Clone, Copy, Debug)]
-pub enum JoinResult<'a> {
-    /// Not ready yet.
-    Pending,
-    /// No; the member id of the answer is empty.
-    Refused(Refusal),
-    /// The member is in.
-    Joined(JoinAnswer<'a>),
-}
-
-/// The verdict on a SyncGroup.
-#[derive(Clone, Copy, Debug)]
-pub enum SyncVerdict<'a> {
-    /// No.
-    Refused(Refusal),
-    /// The answer comes later.
-    Parked(SyncTicket),
-    /// Here it is.
-    Assigned(SyncAnswer<'a>),
-}
-
-/// What became of a parked SyncGroup.
-#[derive(Clone, Copy, Debug)]
-pub enum SyncResult<'a> {
-    /// Not ready yet.
-    Pending,
-    /// No.
-    Refused(Refusal),
-    /// Here it is.
-    Assigned(SyncAnswer<'a>),
-}
-
-/// One group as DescribeGroups and ListGroups show it.
-#[derive(Clone, Copy, Debug)]
-pub struct GroupView<'a> {
-    group: &'a Group,
-}
-
-impl<'a> GroupView<'a> {
-    /// Its id.
-    #[must_use]
-    pub fn group_id(&self) -> &'a str {
-        self.group.id()
-    }
-
-    /// Where it stands.
-    #[must_use]
-    pub fn state(&self) -> GroupState {
-        self.group.state()
-    }
-
-    /// "consumer", "connect", …; empty for a group that only ever committed offsets.
-    #[must_use]
-    pub fn protocol_type(&self) -> &'a str {
-        self.group.protocol_type().unwrap_or("")
-    }
-
-    /// The generation's protocol (`protocol_data`); empty unless the group is stable, as in Kafka.
-    #[must_use]
-    pub fn protocol_data(&self) -> &'a str {
-        self.stable_protocol().unwrap_or("")
-    }
-
-    /// The generation.
-    #[must_use]
-    pub fn generation(&self) -> i32 {
-        self.group.generation()
-    }
-
-    /// Its members; their metadata is shown only while the group is stable, as in Kafka.
-    pub fn members(&self) -> impl ExactSizeIterator<Item = MemberView<'a>> + Clone + use<'a> {
-        let protocol_name = self.stable_protocol();
-        self.group.members().iter().map(move |member| MemberView::new(member, protocol_name))
-    }
-
-    fn stable_protocol(&self) -> Option<&'a str> {
-        let stable = self.group.state() == GroupState::Stable;
-        self.group.protocol_name().filter(|_| stable)
     }
 }
 
@@ -186,11 +94,12 @@ impl Groups {
             offsets: Offsets::default(),
             member_bytes: 0,
             numbers: 0,
-            random: MemberIds { state: seed },
+            random: MemberIds::new(seed),
         }
     }
 
     /// JoinGroup.
+    #[expect(clippy::needless_pass_by_value, reason = "a request is built for one call")]
     pub fn join<'a, P: Protocols<'a>>(
         &'a mut self,
         request: JoinRequest<'a, P>,
@@ -217,7 +126,7 @@ impl Groups {
                 JoinVerdict::Refused(refusal, member_id)
             }
             JoinStep::Parked(ticket) => match self.settled(ticket) {
-                None => JoinVerdict::Parked(JoinTicket(ticket)),
+                None => JoinVerdict::Parked(JoinTicket::new(ticket)),
                 Some(parked) => match self.read_join(parked) {
                     Ok(answer) => JoinVerdict::Joined(answer),
                     Err(refusal) => JoinVerdict::Refused(refusal, ""),
@@ -237,11 +146,11 @@ impl Groups {
         }
     }
 
-    /// What became of a parked JoinGroup. Can be read again until the connection parks anew, is closed,
-    /// or is [released](Groups::release).
+    /// What became of a parked JoinGroup. Can be read again until the connection parks anew, is
+    /// closed, or is [released](Groups::release).
     #[must_use]
     pub fn join_result(&self, ticket: JoinTicket) -> JoinResult<'_> {
-        match self.tickets.get(ticket.0) {
+        match self.tickets.get(ticket.ticket()) {
             None => JoinResult::Refused(Refusal::UnknownMemberId),
             Some(parked) if parked.outcome == Outcome::Pending => JoinResult::Pending,
             Some(parked) => match self.read_join(*parked) {
@@ -252,6 +161,7 @@ impl Groups {
     }
 
     /// SyncGroup.
+    #[expect(clippy::needless_pass_by_value, reason = "a request is built for one call")]
     pub fn sync<'a, A: Assignments<'a>>(
         &'a mut self,
         request: SyncRequest<'a, A>,
@@ -267,7 +177,7 @@ impl Groups {
         match self.on_group(slot, now, |group, cx| group.sync(&request, cx)) {
             SyncStep::Refused(refusal) => SyncVerdict::Refused(refusal),
             SyncStep::Parked(ticket) => match self.settled(ticket) {
-                None => SyncVerdict::Parked(SyncTicket(ticket)),
+                None => SyncVerdict::Parked(SyncTicket::new(ticket)),
                 Some(parked) => match self.read_sync(parked) {
                     Ok(answer) => SyncVerdict::Assigned(answer),
                     Err(refusal) => SyncVerdict::Refused(refusal),
@@ -283,7 +193,7 @@ impl Groups {
     /// What became of a parked SyncGroup; see [`Groups::join_result`].
     #[must_use]
     pub fn sync_result(&self, ticket: SyncTicket) -> SyncResult<'_> {
-        match self.tickets.get(ticket.0) {
+        match self.tickets.get(ticket.ticket()) {
             None => SyncResult::Refused(Refusal::UnknownMemberId),
             Some(parked) if parked.outcome == Outcome::Pending => SyncResult::Pending,
             Some(parked) => match self.read_sync(*parked) {
@@ -304,12 +214,11 @@ impl Groups {
     ) -> Result<(), Refusal> {
         check_group_id(group_id)?;
         let slot = self.find(group_id).ok_or(Refusal::UnknownMemberId)?;
-        self.on_group(slot, now, |group, cx| {
-            group.heartbeat(member_id, instance_id, generation, cx.now)
-        })
+        self.on_session(slot, |group| group.heartbeat(member_id, instance_id, generation, now.mono))
     }
 
-    /// LeaveGroup: `each` is called with the verdict on every member (member id, instance id), in order.
+    /// LeaveGroup: `each` is called with the verdict on every member (member id, instance id), in
+    /// order.
     ///
     /// LeaveGroup v0 to v2 names one member and answers its refusal at the top.
     pub fn leave<'r>(
@@ -338,10 +247,11 @@ impl Groups {
         Ok(())
     }
 
-    /// Whether an OffsetCommit is to be taken. A member's commit counts as a heartbeat; one without generation
-    /// (-1) makes the group if need be.
+    /// Whether an OffsetCommit is to be taken. A member's commit counts as a heartbeat; one without
+    /// generation (-1) makes the group if need be.
     ///
-    /// An unknown group with a generation is ILLEGAL_GENERATION, which is right up to v8 of the API.
+    /// An unknown group with a generation is ILLEGAL_GENERATION, which is right up to v8 of the
+    /// API.
     pub fn validate_commit(
         &mut self,
         group_id: &str,
@@ -355,8 +265,8 @@ impl Groups {
             None if generation < 0 => self.create(group_id, now)?,
             None => return Err(Refusal::IllegalGeneration),
         };
-        self.on_group(slot, now, |group, cx| {
-            group.validate_commit(member_id, instance_id, generation, cx.now)
+        self.on_session(slot, |group| {
+            group.validate_commit(member_id, instance_id, generation, now.mono)
         })
     }
 
@@ -387,7 +297,8 @@ impl Groups {
         self.commit_offset(row.group_id, row.topic, row.partition, commit, then)
     }
 
-    /// The committed offsets, for OffsetFetch and for the coordinator file. An unknown group has none.
+    /// The committed offsets, for OffsetFetch and for the coordinator file. An unknown group has
+    /// none.
     #[must_use]
     pub fn offsets(&self) -> &Offsets {
         &self.offsets
@@ -403,14 +314,15 @@ impl Groups {
         self.offsets.remove_topic(topic)
     }
 
-    /// Whether OffsetDelete may touch the group at all; per topic [`Groups::delete_offset`] decides.
+    /// Whether OffsetDelete may touch the group at all; per topic [`Groups::delete_offset`]
+    /// decides.
     pub fn validate_offset_delete(&self, group_id: &str) -> Result<(), Refusal> {
         let group = self.get(group_id).ok_or(Refusal::GroupIdNotFound)?;
         group.validate_offset_delete()
     }
 
-    /// OffsetDelete of one partition, in a group that [`Groups::validate_offset_delete`] allowed; says
-    /// whether there was a row.
+    /// OffsetDelete of one partition, in a group that [`Groups::validate_offset_delete`] allowed;
+    /// says whether there was a row.
     pub fn delete_offset(
         &mut self,
         group_id: &str,
@@ -440,12 +352,12 @@ impl Groups {
     /// One group; `None` is what DescribeGroups v0 to v5 calls Dead.
     #[must_use]
     pub fn describe(&self, group_id: &str) -> Option<GroupView<'_>> {
-        self.get(group_id).map(|group| GroupView { group })
+        self.get(group_id).map(GroupView::new)
     }
 
     /// All groups, in no particular order.
     pub fn list(&self) -> impl Iterator<Item = GroupView<'_>> {
-        self.slots.iter().flatten().map(|group| GroupView { group })
+        self.slots.iter().flatten().map(|group| GroupView::new(group))
     }
 
     /// How many groups there are.
@@ -488,8 +400,8 @@ impl Groups {
         self.tickets.forget(waiter);
     }
 
-    /// A connection vanished: nobody is woken for it. Its member lives on until its session ends, and
-    /// counts as joined if it was waiting, as in Kafka.
+    /// A connection vanished: nobody is woken for it. Its member lives on until its session ends,
+    /// and counts as joined if it was waiting, as in Kafka.
     pub fn connection_closed(&mut self, waiter: Waiter) {
         self.tickets.forget(waiter);
     }
@@ -537,7 +449,16 @@ impl Groups {
         verdict
     }
 
-    /// A ticket that was answered within the very request that took it: read at once, nobody is woken.
+    /// The same for an event that can only prolong a session: nothing but the deadline changes.
+    fn on_session<T>(&mut self, slot: usize, event: impl FnOnce(&mut Group) -> T) -> T {
+        let group = self.slots[slot].as_mut().expect("a slot in use");
+        let verdict = event(group);
+        self.deadlines[slot] = group.deadline();
+        verdict
+    }
+
+    /// A ticket that was answered within the very request that took it: read at once, nobody is
+    /// woken.
     fn settled(&mut self, ticket: Ticket) -> Option<Parked> {
         let parked = *self.tickets.get(ticket)?;
         if parked.outcome == Outcome::Pending {
@@ -563,8 +484,8 @@ impl Groups {
 
     fn read_join(&self, parked: Parked) -> Result<JoinAnswer<'_>, Refusal> {
         let (group, is_current) = self.answered(parked)?;
-        // A generation that ended before its answer was read has no use for this member any more. It is not
-        // told REBALANCE_IN_PROGRESS, which Java clients before 2.5 don't expect here.
+        // A generation that ended before its answer was read has no use for this member any more.
+        // It is not told REBALANCE_IN_PROGRESS, which Java clients before 2.5 don't expect here.
         let answer = group.join_answer(parked.member).filter(|_| is_current);
         answer.ok_or(Refusal::UnknownMemberId)
     }
@@ -652,32 +573,6 @@ fn check_group_id(group_id: &str) -> Result<(), Refusal> {
         return Err(Refusal::InvalidGroupId);
     }
     Ok(())
-}
-
-/// Makes member ids: a name, a dash, and an UUID out of a generator that only has to be different each time.
-#[derive(Debug, Default)]
-struct MemberIds {
-    state: u128,
-}
-
-impl MemberIds {
-    fn next(&mut self, name: &str) -> String {
-        let uuid = u128::from(self.next_u64()) << 64 | u128::from(self.next_u64());
-        // Version 4, variant 1, as `UUID.randomUUID` writes them.
-        let uuid = uuid & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
-        let (a, b, c) = (uuid >> 96, uuid >> 80 & 0xffff, uuid >> 64 & 0xffff);
-        let (d, e) = (uuid >> 48 & 0xffff, uuid & 0xffff_ffff_ffff);
-        format!("{name}-{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}")
-    }
-
-    /// SplitMix64 over a 128-bit counter.
-    fn next_u64(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-        let mut mixed = (self.state >> 64) as u64 ^ self.state as u64;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! The members of one group, in the order in which they came.
 //!
-//! A row keeps what JoinGroup said and what the leader assigned, and which answers its member is owed.
-//! Buffers are kept and refilled when a member joins again. Rules live in `group.rs`; here is only
-//! the table: lookups by member id, instance id and key, the votes for a protocol, the bytes in use.
+//! A row keeps what JoinGroup said and what the leader assigned, and which answers its member is
+//! owed. Buffers are kept and refilled when a member joins again. Rules live in `group.rs`; here is
+//! only the table: lookups by member id, instance id and key, the votes for a protocol, the bytes
+//! in use.
 
 use super::group::tickets::Ticket;
 use super::group::{JoinRequest, Protocols};
@@ -40,13 +41,14 @@ pub(super) struct Member {
     pub(super) sync: Option<Ticket>,
     /// Its first join has not ended yet.
     pub(super) is_new: bool,
-    /// It was told of this generation and has not sent SyncGroup since.
+    /// It was told of the latest generation and has not sent SyncGroup since.
     pub(super) sync_pending: bool,
     pub(super) session_deadline: Millis,
 }
 
 impl Member {
-    /// Kafka's `hasSatisfiedHeartbeat`: who waits for us cannot be blamed for silence, except for new members.
+    /// Kafka's `hasSatisfiedHeartbeat`: who waits for us cannot be blamed for silence, except for
+    /// new members.
     fn is_excused(&self) -> bool {
         !self.is_new && (self.join.is_some() || self.sync.is_some())
     }

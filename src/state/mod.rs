@@ -1,7 +1,7 @@
 //! State machines: (state, event, now) → verdict.
 //!
-//! Nothing here waits, reads a clock, touches a file or knows the wire format; refusals are mapped to
-//! Kafka's error codes by `api`.
+//! Nothing here waits, reads a clock, touches a file or knows the wire format; refusals are mapped
+//! to Kafka's error codes by `api`.
 
 pub mod coordinator_file;
 pub mod group;

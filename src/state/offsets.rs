@@ -1,8 +1,9 @@
 //! The committed offsets of all groups: (group id, topic, partition) → offset.
 //!
-//! A commit of a row that exists allocates nothing, the number of rows and the bytes of their metadata
-//! are bounded, and iteration is sorted by topic and partition. Age is time that this process saw
-//! pass (`Now::mono`): a wrong clock deletes nothing, and after a restart every age starts anew.
+//! A commit of a row that exists allocates nothing, the number of rows and the bytes of their
+//! metadata are bounded, and iteration is sorted by topic and partition. Age is time that this
+//! process saw pass (`Now::mono`): a wrong clock deletes nothing, and after a restart every age
+//! starts anew.
 //!
 //! Absent on purpose: who may commit (that is `group.rs`), and durability (the rows travel as
 //! [`OffsetRow`] through the journal and the coordinator file).
@@ -33,7 +34,8 @@ pub struct CommittedOffset {
 }
 
 impl CommittedOffset {
-    /// Kafka's `OffsetExpirationConditionImpl`: a retention of the commit's own wins over the group's clock.
+    /// Kafka's `OffsetExpirationConditionImpl`: a retention of the commit's own wins over the
+    /// group's clock.
     pub(super) fn is_expired(&self, base: Option<Millis>, retention_ms: u64, now: Millis) -> bool {
         match self.retention_ms {
             Some(own_ms) => now.since(self.committed_at) >= own_ms,
@@ -55,7 +57,8 @@ pub struct Commit<'a> {
     pub retention_ms: Option<u64>,
 }
 
-/// One row as journal and coordinator file keep it; borrows its text from the store or from the bytes read.
+/// One row as journal and coordinator file keep it; borrows its text from the store or from the
+/// bytes read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OffsetRow<'a> {
     /// The group.
@@ -76,7 +79,8 @@ pub struct OffsetRow<'a> {
     pub retention_ms: Option<u64>,
 }
 
-type Partitions = BTreeMap<i32, CommittedOffset>;
+/// The rows of one topic in one group, by partition.
+pub type Partitions = BTreeMap<i32, CommittedOffset>;
 type Topics = BTreeMap<String, Partitions>;
 
 /// The store.
@@ -128,8 +132,7 @@ impl Offsets {
     pub fn topics_of_group<'a>(
         &'a self,
         group_id: &str,
-    ) -> impl ExactSizeIterator<Item = (&'a str, &'a BTreeMap<i32, CommittedOffset>)> + Clone + use<'a>
-    {
+    ) -> impl ExactSizeIterator<Item = (&'a str, &'a Partitions)> + Clone + use<'a> {
         static NONE: Topics = Topics::new();
         let topics = self.groups.get(group_id).unwrap_or(&NONE);
         topics.iter().map(|(topic, partitions)| (topic.as_str(), partitions))

@@ -14,7 +14,8 @@ use crate::state::members::{Member, MemberKey, kept, protocol_bytes};
 /// `-` and an UUID in text.
 const UUID_BYTES: usize = 37;
 
-/// The protocols of a JoinGroup, name and metadata, in the member's order of preference; walked several times.
+/// The protocols of a JoinGroup, name and metadata, in the member's order of preference; walked
+/// several times.
 pub trait Protocols<'a>: Iterator<Item = (&'a str, &'a [u8])> + Clone {}
 
 impl<'a, I: Iterator<Item = (&'a str, &'a [u8])> + Clone> Protocols<'a> for I {}
@@ -62,7 +63,8 @@ impl<'a, P: Protocols<'a>> JoinRequest<'a, P> {
         self.protocols.clone().map(|(name, metadata)| protocol_bytes(name, metadata)).sum()
     }
 
-    /// Bytes that a new row for it takes: also an instance id or client id, twice, an UUID, and a host.
+    /// Bytes that a new row for it takes: also an instance id or client id, twice, an UUID, and a
+    /// host.
     fn row_bytes(&self) -> usize {
         let names = self.instance_id.map_or(0, str::len) * 2 + kept(self.client_id).len() * 2;
         let host = kept(self.client_host).len();
@@ -120,7 +122,8 @@ pub struct MemberView<'a> {
     pub client_id: &'a str,
     /// Where it joined from.
     pub client_host: &'a str,
-    /// What it said under the protocol of the generation; empty in DescribeGroups unless the group is stable.
+    /// What it said under the protocol of the generation; empty in DescribeGroups unless the group
+    /// is stable.
     pub metadata: &'a [u8],
     /// What the leader gave it.
     pub assignment: &'a [u8],
@@ -167,7 +170,8 @@ impl<'a> JoinAnswer<'a> {
 }
 
 impl Group {
-    /// JoinGroup (`classicGroupJoinToClassicGroup`). `new_member_id` is used if the member needs one.
+    /// JoinGroup (`classicGroupJoinToClassicGroup`). `new_member_id` is used if the member needs
+    /// one.
     pub(in crate::state) fn join<'a, P: Protocols<'a>>(
         &mut self,
         request: &JoinRequest<'a, P>,
@@ -210,7 +214,8 @@ impl Group {
 
     /// Kafka's `acceptJoiningMember`, and our own bounds on rows and bytes.
     ///
-    /// A static member that comes back to a full group is let in, which Kafka forgets: it needs no new row.
+    /// A static member that comes back to a full group is let in, which Kafka forgets: it needs no
+    /// new row.
     fn accepts<'a, P: Protocols<'a>>(
         &self,
         request: &JoinRequest<'a, P>,
@@ -301,8 +306,8 @@ impl Group {
         };
         let member = self.members.get(key).expect("found above");
         let unchanged = member.matches(request.protocols.clone());
-        // The same again in a generation under way: it missed the answer, or has nothing to change. The
-        // leader of a stable group means it, though: the topics may have changed.
+        // The same again in a generation under way: it missed the answer, or has nothing to change.
+        // The leader of a stable group means it, though: the topics may have changed.
         let current = match self.state {
             GroupState::CompletingRebalance => unchanged,
             GroupState::Stable => unchanged && self.leader != Some(key),
@@ -337,8 +342,9 @@ impl Group {
         ticket
     }
 
-    /// `updateStaticMemberThenRebalanceOrCompleteJoin`: a static member came back without its id. It gets a
-    /// new one, whoever still uses the old one is fenced, and if the protocol stays nobody else notices.
+    /// `updateStaticMemberThenRebalanceOrCompleteJoin`: a static member came back without its id.
+    /// It gets a new one, whoever still uses the old one is fenced, and if the protocol stays
+    /// nobody else notices.
     fn join_returned<'a, P: Protocols<'a>>(
         &mut self,
         old_key: MemberKey,
@@ -393,8 +399,8 @@ impl Group {
         })
     }
 
-    /// The answer to a static member that came back to a stable group. If it leads, it is told to skip
-    /// the assignment; before v9 that is said by naming its former id as the leader.
+    /// The answer to a static member that came back to a stable group. If it leads, it is told to
+    /// skip the assignment; before v9 that is said by naming its former id as the leader.
     pub(in crate::state) fn join_answer_of_returned(
         &self,
         key: MemberKey,

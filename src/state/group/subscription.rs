@@ -1,7 +1,8 @@
-//! Which topics a member of a consumer group subscribed to: a look into its otherwise opaque metadata.
+//! Which topics a member of a consumer group subscribed to: a look into its otherwise opaque
+//! metadata.
 //!
-//! Every version of the consumer protocol begins like version 0 (Kafka's `ConsumerProtocol`), and nothing
-//! after the topics is looked at:
+//! Every version of the consumer protocol begins like version 0 (Kafka's `ConsumerProtocol`), and
+//! nothing after the topics is looked at:
 //!
 //! ```text
 //! ┌─────────┬───────────────┬──────────────────────────────┬─────────┐

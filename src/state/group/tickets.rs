@@ -1,8 +1,10 @@
-//! Answers that are owed: which connection waits for which member's join or sync, and what became of it.
+//! Answers that are owed: which connection waits for which member's join or sync, and what became
+//! of it.
 //!
 //! A connection waits for at most one answer (requests of a connection are served in order), so a
-//! ticket is kept under its waiter, and the table is bounded by the connections there are. Every ticket
-//! is answered exactly once; a connection that vanished takes its ticket along and nobody is woken.
+//! ticket is kept under its waiter, and the table is bounded by the connections there are. Every
+//! ticket is answered exactly once; a connection that vanished takes its ticket along and nobody is
+//! woken.
 
 use std::collections::{HashMap, VecDeque};
 
