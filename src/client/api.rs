@@ -28,12 +28,7 @@ impl Api {
         version >= self.flexible_since
     }
 
-    const fn new(
-        key: i16,
-        name: &'static str,
-        versions: (i16, i16),
-        flexible_since: i16,
-    ) -> Self {
+    const fn new(key: i16, name: &'static str, versions: (i16, i16), flexible_since: i16) -> Self {
         Api { key, name, version_min: versions.0, version_max: versions.1, flexible_since }
     }
 }

@@ -7,8 +7,8 @@
 
 use super::codec::{self, CodecError};
 use crate::wire::batch::{self, BatchError, BatchHeader, Codec, HEADER_BYTES};
-use crate::wire::record::{Record, Records};
 use crate::wire::reader::ReadError;
+use crate::wire::record::{Record, Records};
 use core::fmt;
 
 /// Why fetched bytes cannot be shown.
@@ -97,24 +97,37 @@ pub fn visit_batch<E: From<BatchesError>>(
 }
 
 /// Shows every record of `bytes` from `offset` on to `visit`, and returns the offset to fetch
-/// next.
+/// next. `aborted` names producer id and first offset of each aborted transaction, whose records
+/// are passed over; a fetch of isolation level 0 has none.
 ///
 /// # Errors
 /// [`BatchesError`], or whatever `visit` returns.
 pub fn visit_from<E: From<BatchesError>>(
     mut bytes: &[u8],
     offset: i64,
+    aborted: &[(i64, i64)],
     decompressed_bytes_max: usize,
     mut visit: impl FnMut(PlacedRecord<'_>) -> Result<(), E>,
 ) -> Result<i64, E> {
     let mut next = offset;
+    // Which of the aborted transactions have ended again, by their place in `aborted`.
+    let mut ended = vec![false; aborted.len()];
     while let Some((header, batch)) = next_batch(bytes).map_err(BatchesError::Batch)? {
         bytes = &bytes[batch.len()..];
         if header.next_offset() <= offset {
             continue;
         }
         batch::check_stored(batch).map_err(BatchesError::Batch)?;
-        if !header.is_control() {
+        let mut transactions = aborted.iter().zip(&mut ended);
+        let aborting = transactions.find(|((producer_id, first_offset), ended)| {
+            !**ended && *producer_id == header.producer_id && *first_offset < header.next_offset()
+        });
+        if header.is_control() {
+            // A producer has one transaction at a time, so that its next marker ends this one.
+            if let Some((_, ended)) = aborting {
+                *ended = true;
+            }
+        } else if aborting.is_none() || !header.is_transactional() {
             visit_batch(&header, batch, decompressed_bytes_max, |placed| {
                 if placed.offset >= offset { visit(placed) } else { Ok(()) }
             })?;
@@ -139,8 +152,16 @@ mod tests {
     }
 
     fn seen(bytes: &[u8], offset: i64) -> (Vec<(i64, i64)>, Result<i64, BatchesError>) {
+        seen_without(bytes, offset, &[])
+    }
+
+    fn seen_without(
+        bytes: &[u8],
+        offset: i64,
+        aborted: &[(i64, i64)],
+    ) -> (Vec<(i64, i64)>, Result<i64, BatchesError>) {
         let mut seen = Vec::new();
-        let next = visit_from(bytes, offset, 1_000, |placed| {
+        let next = visit_from(bytes, offset, aborted, 1_000, |placed| {
             seen.push((placed.offset, placed.timestamp));
             Ok(())
         });
@@ -170,5 +191,28 @@ mod tests {
         let mut bytes = two_records(Codec::None, 0);
         bytes[70] ^= 1;
         assert_eq!(seen(&bytes, 0).1, Err(BatchesError::Batch(BatchError::Crc)));
+    }
+
+    /// A batch of producer 9, with `attributes` beside the codec.
+    fn of_producer(attributes: i16, base_offset: i64) -> Vec<u8> {
+        let producer = crate::wire::record::Producer { id: 9, epoch: 0, base_sequence: 0 };
+        let mut builder = BatchBuilder::new(0).producer(producer);
+        builder.push(0, Some(&[0, 0, 0, 0]), Some(b"x"), &[]);
+        let sent = builder.finish_with(attributes, |plain| plain);
+        Stamped::new(&sent, base_offset, 0, None).unwrap().parts().concat()
+    }
+
+    #[test]
+    fn records_of_an_aborted_transaction_are_passed_over_until_its_marker() {
+        const TRANSACTIONAL: i16 = 0x10;
+        const CONTROL: i16 = 0x30;
+        let mut bytes = of_producer(TRANSACTIONAL, 0);
+        bytes.extend(of_producer(TRANSACTIONAL, 1));
+        bytes.extend(of_producer(CONTROL, 2));
+        bytes.extend(of_producer(TRANSACTIONAL, 3));
+        let (records, next) = seen_without(&bytes, 0, &[(9, 1)]);
+        assert_eq!(records.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [0, 3]);
+        assert_eq!(next, Ok(4));
+        assert_eq!(seen(&bytes, 0).0.len(), 3, "uncommitted readers see all but the marker");
     }
 }

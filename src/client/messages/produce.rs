@@ -1,6 +1,8 @@
 //! Produce (0) and InitProducerId (22): records on their way in.
 
-use super::{ByTopic, TopicResult, read_error, read_list, read_nullable, read_topics, write_topics};
+use super::{
+    ByTopic, TopicResult, read_error, read_list, read_nullable, read_topics, write_topics,
+};
 use crate::client::{Api, Request};
 use crate::wire::reader::Read;
 use crate::wire::{ErrorCode, Reader, Writer};

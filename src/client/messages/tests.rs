@@ -139,7 +139,8 @@ fn leaving_names_one_member_in_both_shapes() {
         [0, 1, b'g', 0, 0, 0, 1, 0, 1, b'm', 0xff, 0xff],
         "v3 has a list of members"
     );
-    let mut r = Reader::new(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, b'm', 0xff, 0xff, 0, 25], 3, false);
+    let mut r =
+        Reader::new(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, b'm', 0xff, 0xff, 0, 25], 3, false);
     let answer = LeaveGroupRequest::read_response(&mut r);
     assert_eq!(answer, Ok(ErrorCode::UnknownMemberId));
 }
