@@ -2,6 +2,8 @@
 
 pub mod api;
 pub mod broker;
+pub mod cli;
+pub mod client;
 pub mod config;
 pub mod disk;
 pub mod limits;

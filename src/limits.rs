@@ -298,3 +298,75 @@ pub const MAX_CONNECTIONS_MAX: i64 = 65_535;
 /// header, a batch in a few pieces, and padding.
 /// At the limit: more parts take more calls; a client sees nothing.
 pub const WRITE_PARTS_MAX: usize = 16;
+
+// ---- The command line --------------------------------------------------------------------------
+
+/// Milliseconds until a tool gives up connecting to one address.
+///
+/// Why: on a local network an answer takes milliseconds; a person waits no longer than this.
+/// At the limit: the next address is tried, then one sentence says which one does not answer.
+pub const CLI_CONNECT_TIMEOUT_MS: u64 = 5_000;
+
+/// Bytes of one response that a tool takes.
+///
+/// Why: Kafka's consumers ask for at most 50 MiB, and a larger single batch is rare.
+/// At the limit: the connection is given up with a sentence; nothing was allocated for it.
+pub const CLI_RESPONSE_BYTES_MAX: usize = 100 * 1024 * 1024;
+
+/// Bytes that a tool asks for in one fetch.
+///
+/// Why: small enough to be printed within a heartbeat, large enough to hide the round trip.
+/// At the limit: the rest comes with the next fetch.
+pub const CLI_FETCH_BYTES_MAX: i32 = 8 * 1024 * 1024;
+
+/// Bytes that the records of one fetched batch may decompress to.
+///
+/// Why: a board's memory; Kafka's producers make batches of 1 MiB at most unless told otherwise.
+/// At the limit: the tool ends with a sentence that names partition and offset.
+pub const CLI_DECOMPRESSED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes of one line on the standard input of `ottla produce`.
+///
+/// Why: a record cannot be larger than a broker's `message.max.bytes`, and nobody sets that higher.
+/// At the limit: the tool ends with a sentence that names the line.
+pub const CLI_LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Lines read ahead of what `ottla produce` has sent.
+///
+/// Why: enough to fill a batch while the one before is on its way.
+/// At the limit: standard input is not read any further until there is room.
+pub const CLI_LINES_AHEAD_MAX: usize = 4_096;
+
+/// How often a tool asks again for what a broker says will be there soon.
+///
+/// Why: with the pause between two tries these are 15 s; a fresh Kafka needs some seconds to make
+/// its offsets topic. At the limit: one sentence with the broker's own reason.
+pub const CLI_RETRIES_MAX: u32 = 75;
+
+/// Milliseconds between two tries.
+///
+/// Why: short for a person, long for a broker. At the limit: not applicable.
+pub const CLI_RETRY_PAUSE_MS: u64 = 200;
+
+/// Bytes of one segment file that `ottla log dump` holds in memory: one batch.
+///
+/// Why: a batch larger than this cannot have been produced through any sensible
+/// `message.max.bytes`. At the limit: the dump says so and ends there.
+pub const CLI_BATCH_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// Parentheses inside parentheses in a topic pattern.
+///
+/// Why: nobody writes more, and the parser uses the stack.
+/// At the limit: the pattern is refused.
+pub const CLI_PATTERN_NESTING_MAX: usize = 16;
+
+/// Bytes of records that `ottla produce` holds before it sends them, over all partitions.
+///
+/// Why: one request carries them all, and brokers take requests of a few MiB.
+/// At the limit: the batches are sent before they are full.
+pub const CLI_PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Milliseconds of the longest pause before a batch is tried again.
+///
+/// Why: a broker that restarts is back within seconds. At the limit: the pause grows no further.
+pub const CLI_RETRY_PAUSE_MS_MAX: u64 = 1_000;

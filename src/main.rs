@@ -1,3 +1,7 @@
 //! The `ottla` binary: argv in, exit code out. Everything else is the library's.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ottla::cli::main()
+}

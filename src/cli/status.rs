@@ -1,0 +1,186 @@
+//! `ottla status`: how a broker is doing, in ten lines.
+//!
+//! Kafka's protocol has no request for this, and we invent none: ottla tells its figures as
+//! read-only settings named `ottla.status.*` of its broker resource (DescribeConfigs), and the rest
+//! comes from Metadata and the groups. With Apache Kafka the lines without a figure are left out.
+
+use super::Failure;
+use super::args::BootstrapArgs;
+use super::cluster::Cluster;
+use super::groups_describe::{GroupOffsets, group_offsets};
+use super::time_text::{format_utc, now, span};
+use crate::client::Api;
+use crate::client::messages::configs::{DescribeConfigsRequest, ResourceType};
+use crate::client::messages::groups::ListGroupsRequest;
+use crate::client::messages::metadata::MetadataResponse;
+use clap::Args;
+use std::collections::BTreeMap;
+use std::io::Write;
+
+/// What `ottla status` was asked to do.
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    bootstrap: BootstrapArgs,
+}
+
+/// What the settings that carry figures are called.
+const PREFIX: &str = "ottla.status.";
+
+/// Figures by the name behind the prefix.
+type Figures = BTreeMap<String, String>;
+
+/// Runs the command.
+pub fn run(args: &StatusArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let mut cluster = Cluster::new(&args.bootstrap, "ottla-status")?;
+    let metadata = cluster.metadata(None, false)?;
+    let figures = figures(&mut cluster, &metadata)?;
+    let listed = cluster.call(&ListGroupsRequest::default())?;
+    let mut groups = Vec::new();
+    for group in &listed.groups {
+        groups.push(group_offsets(&mut cluster, &group.group_id)?);
+    }
+    for line in lines(&metadata, figures, &groups, now()) {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+fn figures(cluster: &mut Cluster, metadata: &MetadataResponse) -> Result<Figures, Failure> {
+    let Some(broker) = metadata.brokers.first() else { return Ok(Figures::new()) };
+    if cluster.any()?.version_of(Api::DESCRIBE_CONFIGS).is_err() {
+        return Ok(Figures::new());
+    }
+    let name = broker.node_id.to_string();
+    let resources = vec![(ResourceType::Broker, name.as_str())];
+    let request = DescribeConfigsRequest { resources, include_synonyms: false };
+    let described = cluster.node(broker.node_id)?.call(&request)?;
+    let configs = described.into_iter().flat_map(|described| described.configs);
+    Ok(configs
+        .filter_map(|config| {
+            let name = config.name.strip_prefix(PREFIX)?.to_owned();
+            Some((name, config.value?))
+        })
+        .collect())
+}
+
+fn lines(
+    metadata: &MetadataResponse,
+    mut figures: Figures,
+    groups: &[GroupOffsets],
+    now: i64,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut say = |label: &str, text: String| lines.push(format!("{label:<12} {text}"));
+    for broker in &metadata.brokers {
+        let version = figures.remove("version").map_or(String::new(), |v| format!(", ottla {v}"));
+        say("broker", format!("{} at {}:{}{version}", broker.node_id, broker.host, broker.port));
+    }
+    say("cluster", metadata.cluster_id.clone().unwrap_or_else(|| "-".to_owned()));
+    if let Some(since) = take_number(&mut figures, "up.since.ms") {
+        say("up since", format!("{} ({})", format_utc(since), span((now - since).max(0))));
+    }
+    if let Some(directory) = figures.remove("data.dir") {
+        let bytes = take_number(&mut figures, "data.bytes");
+        let size = bytes.map_or(String::new(), |bytes| format!(" ({})", bytes_text(bytes)));
+        say("data", format!("{directory}{size}"));
+    }
+    let partitions: usize = metadata.topics.iter().map(|topic| topic.partitions.len()).sum();
+    say("topics", format!("{} with {partitions} partitions", metadata.topics.len()));
+    let records_in = take_number(&mut figures, "records.in");
+    let records_out = take_number(&mut figures, "records.out");
+    if let (Some(records_in), Some(records_out)) = (records_in, records_out) {
+        say("records", format!("{records_in} in, {records_out} out"));
+    }
+    if let Some(at) = take_number(&mut figures, "last.sync.ms") {
+        let took = take_number(&mut figures, "last.sync.took.ms");
+        let took = took.map_or(String::new(), |took| format!(", took {}", span(took)));
+        say("last sync", format!("{} ({} ago{took})", format_utc(at), span((now - at).max(0))));
+    }
+    // What a newer broker tells and we do not know stands there as it is.
+    for (name, value) in figures {
+        say(&name, value);
+    }
+    say("groups", groups_text(groups));
+    let mut lagging: Vec<&GroupOffsets> = groups.iter().filter(|group| group.lag() > 0).collect();
+    lagging.sort_by_key(|group| std::cmp::Reverse(group.lag()));
+    for group in lagging.iter().take(LAGGING_GROUPS_SHOWN) {
+        say(
+            "lag",
+            format!("{} is {} records behind ({})", group.group_id, group.lag(), group.state),
+        );
+    }
+    lines
+}
+
+/// Groups named in the status; `ottla groups --describe --all-groups` names them all.
+const LAGGING_GROUPS_SHOWN: usize = 3;
+
+fn groups_text(groups: &[GroupOffsets]) -> String {
+    let active = groups.iter().filter(|group| !group.members.is_empty()).count();
+    let lag: i64 = groups.iter().map(GroupOffsets::lag).sum();
+    format!("{} ({active} with members), lag {lag} records in all", groups.len())
+}
+
+fn take_number(figures: &mut Figures, name: &str) -> Option<i64> {
+    let number = figures.get(name)?.parse().ok()?;
+    figures.remove(name);
+    Some(number)
+}
+
+fn bytes_text(bytes: i64) -> String {
+    const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
+    let (mut value, mut unit) = (bytes as f64, 0);
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::messages::metadata::Broker;
+
+    #[test]
+    fn what_is_known_is_said_and_what_is_not_is_left_out() {
+        let broker = Broker { node_id: 1, host: "h".into(), port: 9092, rack: None };
+        let metadata = MetadataResponse {
+            brokers: vec![broker],
+            cluster_id: Some("c".into()),
+            controller_id: 1,
+            topics: Vec::new(),
+        };
+        let figures: Figures = [
+            ("version", "0.1.0"),
+            ("up.since.ms", "0"),
+            ("records.in", "5"),
+            ("records.out", "7"),
+            ("last.sync.ms", "60000"),
+            ("something.new", "x"),
+        ]
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .into();
+        assert_eq!(
+            lines(&metadata, figures, &[], 61_000),
+            [
+                "broker       1 at h:9092, ottla 0.1.0",
+                "cluster      c",
+                "up since     1970-01-01T00:00:00.000Z (1 min 1 s)",
+                "topics       0 with 0 partitions",
+                "records      5 in, 7 out",
+                "last sync    1970-01-01T00:01:00.000Z (1000 ms ago)",
+                "something.new x",
+                "groups       0 (0 with members), lag 0 records in all",
+            ]
+        );
+        assert_eq!(lines(&metadata, Figures::new(), &[], 0).len(), 4);
+    }
+
+    #[test]
+    fn bytes_read_well() {
+        assert_eq!(bytes_text(512), "512 B");
+        assert_eq!(bytes_text(1_572_864), "1.5 MiB");
+    }
+}
