@@ -95,6 +95,9 @@ pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 /// At the limit: its further requests wait in the socket.
 pub const PRODUCE_IN_FLIGHT_MAX: usize = 8;
 
+/// Bytes of the helper thread's stack; `fdatasync` needs next to none.
+pub const HELPER_STACK_BYTES: usize = 128 * 1024;
+
 /// Milliseconds for an orderly stop.
 ///
 /// At the limit: the process ends without its last checkpoint, and the next start replays.

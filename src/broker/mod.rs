@@ -29,6 +29,7 @@ use crate::time::{Millis, Now};
 use ids::Ids;
 use waiting::Waiting;
 
+pub use ids::base64;
 pub use waiting::Slot;
 
 /// Why a request about topics, partitions or producers is refused. `api` gives each its code.

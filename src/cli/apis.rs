@@ -32,9 +32,15 @@ pub struct ApiRow {
     pub version_max: i16,
 }
 
-/// TO WIRE: the rows of this binary's own table of APIs.
+/// The rows of this binary's own table of APIs.
 fn own_table() -> Vec<ApiRow> {
-    Vec::new()
+    let row = |api: &crate::api::Api| ApiRow {
+        key: api.key,
+        name: api.name.to_owned(),
+        version_min: api.advertised_min,
+        version_max: api.versions.1,
+    };
+    crate::api::TABLE.iter().map(row).collect()
 }
 
 /// Runs the command. Without `--bootstrap-server` it speaks of this binary.

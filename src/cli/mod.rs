@@ -19,6 +19,7 @@ mod groups;
 mod groups_describe;
 mod groups_reset;
 mod log_dump;
+mod logger;
 mod offsets;
 mod pattern;
 mod produce;

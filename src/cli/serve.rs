@@ -1,11 +1,150 @@
-//! `ottla serve`: a stand-in until the server is wired.
+//! `ottla serve`: reads the settings, opens the data directory, and runs the server to its end.
+//!
+//! On standard output go two lines once it accepts: where it listens and what it found, and who
+//! can reach it. Everything else goes to standard error, one line an event. Exit code 0 after an
+//! orderly stop, 1 when it cannot start, with one sentence that says why and what to do.
 
-use super::{ServeArgs, note};
+use super::ServeArgs;
+use super::logger;
+use crate::broker::{self, Opened};
+use crate::config::{self, BrokerConfig, Level};
+use crate::disk::DiskError;
+use crate::disk::os::{OsDisk, raise_descriptor_limit, random_seed};
+use crate::limits::{CONFIG_FILE_BYTES_MAX, HELPER_STACK_BYTES};
+use crate::server::{self, Bound, Clock, Server};
+use crate::storage::recovery::Report;
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
+use std::rc::Rc;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs the broker.
-#[expect(clippy::needless_pass_by_value, reason = "the broker will own its arguments")]
-pub fn run(_args: ServeArgs) -> ExitCode {
-    note("ottla serve: not built yet");
-    ExitCode::FAILURE
+#[expect(clippy::needless_pass_by_value, reason = "every command owns its arguments")]
+pub fn run(args: ServeArgs) -> ExitCode {
+    logger::start(&args.log_level);
+    match serve(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentences) => {
+            sentences.iter().for_each(|sentence| log::error!("{sentence}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(args: &ServeArgs) -> Result<(), Vec<String>> {
+    let one = |sentence: String| vec![sentence];
+    let config = settings(args)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(1)
+        .thread_name("ottla-sync")
+        .thread_stack_size(HELPER_STACK_BYTES)
+        .build()
+        .map_err(|error| one(format!("the event loop cannot be made: {error}")))?;
+    let local = tokio::task::LocalSet::new();
+    let result = local.block_on(&runtime, run_server(config)).map_err(one);
+    // A sync that a stalled card has not finished shall not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+fn settings(args: &ServeArgs) -> Result<BrokerConfig, Vec<String>> {
+    let (name, text) = match &args.config {
+        Some(path) => (path.display().to_string(), read_config(path).map_err(|e| vec![e])?),
+        None => (String::new(), String::new()),
+    };
+    let loaded = config::load(&name, &text, &args.set, &args.listen, args.data.as_deref());
+    let (config, notes) =
+        loaded.map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    for note in notes {
+        match note.level {
+            Level::Warning => log::warn!("{note}"),
+            Level::Info => log::info!("{note}"),
+        }
+    }
+    Ok(config)
+}
+
+fn read_config(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let length = std::fs::metadata(path).map(|m| m.len()).unwrap_or(0);
+    if length > CONFIG_FILE_BYTES_MAX as u64 {
+        return Err(format!("{shown} has {length} bytes; that is no configuration file"));
+    }
+    std::fs::read_to_string(path).map_err(|error| format!("cannot read {shown}: {error}"))
+}
+
+async fn run_server(config: BrokerConfig) -> Result<(), String> {
+    raise_descriptor_limit();
+    let clock = Clock::start();
+    let data = config.log_dir.clone();
+    let shown = data.display();
+    let disk = OsDisk::open(&data).map_err(|error| match error {
+        DiskError::Locked => format!(
+            "another ottla is running on the data directory {shown}; stop that one, or choose \
+             another directory with --data DIR"
+        ),
+        error => format!("cannot use the data directory {shown}: {error}"),
+    })?;
+    let Opened { broker, report } = broker::open(Rc::new(disk), config, random_seed(), clock.now())
+        .map_err(|error| format!("cannot use the data directory {shown}: {error}"))?;
+    tell(&report);
+    let bound = server::bind(broker.config()).await?;
+    let took_ms = clock.now().mono.0;
+    announce(&bound, &format!("{shown}"), broker.cluster_id(), took_ms);
+    let server = Server::new(broker, clock);
+    let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;
+    let stopper = server.clone();
+    tokio::task::spawn_local(async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        log::info!("{name}: stopping; once more ends at once");
+        stopper.stop();
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        std::process::exit(1);
+    });
+    server.run(bound).await;
+    log::info!("stopped");
+    Ok(())
+}
+
+/// The recovery report, one line an event.
+fn tell(report: &Report) {
+    if report.first_start {
+        log::info!("the data directory is new");
+    } else if !report.clean {
+        let Report { frames, batches, .. } = report;
+        log::info!("recovered: {frames} journal frames, {batches} record batches in them");
+    }
+    report.notes.iter().for_each(|note| log::warn!("{note}"));
+}
+
+/// The lines on standard output.
+fn announce(bound: &[Bound], data: &str, cluster_id: &str, took_ms: u64) {
+    let addresses: Vec<String> = bound.iter().map(|b| b.address.to_string()).collect();
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "ottla {} accepts on {}, data in {data}, cluster id {cluster_id}, recovered in {took_ms} ms",
+        env!("CARGO_PKG_VERSION"),
+        addresses.join(", "),
+    )
+    .ok();
+    if bound.iter().all(|b| b.address.ip().is_loopback()) {
+        let port = bound.first().map_or(9092, |b| b.address.port());
+        writeln!(
+            out,
+            "Only programs on this machine can connect; open it to the network with --listen 0.0.0.0:{port}"
+        )
+        .ok();
+    }
+    out.flush().ok();
 }
