@@ -28,6 +28,9 @@ pub const LARGE_BATCH_BYTES: usize = 64 * 1024;
 /// At the limit: the connection is not read until the sync that is under way has ended.
 pub const JOURNAL_STAGED_BYTES_MAX: usize = 512 * 1024;
 
+/// Bytes by which the journal is written ahead of its frames on the first way around.
+pub const JOURNAL_FILL_BYTES: u64 = 1024 * 1024;
+
 /// Bytes of the smallest ring that the journal's code can work with; the power-cut tests use such
 /// ones, to see many checkpoints. What a person may configure is `JOURNAL_BYTES_MIN`.
 pub const RING_BYTES_MIN: u64 = 16 * 1024;

@@ -248,11 +248,12 @@ pub fn answer(
     // An unknown version of ApiVersions is answered in version 0 (KIP-511).
     let version = if served { header.api_version } else { 0 };
     let flexible = served && version >= api.flexible;
-    let start = buffers.bytes.len();
-    let first_piece = buffers.pieces.len();
+    let Buffers { bytes, pieces } = buffers;
+    let start = bytes.len();
+    let first_piece = pieces.len();
     let limit = start + RESPONSE_BYTES_MAX;
-    let w = Writer::bounded(buffers.bytes, version, flexible, limit);
-    let mut reply = Reply { w, pieces: buffers.pieces, piece_bytes: 0 };
+    let w = Writer::bounded(bytes, version, flexible, limit);
+    let mut reply = Reply { w, pieces, piece_bytes: 0 };
     reply.w.i32(0);
     reply.w.i32(header.correlation_id);
     // ApiVersions always answers with header v0: a client reads it before it knows the broker.
@@ -279,8 +280,8 @@ pub fn answer(
         Ok(outcome) => Ok(outcome),
     };
     if matches!(result, Err(_) | Ok(Outcome::Park(_) | Outcome::Silent)) {
-        buffers.bytes.truncate(start);
-        buffers.pieces.truncate(first_piece);
+        bytes.truncate(start);
+        pieces.truncate(first_piece);
     }
     result
 }

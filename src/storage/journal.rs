@@ -9,14 +9,16 @@
 //! are durable when a sync that began after that returned. Positions count from the journal's
 //! birth and are taken modulo the ring's size, so that "how much is used" is a subtraction.
 //!
-//! Promises: the file never changes its size or its blocks after creation, so that a sync is a
-//! plain overwrite; a frame never wraps around the ring's end; nothing is written behind a
+//! Promises: once the ring has been written around, the file never changes its size or its blocks
+//! again, so that a sync is a plain overwrite. On the first way around it is filled with zeros a
+//! step ahead of the frames, in space that is reserved from the start: a first start on a slow
+//! card need not wait for the whole file, and one sync in a thousand pays for a step. A frame never wraps around the ring's end; nothing is written behind a
 //! *barrier* (a reference to a batch whose segment is not synced yet) before it is lifted.
 //! Absent: deciding when to sync (`Storage`), and reading frames back (`recovery`).
 
 use super::journal_frame::{COMMIT_ALIGN, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader};
 use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
-use crate::limits::{JOURNAL_STAGED_BYTES_MAX, LARGE_BATCH_BYTES};
+use crate::limits::{JOURNAL_FILL_BYTES, JOURNAL_STAGED_BYTES_MAX, LARGE_BATCH_BYTES};
 use crate::storage::layout;
 use crate::wire::crc32c;
 
@@ -53,6 +55,8 @@ pub struct Journal {
     staged_at: u64,
     /// Frame ends in `staged`, as (bytes up to there, sequence), for writing up to a barrier.
     barrier: Option<(usize, Lsn)>,
+    /// Bytes of the ring that have been written at least once.
+    filled: u64,
     /// The next frame starts at a [`COMMIT_ALIGN`] boundary.
     align_next: bool,
 }
@@ -105,22 +109,17 @@ pub fn read_file_header(file: &FileRef) -> DiskResult<FileHeader> {
     Ok(FileHeader::Ring(ring))
 }
 
-/// Creates the journal file, every block written once so that no later sync has to allocate.
-/// The caller syncs it; until the first sync nothing depends on it.
+/// Creates the journal file with all its space reserved. The caller syncs it; until the first
+/// sync nothing depends on it.
 ///
 /// # Errors
 /// What the device said.
 pub fn create_file(disk: &dyn Disk, ring_bytes: u64) -> DiskResult<FileRef> {
     let file = disk.open(layout::JOURNAL, Open::CreateEmpty)?;
     file.reserve(0, JOURNAL_HEADER_BYTES + ring_bytes)?;
-    let zeros = vec![0u8; 64 * 1024];
-    let mut at = 0;
-    while at < JOURNAL_HEADER_BYTES + ring_bytes {
-        let count = (JOURNAL_HEADER_BYTES + ring_bytes - at).min(zeros.len() as u64) as usize;
-        file.write_at(&[&zeros[..count]], at)?;
-        at += count as u64;
-    }
-    file.write_at(&[&file_header(ring_bytes)], 0)?;
+    let mut block = [0; JOURNAL_HEADER_BYTES as usize];
+    block[..24].copy_from_slice(&file_header(ring_bytes));
+    file.write_at(&[&block], 0)?;
     Ok(file)
 }
 
@@ -141,8 +140,13 @@ pub struct Resume {
 
 impl Journal {
     /// Goes on with `file` at `resume`; what lies before is durable, or made so by the caller.
-    pub fn new(file: FileRef, ring_bytes: u64, resume: Resume) -> Journal {
-        Journal {
+    ///
+    /// # Errors
+    /// What the device said.
+    pub fn new(file: FileRef, ring_bytes: u64, resume: Resume) -> DiskResult<Journal> {
+        let filled = file.length()?.saturating_sub(JOURNAL_HEADER_BYTES);
+        Ok(Journal {
+            filled,
             file,
             ring_bytes,
             generation: resume.generation,
@@ -154,7 +158,7 @@ impl Journal {
             staged_at: resume.tail.next_multiple_of(COMMIT_ALIGN),
             barrier: None,
             align_next: false,
-        }
+        })
     }
 
     /// The file, for syncing.
@@ -294,6 +298,7 @@ impl Journal {
         }
         let at = self.staged_at % self.ring_bytes;
         let first = count.min((self.ring_bytes - at) as usize);
+        self.fill(at + first as u64)?;
         self.file.write_at(&[&self.staged[..first]], JOURNAL_HEADER_BYTES + at)?;
         if first < count {
             self.file.write_at(&[&self.staged[first..count]], JOURNAL_HEADER_BYTES)?;
@@ -303,6 +308,22 @@ impl Journal {
         self.staged.drain(..count);
         if let Some((bytes, _)) = &mut self.barrier {
             *bytes = 0;
+        }
+        Ok(())
+    }
+
+    /// Fills the ring with zeros up to `end` and a step beyond.
+    fn fill(&mut self, end: u64) -> DiskResult<()> {
+        const ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
+        if end <= self.filled {
+            return Ok(());
+        }
+        let goal = (end + JOURNAL_FILL_BYTES).min(self.ring_bytes);
+        while self.filled < goal {
+            let count = (goal - self.filled).min(ZEROS.len() as u64);
+            let zeros = &ZEROS[..count as usize];
+            self.file.write_at(&[zeros], JOURNAL_HEADER_BYTES + self.filled)?;
+            self.filled += count;
         }
         Ok(())
     }

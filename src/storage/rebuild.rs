@@ -9,13 +9,11 @@
 //! longer than a normal start; that is the price of the accident, not of every start.
 
 use super::coordinator::StorageState;
-use super::journal::JOURNAL_HEADER_BYTES;
-use super::journal_frame::{
-    FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, KIND_OPENED, PartitionKey,
-};
+use super::journal_frame::{FRAME_ALIGN, FrameHeader, KIND_OPENED, PartitionKey};
 use super::layout;
 use super::partition::Segment;
 use super::recovery::{OpenError, Recovery};
+use super::scan::Scan;
 use crate::disk::{DiskError, FileRef, Open};
 use std::collections::BTreeMap;
 
@@ -31,7 +29,8 @@ pub(super) fn rebuild(
         Err(DiskError::NotFound) => Vec::new(),
         Err(error) => return Err(error.into()),
     };
-    let first_frame = first_frame(file, ring);
+    let made_now = recovery.report.first_start;
+    let first_frame = if made_now { None } else { first_frame(file, ring) };
     let opened_only = first_frame.is_none_or(|(_, header)| header.kind == KIND_OPENED);
     if !lost && dirs.is_empty() && opened_only {
         // Also when the power went in the middle of the first start.
@@ -73,14 +72,13 @@ pub(super) fn rebuild(
 /// The oldest frame of the newest run in the ring: where a replay can begin.
 fn first_frame(file: &FileRef, ring: u64) -> Option<(u64, FrameHeader)> {
     let mut frames: Vec<(u64, FrameHeader)> = Vec::new();
-    let mut window = vec![0; ring as usize];
-    let got = file.read_at(&mut window, JOURNAL_HEADER_BYTES).unwrap_or(0);
+    let mut scan = Scan::new(file, ring, 0, 0, 0);
     let mut at = 0;
-    while at + FRAME_HEADER_BYTES <= got {
-        if let Some(header) = FrameHeader::read(&window[at..]) {
-            frames.push((at as u64, header));
+    while at < ring {
+        if let Some(header) = scan.header_at(at) {
+            frames.push((at, header));
         }
-        at += FRAME_ALIGN as usize;
+        at += FRAME_ALIGN;
     }
     frames.sort_by_key(|(_, header)| (header.sequence, header.generation));
     let newest = frames.last()?.1.generation;

@@ -456,7 +456,7 @@ impl Recovery<'_> {
             partition.all_durable();
         }
         let mut storage = Storage {
-            journal: Journal::new(file, ring, resume),
+            journal: Journal::new(file, ring, resume)?,
             sync: SyncState::default(),
             options,
             age_start_s: resume.age_s,

@@ -95,7 +95,8 @@ impl<'a> Scan<'a> {
         self.window.get(from..to).unwrap_or_default()
     }
 
-    fn header_at(&mut self, position: u64) -> Option<FrameHeader> {
+    /// The header that stands at `position`, if a whole one does.
+    pub fn header_at(&mut self, position: u64) -> Option<FrameHeader> {
         let left = self.ring_bytes - position % self.ring_bytes;
         let header = FrameHeader::read(self.peek(position, FRAME_HEADER_BYTES))?;
         let bytes = FRAME_HEADER_BYTES as u64 + u64::from(header.payload_bytes);
