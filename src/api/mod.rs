@@ -12,7 +12,15 @@
 
 mod codes;
 pub mod fetch;
+pub mod find_coordinator;
+pub mod heartbeat;
+pub mod join_group;
+pub mod leave_group;
+mod list;
+pub mod offset_commit;
+pub mod offset_fetch;
 pub mod produce;
+pub mod sync_group;
 #[cfg(test)]
 pub mod testing;
 
@@ -50,7 +58,17 @@ pub const NEVER: i16 = i16::MAX;
 pub type Handler = fn(&mut Context<'_>, Reader<'_>, &mut Reply<'_>) -> Result<Outcome, ReadError>;
 
 /// All served APIs, in the order of their keys.
-pub const TABLE: &[Api] = &[produce::API, fetch::API];
+pub const TABLE: &[Api] = &[
+    produce::API,
+    fetch::API,
+    offset_commit::API,
+    offset_fetch::API,
+    find_coordinator::API,
+    join_group::API,
+    heartbeat::API,
+    leave_group::API,
+    sync_group::API,
+];
 
 /// The row of an API key.
 pub fn find(key: i16) -> Option<&'static Api> {
