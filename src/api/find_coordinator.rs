@@ -62,8 +62,10 @@ fn handle(
 }
 
 fn write_error(w: &mut Writer<'_>, refused: Option<Refused>) {
+    // What Apache Kafka says where there is nothing to say; it is never null there.
+    let nothing = if w.version() < 4 { "NONE" } else { "" };
     w.error(refused.map_or(ErrorCode::None, |(code, _)| code));
-    w.since(1, |w| w.nullable_string(refused.map(|(_, message)| message)));
+    w.since(1, |w| w.nullable_string(Some(refused.map_or(nothing, |(_, message)| message))));
 }
 
 fn write_node(context: &Context<'_>, w: &mut Writer<'_>, refused: Option<Refused>) {

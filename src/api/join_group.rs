@@ -87,8 +87,8 @@ fn write_refused(w: &mut Writer<'_>, refusal: Refusal, member_id: &str) {
     w.error(code_of_group(refusal));
     w.i32(-1);
     w.since(7, |w| w.nullable_string(None));
-    // Never null, although it might be since v7: Apache Kafka doesn't either.
-    w.string("");
+    // The protocol's name may be null since v7 only, and is.
+    w.nullable_string(if w.version() < 7 { Some("") } else { None });
     w.string("");
     w.since(9, |w| w.bool(false));
     w.string(member_id);

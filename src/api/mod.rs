@@ -11,13 +11,17 @@
 //! Absent: sockets, clocks, and threads (`server`).
 
 mod codes;
+pub mod delete_groups;
+pub mod describe_groups;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;
 pub mod join_group;
 pub mod leave_group;
 mod list;
+pub mod list_groups;
 pub mod offset_commit;
+pub mod offset_delete;
 pub mod offset_fetch;
 pub mod produce;
 pub mod sync_group;
@@ -68,6 +72,10 @@ pub const TABLE: &[Api] = &[
     heartbeat::API,
     leave_group::API,
     sync_group::API,
+    describe_groups::API,
+    list_groups::API,
+    delete_groups::API,
+    offset_delete::API,
 ];
 
 /// The row of an API key.
