@@ -11,8 +11,20 @@
 //! Absent: sockets, clocks, and threads (`server`).
 
 mod codes;
+pub mod delete_groups;
+pub mod describe_groups;
 pub mod fetch;
+pub mod find_coordinator;
+pub mod heartbeat;
+pub mod join_group;
+pub mod leave_group;
+mod list;
+pub mod list_groups;
+pub mod offset_commit;
+pub mod offset_delete;
+pub mod offset_fetch;
 pub mod produce;
+pub mod sync_group;
 #[cfg(test)]
 pub mod testing;
 
@@ -50,7 +62,21 @@ pub const NEVER: i16 = i16::MAX;
 pub type Handler = fn(&mut Context<'_>, Reader<'_>, &mut Reply<'_>) -> Result<Outcome, ReadError>;
 
 /// All served APIs, in the order of their keys.
-pub const TABLE: &[Api] = &[produce::API, fetch::API];
+pub const TABLE: &[Api] = &[
+    produce::API,
+    fetch::API,
+    offset_commit::API,
+    offset_fetch::API,
+    find_coordinator::API,
+    join_group::API,
+    heartbeat::API,
+    leave_group::API,
+    sync_group::API,
+    describe_groups::API,
+    list_groups::API,
+    delete_groups::API,
+    offset_delete::API,
+];
 
 /// The row of an API key.
 pub fn find(key: i16) -> Option<&'static Api> {

@@ -1,0 +1,75 @@
+//! DescribeGroups (15): state, protocol and members of groups.
+//!
+//! Versions 0–5. v1 throttle_time_ms · v3 authorized_operations · v4 group_instance_id (KIP-345) ·
+//! v5 flexible.
+//!
+//! A group that does not exist is "Dead" without an error, as in Apache Kafka up to v5. Metadata of
+//! members and the protocol are shown while the group is stable only. Nobody is authorised
+//! here, so authorized_operations always says "not known".
+
+use super::list::List;
+use super::{Api, Context, Outcome, Reply};
+use crate::state::groups::{GroupState, GroupView};
+use crate::wire::{ErrorCode, ReadError, Reader, Writer};
+
+/// The row.
+pub const API: Api = Api {
+    key: 15,
+    name: "DescribeGroups",
+    versions: (0, 5),
+    advertised_min: 0,
+    flexible: 5,
+    handle,
+};
+
+/// `authorized_operations` for "not known" (`MetadataResponse.AUTHORIZED_OPERATIONS_OMITTED`).
+const OPERATIONS_OMITTED: i32 = i32::MIN;
+
+fn handle(
+    context: &mut Context<'_>,
+    mut r: Reader<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Outcome, ReadError> {
+    let group_ids = List::read(&mut r, "groups", |r| r.string("group"))?;
+    r.since(3, false, |r| r.bool("include_authorized_operations"))?;
+    r.tags()?;
+    let w = &mut reply.w;
+    w.since(1, |w| w.i32(0));
+    w.array(group_ids.len());
+    for group_id in group_ids {
+        w.error(ErrorCode::None);
+        w.string(group_id);
+        match context.broker.groups.describe(group_id) {
+            Some(group) => write_group(w, group),
+            None => write_dead(w),
+        }
+        w.since(3, |w| w.i32(OPERATIONS_OMITTED));
+        w.tags();
+    }
+    w.tags();
+    Ok(Outcome::Now)
+}
+
+fn write_dead(w: &mut Writer<'_>) {
+    w.string(GroupState::Dead.name());
+    w.string("");
+    w.string("");
+    w.array(0);
+}
+
+fn write_group(w: &mut Writer<'_>, group: GroupView<'_>) {
+    w.string(group.state().name());
+    w.string(group.protocol_type());
+    w.string(group.protocol_data());
+    let members = group.members();
+    w.array(members.len());
+    for member in members {
+        w.string(member.member_id);
+        w.since(4, |w| w.nullable_string(member.instance_id));
+        w.string(member.client_id);
+        w.string(member.client_host);
+        w.bytes(member.metadata);
+        w.bytes(member.assignment);
+        w.tags();
+    }
+}

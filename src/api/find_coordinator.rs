@@ -1,0 +1,80 @@
+//! FindCoordinator (10): which node keeps a group. It is this one.
+//!
+//! Versions 0–4. v1 key_type, throttle_time_ms, error_message · v3 flexible · v4 several keys at
+//! once (KIP-699).
+//!
+//! A transaction's coordinator is refused with INVALID_REQUEST, which every client takes as final;
+//! the "not available" that one might expect here would be asked again for ever. Any group id
+//! finds its coordinator, the empty one too, as in Apache Kafka: JoinGroup is what refuses it.
+
+use super::list::List;
+use super::{Api, Context, Outcome, Reply};
+use crate::wire::{ErrorCode, ReadError, Reader, Writer};
+
+/// The row.
+pub const API: Api = Api {
+    key: 10,
+    name: "FindCoordinator",
+    versions: (0, 4),
+    advertised_min: 0,
+    flexible: 3,
+    handle,
+};
+
+const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
+
+type Refused = (ErrorCode, &'static str);
+
+fn handle(
+    context: &mut Context<'_>,
+    mut r: Reader<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Outcome, ReadError> {
+    let batched = r.version() >= 4;
+    if !batched {
+        r.string("key")?;
+    }
+    let key_type = r.since(1, GROUP, |r| r.i8("key_type"))?;
+    let refused = match key_type {
+        GROUP => None,
+        TRANSACTION => Some((ErrorCode::InvalidRequest, "transactions are not supported by ottla")),
+        _ => Some((ErrorCode::InvalidRequest, "there is no coordinator of this type")),
+    };
+    let w = &mut reply.w;
+    w.since(1, |w| w.i32(0));
+    if batched {
+        let keys = List::read(&mut r, "coordinator_keys", |r| r.string("coordinator_key"))?;
+        w.array(keys.len());
+        for key in keys {
+            w.string(key);
+            write_node(context, w, refused);
+            write_error(w, refused);
+            w.tags();
+        }
+    } else {
+        write_error(w, refused);
+        write_node(context, w, refused);
+    }
+    r.tags()?;
+    w.tags();
+    Ok(Outcome::Now)
+}
+
+fn write_error(w: &mut Writer<'_>, refused: Option<Refused>) {
+    // What Apache Kafka says where there is nothing to say; it is never null there.
+    let nothing = if w.version() < 4 { "NONE" } else { "" };
+    w.error(refused.map_or(ErrorCode::None, |(code, _)| code));
+    w.since(1, |w| w.nullable_string(Some(refused.map_or(nothing, |(_, message)| message))));
+}
+
+fn write_node(context: &Context<'_>, w: &mut Writer<'_>, refused: Option<Refused>) {
+    if refused.is_some() {
+        w.i32(-1);
+        w.string("");
+        w.i32(-1);
+    } else {
+        w.i32(context.node_id());
+        context.write_address(w);
+    }
+}
