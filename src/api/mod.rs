@@ -10,9 +10,15 @@
 //! [`Outcome::AfterSync`], and its answer is held back until that frame is durable.
 //! Absent: sockets, clocks, and threads (`server`).
 
+pub mod api_versions;
 mod codes;
+pub mod create_topics;
 pub mod fetch;
+pub mod init_producer_id;
+pub mod list_offsets;
+pub mod metadata;
 pub mod produce;
+mod shared;
 #[cfg(test)]
 pub mod testing;
 
@@ -50,7 +56,15 @@ pub const NEVER: i16 = i16::MAX;
 pub type Handler = fn(&mut Context<'_>, Reader<'_>, &mut Reply<'_>) -> Result<Outcome, ReadError>;
 
 /// All served APIs, in the order of their keys.
-pub const TABLE: &[Api] = &[produce::API, fetch::API];
+pub const TABLE: &[Api] = &[
+    produce::API,
+    fetch::API,
+    list_offsets::API,
+    metadata::API,
+    api_versions::API,
+    create_topics::API,
+    init_producer_id::API,
+];
 
 /// The row of an API key.
 pub fn find(key: i16) -> Option<&'static Api> {
