@@ -10,20 +10,26 @@
 //! [`Outcome::AfterSync`], and its answer is held back until that frame is durable.
 //! Absent: sockets, clocks, and threads (`server`).
 
+pub mod api_versions;
 mod codes;
+pub mod create_topics;
 pub mod delete_groups;
 pub mod describe_groups;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;
+pub mod init_producer_id;
 pub mod join_group;
 pub mod leave_group;
 mod list;
 pub mod list_groups;
+pub mod list_offsets;
+pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;
 pub mod offset_fetch;
 pub mod produce;
+mod shared;
 pub mod sync_group;
 #[cfg(test)]
 pub mod testing;
@@ -65,6 +71,8 @@ pub type Handler = fn(&mut Context<'_>, Reader<'_>, &mut Reply<'_>) -> Result<Ou
 pub const TABLE: &[Api] = &[
     produce::API,
     fetch::API,
+    list_offsets::API,
+    metadata::API,
     offset_commit::API,
     offset_fetch::API,
     find_coordinator::API,
@@ -74,6 +82,9 @@ pub const TABLE: &[Api] = &[
     sync_group::API,
     describe_groups::API,
     list_groups::API,
+    api_versions::API,
+    create_topics::API,
+    init_producer_id::API,
     delete_groups::API,
     offset_delete::API,
 ];

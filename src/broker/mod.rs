@@ -13,7 +13,7 @@ mod recover;
 mod topics;
 mod waiting;
 
-pub use logs::{FetchError, PartitionView, ProduceError, Produced};
+pub use logs::{FetchError, LEADER_EPOCH, PartitionView, ProduceError, Produced};
 pub use recover::{Opened, open};
 pub use topics::NewTopic;
 

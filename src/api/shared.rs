@@ -1,0 +1,119 @@
+//! What the handlers of topics and of settings have in common.
+//!
+//! Promises: nothing is written to a response here but whole fields in Kafka's order.
+//! Absent: anything that a single API needs; that stays in its file.
+
+use super::code_of;
+use crate::broker::Refusal;
+use crate::config::{ConfigEntry, ConfigError, Reason};
+use crate::limits::PARTITIONS_MAX;
+use crate::wire::{ErrorCode, ReadError, Reader, Writer};
+use std::collections::BTreeSet;
+
+/// A refusal as a client reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Kafka's code.
+    pub code: ErrorCode,
+    /// A sentence for a person.
+    pub message: String,
+}
+
+impl Refused {
+    /// A refusal with this code and sentence.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Refused {
+        Refused { code, message: message.into() }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let message = match refusal {
+            Refusal::UnknownTopicOrPartition => "there is no such topic or partition".to_owned(),
+            Refusal::UnknownTopicId => "there is no topic with this id".to_owned(),
+            Refusal::TopicExists => "a topic of this name exists already".to_owned(),
+            Refusal::TopicGoing => {
+                "a topic of this name was deleted just now; try again in a moment".to_owned()
+            }
+            Refusal::InvalidTopicName(what) => what.to_owned(),
+            Refusal::InvalidPartitions => "the number of partitions must be at least 1".to_owned(),
+            Refusal::InvalidReplicationFactor => {
+                "this is one node, which keeps one replica: ask for a replication factor of 1 or \
+                 -1, or set replication.factor.accept.any = true, and any factor is accepted and \
+                 reported as 1"
+                    .to_owned()
+            }
+            Refusal::TooManyPartitions => {
+                format!("all topics together may have {PARTITIONS_MAX} partitions")
+            }
+            Refusal::OffsetOutOfRange => "the offset lies outside the log".to_owned(),
+            Refusal::Busy => "the journal is full just now; try again".to_owned(),
+            Refusal::Storage => "the disk is full or failed".to_owned(),
+        };
+        Refused { code: code_of(refusal), message }
+    }
+}
+
+impl From<ConfigError> for Refused {
+    fn from(error: ConfigError) -> Self {
+        let code = match error.reason {
+            Reason::InvalidRequest => ErrorCode::InvalidRequest,
+            Reason::UnknownKey | Reason::InvalidValue | Reason::NotThereYet | Reason::Syntax => {
+                ErrorCode::InvalidConfig
+            }
+        };
+        Refused { code, message: error.to_string() }
+    }
+}
+
+/// Code and sentence of a result, for a response's `error_code` and `error_message`.
+pub fn error_of<T>(result: &Result<T, Refused>) -> (ErrorCode, Option<&str>) {
+    match result {
+        Ok(_) => (ErrorCode::None, None),
+        Err(refused) => (refused.code, Some(&refused.message)),
+    }
+}
+
+/// Those that come more than once. A request that names something twice is refused for it, and
+/// in Kafka nothing happens to it then.
+pub fn repeated<T: Ord + Copy>(
+    mut items: impl Iterator<Item = Result<T, ReadError>>,
+) -> Result<BTreeSet<T>, ReadError> {
+    let mut seen = BTreeSet::new();
+    items.try_fold(BTreeSet::new(), |mut again, item| {
+        let item = item?;
+        if !seen.insert(item) {
+            again.insert(item);
+        }
+        Ok(again)
+    })
+}
+
+/// Reads one partition's `broker_ids` of a manual assignment, which must be this one node.
+pub fn read_assignment(r: &mut Reader<'_>, node_id: i32) -> Result<Result<(), Refused>, ReadError> {
+    let count = r.array("broker_ids")?;
+    let mut stranger = None;
+    for _ in 0..count {
+        let broker_id = r.i32("broker_ids")?;
+        if broker_id != node_id {
+            stranger = Some(broker_id);
+        }
+    }
+    let message = match (count, stranger) {
+        (_, Some(id)) => format!("there is no node {id}; the only one here is {node_id}"),
+        (0, None) => "the assignment names no node".to_owned(),
+        (1, None) => return Ok(Ok(())),
+        _ => format!("the assignment names node {node_id} more than once"),
+    };
+    Ok(Err(Refused::new(ErrorCode::InvalidReplicaAssignment, message)))
+}
+
+/// Writes what CreateTopics and DescribeConfigs say of a setting alike: name, value, read_only,
+/// config_source and is_sensitive.
+pub fn write_config(w: &mut Writer<'_>, entry: &ConfigEntry) {
+    w.string(entry.name);
+    w.nullable_string(entry.value.as_deref().filter(|_| !entry.is_sensitive));
+    w.bool(entry.read_only);
+    w.i8(entry.source as i8);
+    w.bool(entry.is_sensitive);
+}
