@@ -34,6 +34,8 @@ enum End {
     Fault(Fault),
     /// A file that was being sent has failed.
     File(io::Error),
+    /// A sync failed while answers were waiting for it: they will never be given.
+    SyncFailed,
 }
 
 impl From<Fault> for End {
@@ -89,6 +91,10 @@ impl Session {
             }
             if let Err(fault) = worked {
                 return fault.into();
+            }
+            if connection.awaits_sync() && self.server.broker.borrow().storage().failed().is_some()
+            {
+                return End::SyncFailed;
             }
             if self.server.stopping.get() && (connection.is_parked() || connection.is_flushed()) {
                 return End::Stopping;
