@@ -60,7 +60,8 @@ pub struct Sender {
     sequences: HashMap<i32, i32>,
     /// The next round starts with a new producer id.
     renew: bool,
-    waiting: BTreeMap<i32, Vec<Timed>>,
+    /// The open batches, and the bytes of each.
+    waiting: BTreeMap<i32, (Vec<Timed>, usize)>,
     waiting_bytes: usize,
     sticky: usize,
     /// Records that are acknowledged.
@@ -122,11 +123,12 @@ impl Sender {
             None => self.sticky % self.partitions.len(),
         };
         let partition = self.partitions[at];
-        self.waiting_bytes += record.bytes();
-        let batch = self.waiting.entry(partition).or_default();
+        let record_bytes = record.bytes();
+        self.waiting_bytes += record_bytes;
+        let (batch, bytes) = self.waiting.entry(partition).or_default();
         batch.push((timestamp, record));
-        let bytes: usize = batch.iter().map(|(_, record)| record.bytes()).sum();
-        if bytes >= self.settings.batch_bytes || self.waiting_bytes >= CLI_PENDING_BYTES_MAX {
+        *bytes += record_bytes;
+        if *bytes >= self.settings.batch_bytes || self.waiting_bytes >= CLI_PENDING_BYTES_MAX {
             self.flush()?;
         }
         Ok(())
@@ -134,7 +136,10 @@ impl Sender {
 
     /// Sends everything that waits, and returns when it is decided.
     pub fn flush(&mut self) -> Result<(), Failure> {
-        let mut batches: Vec<Batch> = std::mem::take(&mut self.waiting).into_iter().collect();
+        let mut batches: Vec<Batch> = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .map(|(partition, (records, _))| (partition, records))
+            .collect();
         self.waiting_bytes = 0;
         // Records without a key go to the next partition with the next batch (KIP-480).
         self.sticky = self.sticky.wrapping_add(1);
