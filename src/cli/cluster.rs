@@ -19,6 +19,12 @@ use crate::wire::ErrorCode;
 use std::collections::HashMap;
 use std::time::Duration;
 
+/// A topic and a partition of it.
+pub type Partition = (String, i32);
+
+/// Topic, partition, and what is asked about it.
+pub type Entry<'a, P> = (&'a str, i32, P);
+
 /// The connections of one tool.
 #[derive(Debug)]
 pub struct Cluster {
@@ -228,7 +234,7 @@ impl Cluster {
     }
 
     /// The leader of each partition of some topics.
-    pub fn leaders(&mut self, topics: Vec<&str>) -> Result<HashMap<(String, i32), i32>, Failure> {
+    pub fn leaders(&mut self, topics: Vec<&str>) -> Result<HashMap<Partition, i32>, Failure> {
         let response = self.metadata(Some(topics), false)?;
         let leaders = response.topics.iter().flat_map(|topic| {
             let leader = |p: &crate::client::messages::metadata::PartitionMetadata| {
@@ -243,14 +249,14 @@ impl Cluster {
     /// Partitions without a leader are left out.
     pub fn call_leaders<'a, P: Clone, R: Request>(
         &mut self,
-        entries: &[(&'a str, i32, P)],
-        request: impl Fn(&[(&'a str, i32, P)]) -> R,
+        entries: &[Entry<'a, P>],
+        request: impl Fn(&[Entry<'a, P>]) -> R,
     ) -> Result<Vec<R::Response>, Failure> {
         let mut names: Vec<&str> = entries.iter().map(|(name, _, _)| *name).collect();
         names.sort_unstable();
         names.dedup();
         let leaders = self.leaders(names)?;
-        let mut by_node: Vec<(i32, Vec<(&'a str, i32, P)>)> = Vec::new();
+        let mut by_node: Vec<(i32, Vec<Entry<'a, P>>)> = Vec::new();
         for entry in entries {
             let leader = leaders.get(&(entry.0.to_owned(), entry.1)).copied().unwrap_or(-1);
             match by_node.iter_mut().find(|(node, _)| *node == leader) {
@@ -275,7 +281,7 @@ impl Cluster {
             let topics = list.iter().map(|(name, index, time)| (*name, (*index, *time)));
             ListOffsetsRequest { isolation_level: 0, topics: ByTopic::group(topics) }
         })?;
-        let listed: HashMap<(String, i32), ListedOffset> = answers
+        let listed: HashMap<Partition, ListedOffset> = answers
             .into_iter()
             .flatten()
             .flat_map(|topic| {

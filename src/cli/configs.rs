@@ -206,7 +206,7 @@ fn alter(
     }
     match name {
         "" => {
-            writeln!(out, "Completed updating default config for {}s in the cluster.", word(kind))?
+            writeln!(out, "Completed updating default config for {}s in the cluster.", word(kind))?;
         }
         name => writeln!(out, "Completed updating config for {} {name}.", word(kind))?,
     }

@@ -6,7 +6,7 @@
 //! Absent: formatters and deserializers in Java; values are printed byte for byte.
 
 use super::args::{BootstrapArgs, check_security, last, number, parse_properties, read_properties};
-use super::cluster::{Cluster, pause};
+use super::cluster::{Cluster, Partition, pause};
 use super::connection::CallError;
 use super::consume_format::RecordFormat;
 use super::consume_member::{Member, MemberSettings, Step};
@@ -78,7 +78,7 @@ pub struct ConsumeArgs {
 const FETCH_WAIT_MS: i32 = 500;
 
 /// Where we are in each partition.
-type Positions = BTreeMap<(String, i32), i64>;
+type Positions = BTreeMap<Partition, i64>;
 
 /// Why printing stops.
 enum Stop {
@@ -99,7 +99,7 @@ struct Consumer<'a> {
     cluster: Cluster,
     format: RecordFormat,
     positions: Positions,
-    leaders: BTreeMap<(String, i32), i32>,
+    leaders: BTreeMap<Partition, i32>,
     reset: i64,
     isolation_level: i8,
     printed: u64,
@@ -223,7 +223,7 @@ impl Consumer<'_> {
         }
         match args.offset.as_deref() {
             None | Some("latest" | "-1") if !args.from_beginning => {
-                self.seek(&partitions, LATEST)?
+                self.seek(&partitions, LATEST)?;
             }
             None | Some("earliest" | "-2") => self.seek(&partitions, EARLIEST)?,
             Some(offset) => {
@@ -308,12 +308,12 @@ impl Consumer<'_> {
         }
     }
 
-    fn offsets(&self) -> Vec<((String, i32), i64)> {
+    fn offsets(&self) -> Vec<(Partition, i64)> {
         self.positions.iter().map(|(partition, offset)| (partition.clone(), *offset)).collect()
     }
 
     /// Puts partitions to their start or end.
-    fn seek(&mut self, partitions: &[(String, i32)], time: i64) -> Result<(), Failure> {
+    fn seek(&mut self, partitions: &[Partition], time: i64) -> Result<(), Failure> {
         let entries: Vec<_> = partitions.iter().map(|(t, p)| (t.as_str(), *p, time)).collect();
         if entries.is_empty() {
             return Ok(());
@@ -363,7 +363,7 @@ impl Consumer<'_> {
                 Err(stop) => return self.after_broken(stop),
             }
         }
-        let mut by_node: BTreeMap<i32, Vec<((String, i32), i64)>> = BTreeMap::new();
+        let mut by_node: BTreeMap<i32, Vec<(Partition, i64)>> = BTreeMap::new();
         for (partition, offset) in &self.positions {
             let leader = self.leaders.get(partition).copied().unwrap_or(-1);
             by_node.entry(leader).or_default().push((partition.clone(), *offset));
@@ -455,7 +455,7 @@ impl Consumer<'_> {
 
     fn print(
         &mut self,
-        partition: &(String, i32),
+        partition: &Partition,
         offset: i64,
         fetched: &FetchedPartition,
     ) -> Result<(), Stop> {

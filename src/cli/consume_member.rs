@@ -7,7 +7,7 @@
 //! second; who blocks our output for longer than the session timeout is put out of the group and
 //! joins again.
 
-use super::cluster::{Cluster, pause};
+use super::cluster::{Cluster, Partition, pause};
 use super::connection::CallError;
 use super::{Failure, stop};
 use crate::client::Request;
@@ -278,7 +278,7 @@ impl Member {
     pub fn committed(
         &mut self,
         assignment: &Assignment,
-    ) -> Result<Step<HashMap<(String, i32), i64>>, Failure> {
+    ) -> Result<Step<HashMap<Partition, i64>>, Failure> {
         let group_id = self.settings.group_id.clone();
         let entries = assignment
             .iter()
@@ -302,7 +302,7 @@ impl Member {
     }
 
     /// Commits the next offset of each partition.
-    pub fn commit(&mut self, offsets: &[((String, i32), i64)]) -> Result<Step<()>, Failure> {
+    pub fn commit(&mut self, offsets: &[(Partition, i64)]) -> Result<Step<()>, Failure> {
         if offsets.is_empty() {
             return Ok(Step::Done(()));
         }
@@ -335,7 +335,7 @@ impl Member {
 
     /// Commits and leaves, whatever state a signal found us in. A static member stays in the
     /// group, to find its part again when it is back within the session timeout (KIP-345).
-    pub fn close(mut self, offsets: &[((String, i32), i64)]) -> Result<(), Failure> {
+    pub fn close(mut self, offsets: &[(Partition, i64)]) -> Result<(), Failure> {
         // A call that a signal ended leaves an answer behind on its connection.
         self.cluster.reset();
         self.cluster = self.cluster.interruptible(false);

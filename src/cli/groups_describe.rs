@@ -1,7 +1,7 @@
 //! `ottla groups --describe`: offsets and lag, members, or states, in kafka-consumer-groups'
 //! columns.
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Partition};
 use super::groups::GroupsArgs;
 use super::table::{or_dash, row, width};
 use super::{Failure, note};
@@ -86,7 +86,7 @@ pub fn group_offsets(cluster: &mut Cluster, group_id: &str) -> Result<GroupOffse
     let group = describe_group(cluster, group_id)?;
     let request = OffsetFetchRequest { group_id, topics: None };
     let fetched = cluster.call_coordinator(group_id, &request)?;
-    let mut rows: BTreeMap<(String, i32), OffsetRow> = BTreeMap::new();
+    let mut rows: BTreeMap<Partition, OffsetRow> = BTreeMap::new();
     let empty = |topic: &str, partition: i32| OffsetRow {
         topic: topic.to_owned(),
         partition,

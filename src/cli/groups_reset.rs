@@ -3,7 +3,7 @@
 //! Promises: the arithmetic is Kafka's: an offset outside the partition becomes its nearest end, a
 //! time after the last record becomes the end. Nothing is written without `--execute`.
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Partition};
 use super::groups::{GroupsArgs, named_partitions};
 use super::groups_describe::describe_group;
 use super::table::{row, width};
@@ -16,9 +16,6 @@ use crate::client::messages::offsets::{
 use crate::wire::ErrorCode;
 use std::collections::HashMap;
 use std::io::Write;
-
-/// A partition.
-type Partition = (String, i32);
 
 /// Where to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,6 +19,9 @@ pub struct LineFormat {
     ignore_error: bool,
 }
 
+/// A header's key and value.
+pub type Header = (String, Option<Vec<u8>>);
+
 /// A record without topic and partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineRecord {
@@ -27,7 +30,7 @@ pub struct LineRecord {
     /// The value, or null.
     pub value: Option<Vec<u8>>,
     /// The headers.
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    pub headers: Vec<Header>,
 }
 
 impl LineRecord {
@@ -113,11 +116,7 @@ impl LineFormat {
         (self.null_marker.as_deref() != Some(bytes)).then(|| bytes.to_vec())
     }
 
-    fn parse_headers(
-        &self,
-        headers: &[u8],
-        number: u64,
-    ) -> Result<Vec<(String, Option<Vec<u8>>)>, Failure> {
+    fn parse_headers(&self, headers: &[u8], number: u64) -> Result<Vec<Header>, Failure> {
         let mut parsed = Vec::new();
         let mut rest = Some(headers);
         while let Some(pairs) = rest {

@@ -44,6 +44,9 @@ pub struct Settings {
 /// A record with its time.
 type Timed = (i64, LineRecord);
 
+/// The records of one batch, and the partition they go to.
+type Batch = (i32, Vec<Timed>);
+
 /// The sender to one topic.
 #[derive(Debug)]
 pub struct Sender {
@@ -57,7 +60,8 @@ pub struct Sender {
     sequences: HashMap<i32, i32>,
     /// The next round starts with a new producer id.
     renew: bool,
-    waiting: BTreeMap<i32, Vec<Timed>>,
+    /// The open batches, and the bytes of each.
+    waiting: BTreeMap<i32, (Vec<Timed>, usize)>,
     waiting_bytes: usize,
     sticky: usize,
     /// Records that are acknowledged.
@@ -119,11 +123,12 @@ impl Sender {
             None => self.sticky % self.partitions.len(),
         };
         let partition = self.partitions[at];
-        self.waiting_bytes += record.bytes();
-        let batch = self.waiting.entry(partition).or_default();
+        let record_bytes = record.bytes();
+        self.waiting_bytes += record_bytes;
+        let (batch, bytes) = self.waiting.entry(partition).or_default();
         batch.push((timestamp, record));
-        let bytes: usize = batch.iter().map(|(_, record)| record.bytes()).sum();
-        if bytes >= self.settings.batch_bytes || self.waiting_bytes >= CLI_PENDING_BYTES_MAX {
+        *bytes += record_bytes;
+        if *bytes >= self.settings.batch_bytes || self.waiting_bytes >= CLI_PENDING_BYTES_MAX {
             self.flush()?;
         }
         Ok(())
@@ -131,8 +136,10 @@ impl Sender {
 
     /// Sends everything that waits, and returns when it is decided.
     pub fn flush(&mut self) -> Result<(), Failure> {
-        let mut batches: Vec<(i32, Vec<Timed>)> =
-            std::mem::take(&mut self.waiting).into_iter().collect();
+        let mut batches: Vec<Batch> = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .map(|(partition, (records, _))| (partition, records))
+            .collect();
         self.waiting_bytes = 0;
         // Records without a key go to the next partition with the next batch (KIP-480).
         self.sticky = self.sticky.wrapping_add(1);
@@ -154,7 +161,7 @@ impl Sender {
     }
 
     /// After a batch whose fate is unknown, its sequence numbers must never be used again.
-    fn give_up(&mut self, batches: &[(i32, Vec<Timed>)], why: &str) {
+    fn give_up(&mut self, batches: &[Batch], why: &str) {
         let count: usize = batches.iter().map(|(_, records)| records.len()).sum();
         self.refused += count as u64;
         self.renew = true;
@@ -162,15 +169,12 @@ impl Sender {
     }
 
     /// Sends each batch once; returns those to send again, and why where a pause is due.
-    fn send_once(
-        &mut self,
-        batches: Vec<(i32, Vec<Timed>)>,
-    ) -> Result<(Vec<(i32, Vec<Timed>)>, Option<String>), Failure> {
+    fn send_once(&mut self, batches: Vec<Batch>) -> Result<(Vec<Batch>, Option<String>), Failure> {
         if let Err(error) = self.ensure_producer_id() {
             return self.after_error(error).map(|why| (batches, Some(why)));
         }
         let (mut left, mut why) = (Vec::new(), None);
-        let mut by_leader: BTreeMap<i32, Vec<(i32, Vec<Timed>)>> = BTreeMap::new();
+        let mut by_leader: BTreeMap<i32, Vec<Batch>> = BTreeMap::new();
         let mut taken = HashSet::new();
         for (partition, records) in batches {
             // One batch per partition and round: sequence numbers follow from the one before.
@@ -206,7 +210,7 @@ impl Sender {
         verdict: Verdict,
         partition: i32,
         mut records: Vec<Timed>,
-        left: &mut Vec<(i32, Vec<Timed>)>,
+        left: &mut Vec<Batch>,
     ) -> Option<String> {
         match verdict {
             Verdict::Done => self.accept(partition, records.len()),
@@ -262,11 +266,7 @@ impl Sender {
         }
     }
 
-    fn call(
-        &mut self,
-        leader: i32,
-        batches: &[(i32, Vec<Timed>)],
-    ) -> Result<Vec<ProduceResult>, CallError> {
+    fn call(&mut self, leader: i32, batches: &[Batch]) -> Result<Vec<ProduceResult>, CallError> {
         if leader < 0 {
             return Err(CallError::Broken("a partition has no leader".to_owned()));
         }

@@ -52,13 +52,13 @@ pub fn compress(codec: Codec, plain: Vec<u8>) -> Vec<u8> {
         Codec::Gzip => {
             let level = flate2::Compression::default();
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
-            written(encoder.write_all(&plain));
+            written(&encoder.write_all(&plain));
             encoder.finish().unwrap_or_default()
         }
         Codec::Snappy => compress_xerial(&plain),
         Codec::Lz4 => {
             let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
-            written(encoder.write_all(&plain));
+            written(&encoder.write_all(&plain));
             encoder.finish().unwrap_or_default()
         }
         Codec::Zstd => {
@@ -69,7 +69,7 @@ pub fn compress(codec: Codec, plain: Vec<u8>) -> Vec<u8> {
 }
 
 /// Writing into a `Vec` has no way to fail.
-fn written(result: std::io::Result<()>) {
+fn written(result: &std::io::Result<()>) {
     debug_assert!(result.is_ok(), "{result:?}");
 }
 
