@@ -376,3 +376,11 @@ pub const CLI_PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
 ///
 /// Why: a broker that restarts is back within seconds. At the limit: the pause grows no further.
 pub const CLI_RETRY_PAUSE_MS_MAX: u64 = 1_000;
+
+// ---- Describing and creating topics ------------------------------------------------------------
+
+/// Partitions in one page of DescribeTopicPartitions (Kafka's `max.request.partition.size.limit`).
+///
+/// Why: a page is some 60 KB then. At the limit: the page ends with a cursor, and the client asks
+/// for the next one.
+pub const DESCRIBE_PARTITIONS_MAX: usize = 2000;

@@ -103,6 +103,10 @@ fn handle(
         };
         last = last.max(result.as_ref().ok().and_then(|created| created.lsn));
         write_result(w, name, &result);
+        if w.overflowed() {
+            // The connection is closed anyway: no work for what nobody will see.
+            break;
+        }
     }
     w.tags();
     Ok(last.map_or(Outcome::Now, Outcome::AfterSync))

@@ -68,6 +68,10 @@ fn handle(
             for _ in 0..count {
                 let topic = read_topic(&mut wanted)?;
                 answer_topic(context, w, &topic, create, &mut created);
+                if w.overflowed() {
+                    // The connection is closed anyway: no work for what nobody will see.
+                    break;
+                }
             }
         }
         _ => {

@@ -10,14 +10,23 @@
 //! [`Outcome::AfterSync`], and its answer is held back until that frame is durable.
 //! Absent: sockets, clocks, and threads (`server`).
 
+pub mod alter_configs;
 pub mod api_versions;
 mod codes;
+pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_groups;
+pub mod delete_records;
+pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_configs;
 pub mod describe_groups;
+pub mod describe_producers;
+pub mod describe_topic_partitions;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;
+pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod join_group;
 pub mod leave_group;
@@ -28,6 +37,7 @@ pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;
 pub mod offset_fetch;
+pub mod offset_for_leader_epoch;
 pub mod produce;
 mod shared;
 pub mod sync_group;
@@ -84,9 +94,19 @@ pub const TABLE: &[Api] = &[
     list_groups::API,
     api_versions::API,
     create_topics::API,
+    delete_topics::API,
+    delete_records::API,
     init_producer_id::API,
+    offset_for_leader_epoch::API,
+    describe_configs::API,
+    alter_configs::API,
+    create_partitions::API,
     delete_groups::API,
+    incremental_alter_configs::API,
     offset_delete::API,
+    describe_cluster::API,
+    describe_producers::API,
+    describe_topic_partitions::API,
 ];
 
 /// The row of an API key.

@@ -10,6 +10,11 @@ use crate::limits::PARTITIONS_MAX;
 use crate::wire::{ErrorCode, ReadError, Reader, Writer};
 use std::collections::BTreeSet;
 
+/// The number of topics among resources (`ConfigResource.Type.TOPIC`).
+pub const RESOURCE_TOPIC: i8 = 2;
+/// The number of brokers among resources (`ConfigResource.Type.BROKER`).
+pub const RESOURCE_BROKER: i8 = 4;
+
 /// A refusal as a client reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {

@@ -1,0 +1,74 @@
+//! DeleteRecords (21): a log's start moves forward.
+//!
+//! Versions 0–2. v2 flexible.
+//!
+//! -1 means "up to the high watermark". Records before the new start are not served any more from
+//! this moment on; whole segments of them are deleted when the move is durable, and so is the
+//! answer given. `timeout_ms` has no meaning: there are no followers to wait for.
+
+use super::{Api, Context, Outcome, Reply, code_of};
+use crate::storage::Lsn;
+use crate::wire::{ErrorCode, ReadError, Reader};
+
+/// The row.
+pub const API: Api = Api {
+    key: 21,
+    name: "DeleteRecords",
+    versions: (0, 2),
+    advertised_min: 0,
+    flexible: 2,
+    handle,
+};
+
+fn handle(
+    context: &mut Context<'_>,
+    mut r: Reader<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Outcome, ReadError> {
+    let w = &mut reply.w;
+    w.i32(0);
+    let mut last = None;
+    let topics = r.array("topics")?;
+    w.array(topics);
+    for _ in 0..topics {
+        let name = r.string("name")?;
+        w.string(name);
+        let partitions = r.array("partitions")?;
+        w.array(partitions);
+        for _ in 0..partitions {
+            let index = r.i32("partition_index")?;
+            let offset = r.i64("offset")?;
+            r.tags()?;
+            let result = delete(context, name, index, offset);
+            last = last.max(result.ok().map(|(_, lsn)| lsn));
+            w.i32(index);
+            w.i64(result.map_or(-1, |(low_watermark, _)| low_watermark));
+            w.error(result.err().unwrap_or(ErrorCode::None));
+            w.tags();
+        }
+        r.tags()?;
+        w.tags();
+    }
+    r.i32("timeout_ms")?;
+    r.tags()?;
+    w.tags();
+    Ok(last.map_or(Outcome::Now, Outcome::AfterSync))
+}
+
+/// The new low watermark and the frame that makes it durable.
+fn delete(
+    context: &mut Context<'_>,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+) -> Result<(i64, Lsn), ErrorCode> {
+    let unknown = ErrorCode::UnknownTopicOrPartition;
+    let topic = context.broker.topics().find(topic).ok_or(unknown)?;
+    let view = context.broker.partition(topic, partition).ok_or(unknown)?;
+    let policy = topic.config.cleanup_policy;
+    if policy.compact && !policy.delete {
+        // `Partition.deleteRecordsOnLeader`: such a topic is a table, whose rows are not trimmed.
+        return Err(ErrorCode::PolicyViolation);
+    }
+    context.broker.delete_records(view.index, offset, context.now).map_err(code_of)
+}

@@ -1,0 +1,60 @@
+//! DescribeCluster (60): this one node (KIP-700).
+//!
+//! Versions 0–1, flexible from the start. v1 endpoint_type (KIP-919).
+//!
+//! The node is the controller as well, but answers as a broker: asked for controllers it says so.
+
+use super::metadata::OPERATIONS_OMITTED;
+use super::{Api, Context, Outcome, Reply};
+use crate::wire::{ErrorCode, ReadError, Reader};
+
+/// The row.
+pub const API: Api = Api {
+    key: 60,
+    name: "DescribeCluster",
+    versions: (0, 1),
+    advertised_min: 0,
+    flexible: 0,
+    handle,
+};
+
+const ENDPOINT_BROKER: i8 = 1;
+const ENDPOINT_CONTROLLER: i8 = 2;
+
+fn handle(
+    context: &mut Context<'_>,
+    mut r: Reader<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Outcome, ReadError> {
+    r.bool("include_cluster_authorized_operations")?;
+    let endpoint_type = r.since(1, ENDPOINT_BROKER, |r| r.i8("endpoint_type"))?;
+    r.tags()?;
+    let (code, message) = match endpoint_type {
+        ENDPOINT_BROKER => (ErrorCode::None, None),
+        ENDPOINT_CONTROLLER => {
+            (ErrorCode::MismatchedEndpointType, Some("this is a broker; ask for brokers"))
+        }
+        _ => (ErrorCode::UnsupportedEndpointType, Some("there is no such endpoint type")),
+    };
+    let w = &mut reply.w;
+    w.i32(0);
+    w.error(code);
+    w.nullable_string(message);
+    w.since(1, |w| w.i8(ENDPOINT_BROKER));
+    if code == ErrorCode::None {
+        w.string(context.broker.cluster_id());
+        w.i32(context.node_id());
+        w.array(1);
+        w.i32(context.node_id());
+        context.write_address(w);
+        w.nullable_string(None);
+        w.tags();
+    } else {
+        w.string("");
+        w.i32(-1);
+        w.array(0);
+    }
+    w.i32(OPERATIONS_OMITTED);
+    w.tags();
+    Ok(Outcome::Now)
+}

@@ -1,0 +1,169 @@
+//! DescribeTopicPartitions (75): topics and partitions, in pages (KIP-966).
+//!
+//! Version 0, flexible.
+//!
+//! Topics come sorted by name, each once; a page ends after `response_partition_limit` partitions
+//! (at most [`DESCRIBE_PARTITIONS_MAX`]) with a cursor at the first one that is left. An empty list
+//! asks for all topics. The two lists of eligible leaders are empty, never null: Java's admin
+//! trips over null although the schema allows it (protocol.md 3).
+
+use super::metadata::OPERATIONS_OMITTED;
+use super::{Api, Context, Outcome, Reply};
+use crate::broker::LEADER_EPOCH;
+use crate::limits::DESCRIBE_PARTITIONS_MAX;
+use crate::state::topics::{Topic, check_name};
+use crate::wire::{ErrorCode, ReadError, Reader, Writer};
+use core::ops::Range;
+use std::collections::BTreeSet;
+
+/// The row.
+pub const API: Api = Api {
+    key: 75,
+    name: "DescribeTopicPartitions",
+    versions: (0, 0),
+    advertised_min: 0,
+    flexible: 0,
+    handle,
+};
+
+/// The first partition that a page has to show, or the next one.
+#[derive(Clone, Copy)]
+struct Cursor<'a> {
+    topic: &'a str,
+    partition: i32,
+}
+
+/// What a page says of one topic.
+struct Part<'a> {
+    name: &'a str,
+    topic: Option<&'a Topic>,
+    partitions: Range<usize>,
+}
+
+fn read_cursor<'a>(r: &mut Reader<'a>) -> Result<Option<Cursor<'a>>, ReadError> {
+    // A nullable struct: -1 is null, 1 is "here it is" (protocol.md 5).
+    if r.i8("cursor")? < 0 {
+        return Ok(None);
+    }
+    let cursor = Cursor { topic: r.string("topic_name")?, partition: r.i32("partition_index")? };
+    r.tags()?;
+    Ok(Some(cursor))
+}
+
+fn handle(
+    context: &mut Context<'_>,
+    mut r: Reader<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Outcome, ReadError> {
+    let count = r.array("topics")?;
+    let mut names = BTreeSet::new();
+    for _ in 0..count {
+        names.insert(r.string("name")?);
+        r.tags()?;
+    }
+    let limit = r.i32("response_partition_limit")?;
+    let cursor = read_cursor(&mut r)?;
+    r.tags()?;
+    let w = &mut reply.w;
+    w.i32(0);
+    let strange = cursor
+        .is_some_and(|cursor| cursor.partition < 0 || (count > 0 && !names.contains(cursor.topic)));
+    if strange {
+        write_refusal(w, &names);
+        return Ok(Outcome::Now);
+    }
+    let limit = usize::try_from(limit).unwrap_or(0).clamp(1, DESCRIBE_PARTITIONS_MAX);
+    let topics = context.broker.topics();
+    let (parts, next) = if count == 0 {
+        plan(topics.iter().map(|topic| (topic.name.as_str(), Some(topic))), cursor, limit)
+    } else {
+        plan(names.iter().map(|name| (*name, topics.find(name))), cursor, limit)
+    };
+    w.array(parts.len());
+    parts.iter().for_each(|part| write_part(w, context.node_id(), part));
+    match next {
+        Some(next) => {
+            w.i8(1);
+            w.string(next.topic);
+            w.i32(next.partition);
+            w.tags();
+        }
+        None => w.i8(-1),
+    }
+    w.tags();
+    Ok(Outcome::Now)
+}
+
+/// The page that begins at `cursor`, and where the next one begins. Topics are sorted by name.
+fn plan<'a>(
+    topics: impl Iterator<Item = (&'a str, Option<&'a Topic>)>,
+    cursor: Option<Cursor<'_>>,
+    limit: usize,
+) -> (Vec<Part<'a>>, Option<Cursor<'a>>) {
+    let mut parts = Vec::new();
+    let mut left = limit;
+    let from = cursor.map_or("", |cursor| cursor.topic);
+    for (name, topic) in topics.filter(|(name, _)| *name >= from) {
+        if left == 0 {
+            return (parts, Some(Cursor { topic: name, partition: 0 }));
+        }
+        let all = topic.map_or(0, |topic| topic.partitions.len());
+        let first = cursor.filter(|cursor| cursor.topic == name).map_or(0, |c| c.partition);
+        let first = usize::try_from(first).unwrap_or(0).min(all);
+        let end = all.min(first + left);
+        parts.push(Part { name, topic, partitions: first..end });
+        if end < all {
+            return (parts, Some(Cursor { topic: name, partition: end as i32 }));
+        }
+        left -= end - first;
+    }
+    (parts, None)
+}
+
+fn write_refusal(w: &mut Writer<'_>, names: &BTreeSet<&str>) {
+    w.array(names.len());
+    names.iter().for_each(|name| write_error(w, ErrorCode::InvalidRequest, name));
+    w.i8(-1);
+    w.tags();
+}
+
+fn write_error(w: &mut Writer<'_>, code: ErrorCode, name: &str) {
+    w.error(code);
+    w.nullable_string(Some(name));
+    w.uuid(&[0; 16]);
+    w.bool(false);
+    w.array(0);
+    w.i32(OPERATIONS_OMITTED);
+    w.tags();
+}
+
+fn write_part(w: &mut Writer<'_>, node_id: i32, part: &Part<'_>) {
+    let Some(topic) = part.topic else {
+        let code = match check_name(part.name) {
+            Ok(()) => ErrorCode::UnknownTopicOrPartition,
+            Err(_) => ErrorCode::InvalidTopicException,
+        };
+        return write_error(w, code, part.name);
+    };
+    w.error(ErrorCode::None);
+    w.nullable_string(Some(&topic.name));
+    w.uuid(&topic.id);
+    w.bool(false);
+    w.array(part.partitions.len());
+    for partition in part.partitions.clone() {
+        w.error(ErrorCode::None);
+        w.i32(partition as i32);
+        w.i32(node_id);
+        w.i32(LEADER_EPOCH);
+        for _replicas_and_isr in 0..2 {
+            w.array(1);
+            w.i32(node_id);
+        }
+        for _eligible_last_known_and_offline in 0..3 {
+            w.array(0);
+        }
+        w.tags();
+    }
+    w.i32(OPERATIONS_OMITTED);
+    w.tags();
+}

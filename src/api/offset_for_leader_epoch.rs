@@ -1,0 +1,75 @@
+//! OffsetForLeaderEpoch (23): where an epoch ends, for consumers that look for truncation (KIP-320).
+//!
+//! Versions 2–4. v2 current_leader_epoch, throttle_time_ms · v3 replica_id · v4 flexible.
+//!
+//! There is one epoch, and it has not ended: it ends, for those who ask, at the high watermark, up
+//! to which nothing that a consumer read is ever taken back. An epoch that never was gets (-1, -1),
+//! as `LeaderEpochFileCache.endOffsetFor` answers.
+
+use super::fetch::check_leader_epoch;
+use super::{Api, Context, Outcome, Reply};
+use crate::wire::{ErrorCode, ReadError, Reader};
+
+/// The row.
+pub const API: Api = Api {
+    key: 23,
+    name: "OffsetForLeaderEpoch",
+    versions: (2, 4),
+    advertised_min: 2,
+    flexible: 4,
+    handle,
+};
+
+fn handle(
+    context: &mut Context<'_>,
+    mut r: Reader<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Outcome, ReadError> {
+    r.since(3, -2, |r| r.i32("replica_id"))?;
+    let w = &mut reply.w;
+    w.i32(0);
+    let topics = r.array("topics")?;
+    w.array(topics);
+    for _ in 0..topics {
+        let topic = r.string("topic")?;
+        w.string(topic);
+        let partitions = r.array("partitions")?;
+        w.array(partitions);
+        for _ in 0..partitions {
+            let partition = r.i32("partition")?;
+            let current_leader_epoch = r.i32("current_leader_epoch")?;
+            let leader_epoch = r.i32("leader_epoch")?;
+            r.tags()?;
+            let result = find(context, topic, partition, current_leader_epoch, leader_epoch);
+            let (epoch, end_offset) = result.unwrap_or((-1, -1));
+            w.error(result.err().unwrap_or(ErrorCode::None));
+            w.i32(partition);
+            w.i32(epoch);
+            w.i64(end_offset);
+            w.tags();
+        }
+        r.tags()?;
+        w.tags();
+    }
+    r.tags()?;
+    w.tags();
+    Ok(Outcome::Now)
+}
+
+/// The largest epoch up to `leader_epoch` and the offset at which it ends.
+fn find(
+    context: &Context<'_>,
+    topic: &str,
+    partition: i32,
+    current_leader_epoch: i32,
+    leader_epoch: i32,
+) -> Result<(i32, i64), ErrorCode> {
+    let unknown = ErrorCode::UnknownTopicOrPartition;
+    let topic = context.broker.topics().find(topic).ok_or(unknown)?;
+    let view = context.broker.partition(topic, partition).ok_or(unknown)?;
+    check_leader_epoch(current_leader_epoch, view.leader_epoch)?;
+    if leader_epoch != view.leader_epoch {
+        return Ok((-1, -1));
+    }
+    Ok((view.leader_epoch, view.high_watermark))
+}
