@@ -75,6 +75,9 @@ impl Session {
             End::Gone | End::Stopping => log::debug!("{address}: closed"),
             End::Idle => log::debug!("{address}: closed, idle for connections.max.idle.ms"),
             End::Fault(fault) => log::warn!("{address}: cut off: {fault}"),
+            End::SyncFailed => {
+                log::warn!("{address}: cut off, what it sent cannot be made durable");
+            }
             End::File(error) => {
                 log::error!("{address}: cut off, a segment cannot be sent: {error}")
             }
