@@ -5,6 +5,7 @@ use super::waiting::Waiting;
 use super::{Broker, Figures};
 use crate::config::BrokerConfig;
 use crate::disk::Disk;
+use crate::limits::LARGE_BATCH_BYTES;
 use crate::state::coordinator_file::{Change, Snapshot, TopicRow};
 use crate::state::groups::{Groups, GroupsConfig};
 use crate::state::producers::{Claim, Producers};
@@ -174,6 +175,7 @@ pub fn open(
     let options = Options {
         journal_bytes: u64::from(config.journal_bytes),
         flush_interval_ms: config.log_flush_interval_ms,
+        large_batch_bytes: LARGE_BATCH_BYTES,
     };
     let (storage, mut report) = Storage::open(disk, options, &mut recovering, now.mono)?;
     if let Some(node_id) = recovering.node_id.filter(|id| *id != config.node_id) {

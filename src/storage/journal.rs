@@ -18,7 +18,7 @@
 
 use super::journal_frame::{COMMIT_ALIGN, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader};
 use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
-use crate::limits::{JOURNAL_FILL_BYTES, JOURNAL_STAGED_BYTES_MAX, LARGE_BATCH_BYTES};
+use crate::limits::{JOURNAL_FILL_BYTES, JOURNAL_STAGED_BYTES_MAX};
 use crate::storage::layout;
 use crate::wire::crc32c;
 
@@ -198,11 +198,6 @@ impl Journal {
 
     fn tail(&self) -> u64 {
         self.staged_at + self.staged.len() as u64
-    }
-
-    /// From which batch size on a batch is synced in its segment instead of being carried here.
-    pub fn large_batch_bytes(&self) -> usize {
-        LARGE_BATCH_BYTES.min(self.ring_bytes as usize / 16)
     }
 
     /// Where the next frame goes, if it has `payload_bytes`: padding before it, and its size.

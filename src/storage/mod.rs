@@ -60,6 +60,9 @@ pub struct Options {
     pub journal_bytes: u64,
     /// Milliseconds from an append that nobody waits for to its sync.
     pub flush_interval_ms: u64,
+    /// Bytes from which on a batch is synced in its segment instead of being carried in the
+    /// journal; never more than a sixteenth of the ring.
+    pub large_batch_bytes: usize,
 }
 
 /// How a partition wants to be written.
@@ -218,6 +221,10 @@ impl Storage {
         self.sync.removes_topic(topic)
     }
 
+    fn large_batch_bytes(&self) -> usize {
+        self.options.large_batch_bytes.min(self.journal.ring_bytes() as usize / 16)
+    }
+
     fn writable(&self) -> Result<(), WriteError> {
         if self.failed.is_some() { Err(WriteError::ReadOnly) } else { Ok(()) }
     }
@@ -237,14 +244,15 @@ impl Storage {
     ) -> Result<Appended, WriteError> {
         self.writable()?;
         let age_s = self.age_s(now);
+        let large = self.large_batch_bytes();
         let Some(partition) = self.partitions.get_mut(index).and_then(Option::as_mut) else {
             return Err(WriteError::Disk(DiskError::NotFound));
         };
         let base_offset = partition.log_end;
         let stamped = stamp(base_offset).ok_or(WriteError::Disk(DiskError::UnexpectedEnd))?;
         let header = stamped.header().map_err(|_| WriteError::Disk(DiskError::UnexpectedEnd))?;
-        let inline = stamped.len() < self.journal.large_batch_bytes()
-            && self.journal.room(PLACE_BYTES + stamped.len(), false).is_ok();
+        let inline =
+            stamped.len() < large && self.journal.room(PLACE_BYTES + stamped.len(), false).is_ok();
         if !inline {
             self.journal.room(PLACE_BYTES + HEADER_BYTES, false)?;
         }
