@@ -42,7 +42,7 @@ public final class Suite {
         Check check = new Check("java 2.1.0");
         check.step("2018 tutorial: producer and consumer", Suite::tutorial);
         check.step("create topic", Suite::createTopic);
-        check.step("list topics", () -> Check.that(ADMIN.listTopics().names().get().contains("made"), "not listed"));
+        check.step("list topics", () -> Check.that(ADMIN.listTopics().names().get().contains("java2-made"), "not listed"));
         check.step("describe topic", Suite::describeTopic);
         check.step("describe cluster", Suite::describeCluster);
         check.step("alter topic config", Suite::alterConfigs);
@@ -110,13 +110,13 @@ public final class Suite {
     }
 
     private static void createTopic() throws Exception {
-        NewTopic topic = new NewTopic("made", 3, (short) 1).configs(singletonMap("retention.ms", "7200000"));
+        NewTopic topic = new NewTopic("java2-made", 3, (short) 1).configs(singletonMap("retention.ms", "7200000"));
         ADMIN.createTopics(singleton(topic)).all().get();
         Check.fails(TopicExistsException.class, () -> ADMIN.createTopics(singleton(topic)).all().get());
     }
 
     private static void describeTopic() throws Exception {
-        TopicDescription made = ADMIN.describeTopics(singleton("made")).all().get().get("made");
+        TopicDescription made = ADMIN.describeTopics(singleton("java2-made")).all().get().get("java2-made");
         Check.same(made.partitions().size(), 3, "partitions");
         Check.that(made.partitions().get(0).leader() != null, "no leader");
         Check.same(made.partitions().get(0).isr().size(), 1, "in-sync replicas");
@@ -132,7 +132,7 @@ public final class Suite {
     /** Read, modify, write with the legacy AlterConfigs (33), which replaces the whole set. */
     @SuppressWarnings("deprecation")
     private static void alterConfigs() throws Exception {
-        ConfigResource topic = new ConfigResource(ConfigResource.Type.TOPIC, "made");
+        ConfigResource topic = new ConfigResource(ConfigResource.Type.TOPIC, "java2-made");
         Config before = ADMIN.describeConfigs(singleton(topic)).all().get().get(topic);
         Check.same(before.get("retention.ms").value(), "7200000", "retention.ms as created");
         Check.that(!before.get("retention.ms").isDefault(), "retention.ms is called a default");
@@ -146,9 +146,9 @@ public final class Suite {
     }
 
     private static void addPartitions() throws Exception {
-        ADMIN.createPartitions(singletonMap("made", NewPartitions.increaseTo(5))).all().get();
+        ADMIN.createPartitions(singletonMap("java2-made", NewPartitions.increaseTo(5))).all().get();
         Check.eventually("5 partitions", 5,
-            () -> ADMIN.describeTopics(singleton("made")).all().get().get("made").partitions().size() == 5);
+            () -> ADMIN.describeTopics(singleton("java2-made")).all().get().get("java2-made").partitions().size() == 5);
     }
 
     private static void compressed(String codec) throws Exception {
@@ -237,7 +237,7 @@ public final class Suite {
     }
 
     private static void describeGroup() throws Exception {
-        try (Records.Member member = new Records.Member("made", "group.id", "java2-described", "client.id", "me")) {
+        try (Records.Member member = new Records.Member("java2-made", "group.id", "java2-described", "client.id", "me")) {
             member.owns(5);
             ConsumerGroupDescription group =
                 ADMIN.describeConsumerGroups(singleton("java2-described")).all().get().get("java2-described");
@@ -275,8 +275,8 @@ public final class Suite {
     }
 
     private static void deleteTopic() throws Exception {
-        ADMIN.deleteTopics(singleton("made")).all().get();
-        Check.eventually("no longer listed", 10, () -> !ADMIN.listTopics().names().get().contains("made"));
+        ADMIN.deleteTopics(singleton("java2-made")).all().get();
+        Check.eventually("no longer listed", 10, () -> !ADMIN.listTopics().names().get().contains("java2-made"));
         ADMIN.close(5, TimeUnit.SECONDS);
     }
 

@@ -1,3 +1,4 @@
+import java.io.PrintStream;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
@@ -17,6 +18,9 @@ final class Check {
     static final boolean APACHE = "apache".equals(System.getenv("OTTLA_BROKER"));
 
     private static final int STEP_SECONDS_MAX = 60;
+    private static final int DETAIL_CHARS_MAX = 800;
+    /** The real one: a step may put another in place of {@code System.out} and hang before it puts it back. */
+    private static final PrintStream OUT = System.out;
 
     private final String client;
     private int failed;
@@ -60,7 +64,7 @@ final class Check {
 
     /** Ends the program even when a client left a thread behind. */
     void end() {
-        System.out.flush();
+        OUT.flush();
         Runtime.getRuntime().halt(failed == 0 ? 0 : 1);
     }
 
@@ -70,8 +74,10 @@ final class Check {
     }
 
     private void print(String name, String result) {
-        System.out.println(client + " | " + name + " | " + result.replaceAll("\\s*\\R\\s*", " "));
-        System.out.flush();
+        String line = result.replaceAll("\\s*\\R\\s*", " ");
+        String shown = line.length() <= DETAIL_CHARS_MAX ? line : line.substring(0, DETAIL_CHARS_MAX) + "…";
+        OUT.println(client + " | " + name + " | " + shown);
+        OUT.flush();
     }
 
     /** The causes in one line, and the line of the suite that saw it. */
@@ -81,8 +87,8 @@ final class Check {
             text.append(text.length() == 0 ? "" : " <- ").append(cause);
         }
         for (StackTraceElement frame : thrown.getStackTrace()) {
-            if (frame.getFileName() != null && frame.getFileName().matches("(Suite|AdminSteps|Tools|Records)\\.java")) {
-                return text + " at " + frame.getFileName() + ":" + frame.getLineNumber();
+            if (frame.getFileName() != null && frame.getFileName().matches("(Suite|AdminSteps)\\.java")) {
+                return "(" + frame.getFileName() + ":" + frame.getLineNumber() + ") " + text;
             }
         }
         return text.toString();
