@@ -6,6 +6,7 @@ import java.lang.reflect.InvocationTargetException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicReference;
@@ -36,7 +37,7 @@ final class Tools {
     private Tools() {
     }
 
-    /** How a tool ended and what it wrote, both streams together, because which one a tool uses differs. */
+    /** How a tool ended and what it wrote: standard output, then standard error; which one a tool uses differs. */
     record Run(int code, String out) {
         Run ok() {
             Check.same(code, 0, "exit code, after printing: " + out);
@@ -85,6 +86,7 @@ final class Tools {
 
     static Run run(String input, String tool, String[] arguments) throws Exception {
         ByteArrayOutputStream written = new ByteArrayOutputStream();
+        ByteArrayOutputStream complained = new ByteArrayOutputStream();
         PrintStream out = System.out;
         PrintStream err = System.err;
         InputStream in = System.in;
@@ -96,15 +98,18 @@ final class Tools {
         };
         Exit.setExitProcedure(ended);
         Exit.setHaltProcedure(ended);
-        Exit.setShutdownHookAdder((name, hook) -> { });
-        try (PrintStream captured = new PrintStream(written, true, StandardCharsets.UTF_8)) {
-            System.setOut(captured);
-            System.setErr(captured);
+        // console-producer sends what is left only in its hook.
+        List<Runnable> hooks = new ArrayList<>();
+        Exit.setShutdownHookAdder((name, hook) -> hooks.add(hook));
+        try {
+            System.setOut(new PrintStream(written, true, StandardCharsets.UTF_8));
+            System.setErr(new PrintStream(complained, true, StandardCharsets.UTF_8));
             System.setIn(new ByteArrayInputStream(input.getBytes(StandardCharsets.UTF_8)));
             boolean returned = returns(MAIN_CLASSES.get(tool), arguments);
-            captured.flush();
+            hooks.forEach(Runnable::run);
+            System.out.flush();
             int code = first.get() != null ? first.get() : returned ? 0 : 1;
-            return new Run(code, written.toString(StandardCharsets.UTF_8));
+            return new Run(code, written.toString(StandardCharsets.UTF_8) + complained.toString(StandardCharsets.UTF_8));
         } finally {
             System.setOut(out);
             System.setErr(err);
@@ -121,7 +126,7 @@ final class Tools {
             if (e.getCause() instanceof Ended) {
                 return true;
             }
-            e.getCause().printStackTrace(System.out);
+            e.getCause().printStackTrace();
             return false;
         }
     }

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from check import BOOTSTRAP, CTL, Check, ctl, eventually, fails, missing, same, that
 from confluent_kafka import (
@@ -281,6 +282,12 @@ def delete_topic():
     eventually("no longer listed", 10, lambda: "confluent-made" not in ADMIN.list_topics(timeout=SECONDS).topics)
 
 
+def kill_and_start():
+    ctl("kill9")
+    time.sleep(0.5)
+    ctl("start")
+
+
 def kill_9(topic, idempotence):
     client = producer(
         acks="all", linger_ms=2, enable_idempotence=idempotence, max_in_flight_requests_per_connection=5 if idempotence else 1,
@@ -305,9 +312,9 @@ def kill_9(topic, idempotence):
             client.poll(0.001)
 
     send_until("500 records acknowledged", 20, lambda: len(acknowledged) > 500)
-    killer = threading.Thread(target=lambda: (ctl("kill9"), time.sleep(0.5), ctl("start")))
-    killer.start()
-    send_until("the broker is back", 60, lambda: not killer.is_alive())
+    killed = ThreadPoolExecutor(1).submit(kill_and_start)
+    send_until("the broker is back", 60, killed.done)
+    killed.result()
     before = len(acknowledged)
     send_until("500 more acknowledged after the restart", 40, lambda: len(acknowledged) > before + 500)
     same(client.flush(30), 0, "messages left in the queue")
