@@ -152,7 +152,8 @@ impl Cluster {
                 _ if waiting && tries < CLI_RETRIES_MAX => pause(),
                 (_, ErrorCode::UnknownTopicOrPartition) => {
                     return Err(Failure::new(format!(
-                        "Topic '{name}' does not exist; `ottla topics --create --topic {name}` makes it."
+                        "Topic '{name}' does not exist; \
+                         `ottla topics --create --topic {name}` makes it."
                     )));
                 }
                 (_, code) => return Err(Failure::new(format!("Topic '{name}': {code}"))),
@@ -176,7 +177,8 @@ impl Cluster {
             let connection = self.open(&address).map_err(|error| match error {
                 CallError::Broken(message) if !self.addresses.contains(&address) => {
                     CallError::Broken(format!(
-                        "{message} (the cluster says that broker {node_id} is there; see its advertised.listeners)"
+                        "{message} (the cluster says that broker {node_id} is there; \
+                         see its advertised.listeners)"
                     ))
                 }
                 error => error,

@@ -282,7 +282,8 @@ mod tests {
         };
         assert_eq!(
             line(&config),
-            "  segment.bytes=1048576 sensitive=false synonyms={DYNAMIC_TOPIC_CONFIG:segment.bytes=1048576, \
+            "  segment.bytes=1048576 sensitive=false \
+             synonyms={DYNAMIC_TOPIC_CONFIG:segment.bytes=1048576, \
              DEFAULT_CONFIG:log.segment.bytes=1073741824}"
         );
         let nothing = ConfigEntry { value: None, synonyms: Vec::new(), ..config };

@@ -199,7 +199,8 @@ impl Connection {
                 Ok(frame)
             }
             _ => Err(CallError::Hopeless(format!(
-                "{} does not speak Kafka's protocol (or expects TLS): it sends a frame of {length} bytes",
+                "{} does not speak Kafka's protocol (or expects TLS): \
+                 it sends a frame of {length} bytes",
                 self.address
             ))),
         }
@@ -298,7 +299,8 @@ mod tests {
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
-            stream.read(&mut [0; 100]).ok();
+            // Whatever it asks, it gets no other answer.
+            assert!(stream.read(&mut [0; 100]).is_ok());
         });
         let error = Connection::open(&address, "t", Duration::from_secs(5)).unwrap_err();
         assert!(error.to_string().contains("does not speak Kafka's protocol"), "{error}");

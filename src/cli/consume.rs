@@ -56,12 +56,14 @@ pub struct ConsumeArgs {
     /// What to print: print.timestamp, print.partition, print.offset, print.epoch, print.headers,
     /// print.key, print.value (true/false), key.separator, line.separator, headers.separator,
     /// null.literal
-    #[arg(long, value_name = "KEY=VALUE", alias = "formatter-property", action = clap::ArgAction::Append)]
+    #[arg(long, value_name = "KEY=VALUE", alias = "formatter-property")]
+    #[arg(action = clap::ArgAction::Append)]
     property: Vec<String>,
     /// How to consume: group.id, group.instance.id, auto.offset.reset, enable.auto.commit,
     /// auto.commit.interval.ms, session.timeout.ms, heartbeat.interval.ms, max.poll.interval.ms,
     /// isolation.level, client.id
-    #[arg(long, value_name = "KEY=VALUE", alias = "command-property", action = clap::ArgAction::Append)]
+    #[arg(long, value_name = "KEY=VALUE", alias = "command-property")]
+    #[arg(action = clap::ArgAction::Append)]
     consumer_property: Vec<String>,
     /// A file with such --property lines
     #[arg(long, value_name = "FILE")]
@@ -99,6 +101,8 @@ struct Consumer<'a> {
     cluster: Cluster,
     format: RecordFormat,
     positions: Positions,
+    /// The positions behind what whoever reads our output has been handed.
+    flushed: Positions,
     leaders: BTreeMap<Partition, i32>,
     reset: i64,
     isolation_level: i8,
@@ -165,6 +169,7 @@ fn consumer<'a>(
         cluster,
         format: RecordFormat::new(&printing),
         positions: Positions::new(),
+        flushed: Positions::new(),
         leaders: BTreeMap::new(),
         reset,
         isolation_level: i8::from(isolation == Some("read_committed")),
@@ -267,6 +272,7 @@ impl Consumer<'_> {
     ) -> Result<(), Failure> {
         'rejoin: loop {
             self.positions.clear();
+            self.flushed.clear();
             let Step::Done(assignment) = member.join(topics)? else { return Ok(()) };
             let committed = match member.committed(&assignment)? {
                 Step::Done(committed) => committed,
@@ -309,7 +315,7 @@ impl Consumer<'_> {
     }
 
     fn offsets(&self) -> Vec<(Partition, i64)> {
-        self.positions.iter().map(|(partition, offset)| (partition.clone(), *offset)).collect()
+        self.flushed.iter().map(|(partition, offset)| (partition.clone(), *offset)).collect()
     }
 
     /// Puts partitions to their start or end.
@@ -336,6 +342,9 @@ impl Consumer<'_> {
             Err(Stop::Batch(error)) => return Err(Failure::new(error)),
         };
         self.out.flush()?;
+        if self.flushed != self.positions {
+            self.flushed.clone_from(&self.positions);
+        }
         if self.silence.is_some_and(|silence| self.heard_at.elapsed() >= silence) {
             return Ok(false);
         }
@@ -429,7 +438,8 @@ impl Consumer<'_> {
             ErrorCode::OffsetOutOfRange => {
                 let reset = if self.reset == LATEST { "end" } else { "start" };
                 note(&format!(
-                    "Offset {offset} of {topic}-{} does not exist (any more); going on from the {reset}.",
+                    "Offset {offset} of {topic}-{} does not exist (any more); \
+                     going on from the {reset}.",
                     fetched.partition_index
                 ));
                 let time = self.reset;

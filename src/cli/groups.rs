@@ -70,7 +70,8 @@ pub struct GroupsArgs {
     /// Move the offsets by so many records, back if negative
     #[arg(long, group = "target", value_name = "N", allow_negative_numbers = true)]
     pub shift_by: Option<i64>,
-    /// Reset to the first record of this time or later: YYYY-MM-DDThh:mm:ss.sss (UTC unless it ends in a zone)
+    /// Reset to the first record of this time or later: YYYY-MM-DDThh:mm:ss.sss (UTC, unless it
+    /// ends in a zone)
     #[arg(long, group = "target", value_name = "DATETIME")]
     pub to_datetime: Option<String>,
     /// Reset to the first record not older than this: PnDTnHnMnS

@@ -352,9 +352,13 @@ mod tests {
         assert_eq!(
             offset_lines(&group),
             [
-                "GROUP           TOPIC           PARTITION  CURRENT-OFFSET  LOG-END-OFFSET  LAG             CONSUMER-ID                             HOST            CLIENT-ID",
-                "g2              foo             0          2               5               3               cc-3fa75fc2-56b3-451e-88ac-640c720ce67a /127.0.0.1      cc",
-                "g2              foo             1          -               5               -               -                                       -               -",
+                "GROUP           TOPIC           PARTITION  CURRENT-OFFSET  LOG-END-OFFSET  \
+                 LAG             CONSUMER-ID                             HOST            \
+                 CLIENT-ID",
+                "g2              foo             0          2               5               \
+                 3               cc-3fa75fc2-56b3-451e-88ac-640c720ce67a /127.0.0.1      cc",
+                "g2              foo             1          -               5               \
+                 -               -                                       -               -",
             ]
         );
     }
@@ -364,15 +368,21 @@ mod tests {
         assert_eq!(
             member_lines(&group(), false),
             [
-                "GROUP           CONSUMER-ID                             HOST            CLIENT-ID       #PARTITIONS     ",
-                "g2              cc-3fa75fc2-56b3-451e-88ac-640c720ce67a /127.0.0.1      cc              3               ",
+                "GROUP           CONSUMER-ID                             HOST            \
+                 CLIENT-ID       #PARTITIONS     ",
+                "g2              cc-3fa75fc2-56b3-451e-88ac-640c720ce67a /127.0.0.1      \
+                 cc              3               ",
             ]
         );
         assert_eq!(
             member_lines(&group(), true),
             [
-                "GROUP           CONSUMER-ID                             HOST            CLIENT-ID       #PARTITIONS     CURRENT-EPOCH   CURRENT-ASSIGNMENT   TARGET-EPOCH    TARGET-ASSIGNMENT   ",
-                "g2              cc-3fa75fc2-56b3-451e-88ac-640c720ce67a /127.0.0.1      cc              3               -               foo:0,1,2            -               -                   ",
+                "GROUP           CONSUMER-ID                             HOST            \
+                 CLIENT-ID       #PARTITIONS     CURRENT-EPOCH   CURRENT-ASSIGNMENT   \
+                 TARGET-EPOCH    TARGET-ASSIGNMENT   ",
+                "g2              cc-3fa75fc2-56b3-451e-88ac-640c720ce67a /127.0.0.1      \
+                 cc              3               -               foo:0,1,2            \
+                 -               -                   ",
             ]
         );
     }
@@ -383,8 +393,10 @@ mod tests {
         assert_eq!(
             state_lines(&group(), &coordinator),
             [
-                "GROUP           COORDINATOR (ID)          ASSIGNMENT-STRATEGY  STATE                #MEMBERS",
-                "g2              127.0.0.1:39192  (1)      range                Stable               1",
+                "GROUP           COORDINATOR (ID)          ASSIGNMENT-STRATEGY  \
+                 STATE                #MEMBERS",
+                "g2              127.0.0.1:39192  (1)      range                \
+                 Stable               1",
             ]
         );
     }

@@ -247,7 +247,8 @@ mod tests {
         assert!(lines[0].ends_with("isvalid: true"));
         assert_eq!(
             lines[1],
-            "| offset: 0 CreateTime: 1000 keySize: 2 valueSize: 2 sequence: -1 headerKeys: [h1,h2] key: kk payload: vv"
+            "| offset: 0 CreateTime: 1000 keySize: 2 valueSize: 2 sequence: -1 headerKeys: [h1,h2] \
+             key: kk payload: vv"
         );
         assert!(lines[2].ends_with("keySize: -1 valueSize: -1 sequence: -1 headerKeys: []"));
         assert!(lines[3].starts_with("Nothing but zeros"));

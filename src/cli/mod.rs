@@ -143,16 +143,20 @@ mod tests {
     #[test]
     fn what_fingers_type_for_kafkas_tools_is_understood() {
         for line in [
-            "topics --zookeeper localhost:2181 --create --topic t --partitions 3 --replication-factor 1",
-            "topics --bootstrap-server h:9092 --create --if-not-exists --topic t --config a=b --config c=d",
+            "topics --zookeeper localhost:2181 --create --topic t --partitions 3 \
+             --replication-factor 1",
+            "topics --bootstrap-server h:9092 --create --if-not-exists --topic t \
+             --config a=b --config c=d",
             "topics --describe",
             "topics --list --exclude-internal",
             "topics --delete --topic t",
             "topics --alter --topic t --partitions 4 --bootstrap-server=h:1",
-            "produce --broker-list localhost:9092 --topic t --property parse.key=true --property key.separator=:",
+            "produce --broker-list localhost:9092 --topic t --property parse.key=true \
+             --property key.separator=:",
             "produce --topic t --compression-codec --batch-size 200 --producer-property acks=1",
             "produce --topic t --request-required-acks all --sync --compression-codec zstd",
-            "consume --topic t --from-beginning --max-messages 1 --timeout-ms 1000 --property print.key=true",
+            "consume --topic t --from-beginning --max-messages 1 --timeout-ms 1000 \
+             --property print.key=true",
             "consume --topic t --partition 0 --offset 7",
             "consume --topic t --partition 0 --offset -2",
             "consume --include a|b --group g --consumer-property client.id=x",
@@ -163,7 +167,8 @@ mod tests {
             "groups --reset-offsets --group g --topic t:0,1 --shift-by -5 --execute",
             "groups --delete-offsets --group g --topic t",
             "groups --delete --group g",
-            "configs --alter --entity-type topics --entity-name t --add-config a=b,c=[d,e] --delete-config x",
+            "configs --alter --entity-type topics --entity-name t --add-config \
+             a=b,c=[d,e] --delete-config x",
             "configs --describe --topic t --all",
             "configs --describe --broker 1",
             "offsets --topic t --time -1 --partitions 0,2",
@@ -175,7 +180,8 @@ mod tests {
             "log dump --files a,b --print-data-log",
             "log dump a b",
             "apis --markdown",
-            "serve --data d --listen 127.0.0.1:0 --listen [::1]:0 --set a=b --config c --log-level info",
+            "serve --data d --listen 127.0.0.1:0 --listen [::1]:0 --set a=b --config \
+             c --log-level info",
         ] {
             let words = std::iter::once("ottla").chain(line.split(' '));
             if let Err(error) = Cli::try_parse_from(words) {

@@ -118,7 +118,8 @@ pub fn run_delete_records(args: &DeleteRecordsArgs, out: &mut dyn Write) -> Resu
         .map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
     let parsed = parse_offsets(&text).ok_or_else(|| {
         Failure::new(format!(
-            "{} is not of the form {{\"partitions\":[{{\"topic\":\"t\",\"partition\":0,\"offset\":3}}]}}",
+            "{} is not of the form \
+             {{\"partitions\":[{{\"topic\":\"t\",\"partition\":0,\"offset\":3}}]}}",
             path.display()
         ))
     })?;

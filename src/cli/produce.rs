@@ -29,11 +29,13 @@ pub struct ProduceArgs {
     topic: String,
     /// How to read lines: parse.key, key.separator (TAB), parse.headers, headers.delimiter (TAB),
     /// headers.separator (,), headers.key.separator (:), null.marker, ignore.error
-    #[arg(long, value_name = "KEY=VALUE", alias = "reader-property", action = clap::ArgAction::Append)]
+    #[arg(long, value_name = "KEY=VALUE", alias = "reader-property")]
+    #[arg(action = clap::ArgAction::Append)]
     property: Vec<String>,
     /// How to send: acks, compression.type, batch.size, linger.ms, client.id, retries,
     /// retry.backoff.ms, enable.idempotence
-    #[arg(long, value_name = "KEY=VALUE", alias = "command-property", action = clap::ArgAction::Append)]
+    #[arg(long, value_name = "KEY=VALUE", alias = "command-property")]
+    #[arg(action = clap::ArgAction::Append)]
     producer_property: Vec<String>,
     /// 0 (send and forget), 1 (written) or -1/all (synced) [default: -1]
     #[arg(long, value_name = "ACKS", allow_hyphen_values = true)]

@@ -8,7 +8,7 @@ use super::Failure;
 use super::args::BootstrapArgs;
 use super::cluster::Cluster;
 use super::groups_describe::{GroupOffsets, group_offsets};
-use super::time_text::{format_utc, now, span};
+use super::time_text::{format_utc, span};
 use crate::client::Api;
 use crate::client::messages::configs::{DescribeConfigsRequest, ResourceType};
 use crate::client::messages::groups::ListGroupsRequest;
@@ -40,7 +40,7 @@ pub fn run(args: &StatusArgs, out: &mut dyn Write) -> Result<(), Failure> {
     for group in &listed.groups {
         groups.push(group_offsets(&mut cluster, &group.group_id)?);
     }
-    for line in lines(&metadata, figures, &groups, now()) {
+    for line in lines(&metadata, figures, &groups) {
         writeln!(out, "{line}")?;
     }
     Ok(())
@@ -68,7 +68,6 @@ fn lines(
     metadata: &MetadataResponse,
     mut figures: Figures,
     groups: &[GroupOffsets],
-    now: i64,
 ) -> Vec<String> {
     let mut lines = Vec::new();
     let mut say = |label: &str, text: String| lines.push(format!("{label:<12} {text}"));
@@ -77,40 +76,54 @@ fn lines(
         say("broker", format!("{} at {}:{}{version}", broker.node_id, broker.host, broker.port));
     }
     say("cluster", metadata.cluster_id.clone().unwrap_or_else(|| "-".to_owned()));
-    if let Some(since) = take_number(&mut figures, "up.since.ms") {
-        say("up since", format!("{} ({})", format_utc(since), span((now - since).max(0))));
+    // How long is told by the clock that never jumps, since when by the one that may be wrong.
+    let up = take_number(&mut figures, "up.ms").map(span);
+    match (take_number(&mut figures, "started.at.ms"), up) {
+        (Some(at), Some(up)) => say("up since", format!("{} ({up})", format_utc(at))),
+        (None, Some(up)) => say("up", up),
+        _ => {}
     }
     if let Some(directory) = figures.remove("data.dir") {
-        let bytes = take_number(&mut figures, "data.bytes");
-        let size = bytes.map_or(String::new(), |bytes| format!(" ({})", bytes_text(bytes)));
+        let bytes = take_number(&mut figures, "store.bytes");
+        let size = bytes.map_or(String::new(), |bytes| format!(", {}", bytes_text(bytes)));
         say("data", format!("{directory}{size}"));
+    }
+    if let Some(storage) = figures.remove("storage") {
+        say("storage", storage);
+    }
+    if let Some(ago) = take_number(&mut figures, "last.sync.ago.ms") {
+        let counted =
+            figures.remove("syncs").map_or(String::new(), |n| format!(", {n} since start"));
+        let text = if ago < 0 { "none yet".to_owned() } else { format!("{} ago", span(ago)) };
+        say("last sync", text + &counted);
+    }
+    if let Some(text) = traffic(&mut figures) {
+        say("since start", text);
     }
     let partitions: usize = metadata.topics.iter().map(|topic| topic.partitions.len()).sum();
     say("topics", format!("{} with {partitions} partitions", metadata.topics.len()));
-    let records_in = take_number(&mut figures, "records.in");
-    let records_out = take_number(&mut figures, "records.out");
-    if let (Some(records_in), Some(records_out)) = (records_in, records_out) {
-        say("records", format!("{records_in} in, {records_out} out"));
-    }
-    if let Some(at) = take_number(&mut figures, "last.sync.ms") {
-        let took = take_number(&mut figures, "last.sync.took.ms");
-        let took = took.map_or(String::new(), |took| format!(", took {}", span(took)));
-        say("last sync", format!("{} ({} ago{took})", format_utc(at), span((now - at).max(0))));
-    }
-    // What a newer broker tells and we do not know stands there as it is.
-    for (name, value) in figures {
-        say(&name, value);
-    }
     say("groups", groups_text(groups));
     let mut lagging: Vec<&GroupOffsets> = groups.iter().filter(|group| group.lag() > 0).collect();
     lagging.sort_by_key(|group| std::cmp::Reverse(group.lag()));
     for group in lagging.iter().take(LAGGING_GROUPS_SHOWN) {
-        say(
-            "lag",
-            format!("{} is {} records behind ({})", group.group_id, group.lag(), group.state),
-        );
+        let (name, lag, state) = (&group.group_id, group.lag(), &group.state);
+        say("lag", format!("{name} is {lag} records behind ({state})"));
     }
     lines
+}
+
+/// What came in and went out, in one line of what is known of it.
+fn traffic(figures: &mut Figures) -> Option<String> {
+    let mut take = |name: &str| take_number(figures, name);
+    let parts = [
+        take("records.in").map(|count| format!("{count} records in")),
+        take("bytes.in").map(|bytes| format!("{} in", bytes_text(bytes))),
+        take("records.out").map(|count| format!("{count} records out")),
+        take("bytes.out").map(|bytes| format!("{} out", bytes_text(bytes))),
+        take("connections").map(|count| format!("{count} connections now")),
+    ];
+    let known: Vec<String> = parts.into_iter().flatten().collect();
+    (!known.is_empty()).then(|| known.join(", "))
 }
 
 /// Groups named in the status; `ottla groups --describe --all-groups` names them all.
@@ -154,28 +167,36 @@ mod tests {
         };
         let figures: Figures = [
             ("version", "0.1.0"),
-            ("up.since.ms", "0"),
+            ("started.at.ms", "0"),
+            ("up.ms", "61000"),
+            ("data.dir", "d"),
+            ("store.bytes", "2048"),
+            ("storage", "ok"),
             ("records.in", "5"),
-            ("records.out", "7"),
-            ("last.sync.ms", "60000"),
+            ("bytes.in", "700"),
+            ("bytes.out", "1024"),
+            ("connections", "2"),
+            ("last.sync.ago.ms", "70"),
+            ("syncs", "27"),
             ("something.new", "x"),
         ]
         .map(|(k, v)| (k.to_owned(), v.to_owned()))
         .into();
         assert_eq!(
-            lines(&metadata, figures, &[], 61_000),
+            lines(&metadata, figures, &[]),
             [
                 "broker       1 at h:9092, ottla 0.1.0",
                 "cluster      c",
                 "up since     1970-01-01T00:00:00.000Z (1 min 1 s)",
+                "data         d, 2.0 KiB",
+                "storage      ok",
+                "last sync    70 ms ago, 27 since start",
+                "since start  5 records in, 700 B in, 1.0 KiB out, 2 connections now",
                 "topics       0 with 0 partitions",
-                "records      5 in, 7 out",
-                "last sync    1970-01-01T00:01:00.000Z (1000 ms ago)",
-                "something.new x",
                 "groups       0 (0 with members), lag 0 records in all",
             ]
         );
-        assert_eq!(lines(&metadata, Figures::new(), &[], 0).len(), 4);
+        assert_eq!(lines(&metadata, Figures::new(), &[]).len(), 4);
     }
 
     #[test]

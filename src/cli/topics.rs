@@ -259,7 +259,8 @@ fn partition_line(topic: &str, partition: &PartitionMetadata, knows_elr: bool) -
     };
     let elr = if knows_elr { "" } else { "N/A" };
     format!(
-        "\tTopic: {topic}\tPartition: {}\tLeader: {leader}\tReplicas: {}\tIsr: {}\tElr: {elr}\tLastKnownElr: {elr}",
+        "\tTopic: {topic}\tPartition: {}\tLeader: {leader}\tReplicas: {}\tIsr: {}\
+         \tElr: {elr}\tLastKnownElr: {elr}",
         partition.partition_index,
         nodes(&partition.replica_nodes),
         nodes(&partition.isr_nodes),
@@ -330,7 +331,8 @@ mod tests {
         let default = ConfigEntry { source: ConfigSource::DEFAULT, ..config.clone() };
         assert_eq!(
             topic_line(&topic, &[config, default]),
-            "Topic: foo\tTopicId: AAAAAAAAAAAAAAAAAAAAAA\tPartitionCount: 1\tReplicationFactor: 1\tConfigs: retention.ms=60000"
+            "Topic: foo\tTopicId: AAAAAAAAAAAAAAAAAAAAAA\tPartitionCount: 1\tReplicationFactor: 1\
+             \tConfigs: retention.ms=60000"
         );
     }
 }
