@@ -20,8 +20,8 @@ pub const PRODUCER_BATCHES: usize = 5;
 
 /// Bytes from which on a batch is synced in its segment instead of being carried in the journal.
 ///
-/// Why: see the measurement in `storage/mod.rs`.
-pub const LARGE_BATCH_BYTES: usize = 64 * 1024;
+/// Why: measured with `cargo bench --bench large_batch`, see `storage/mod.rs`.
+pub const LARGE_BATCH_BYTES: usize = 128 * 1024;
 
 /// Bytes of frames that wait in memory for the next write to the journal.
 ///
@@ -122,6 +122,11 @@ pub const RESPONSE_FILES_MAX: usize = 64;
 /// Why: what clients ask for by default (Java's `fetch.max.bytes`); it costs no memory here.
 /// At the limit: the answer is smaller than asked for, which is always legal.
 pub const FETCH_BYTES_MAX: usize = 50 * 1024 * 1024;
+
+/// Milliseconds that ListOffsets and DeleteRecords wait for the sync of records that are there.
+///
+/// At the limit: the answer does not count them yet.
+pub const LOG_END_WAIT_MS: u64 = 2_000;
 
 /// Milliseconds that a Produce request waits for room in the journal.
 ///

@@ -25,6 +25,9 @@ fn handle(
     mut r: Reader<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Outcome, ReadError> {
+    if let Some(outcome) = wait_for_sync(context, r)? {
+        return Ok(outcome);
+    }
     let w = &mut reply.w;
     w.i32(0);
     let mut last = None;
@@ -53,6 +56,28 @@ fn handle(
     r.tags()?;
     w.tags();
     Ok(last.map_or(Outcome::Now, Outcome::AfterSync))
+}
+
+/// Before anything is deleted: records that are there but not synced yet count as well, once they are.
+fn wait_for_sync(
+    context: &mut Context<'_>,
+    mut r: Reader<'_>,
+) -> Result<Option<Outcome>, ReadError> {
+    for _ in 0..r.array("topics")? {
+        let name = r.string("name")?;
+        for _ in 0..r.array("partitions")? {
+            let index = r.i32("partition_index")?;
+            r.i64("offset")?;
+            r.tags()?;
+            let topic = context.broker.topics().find(name);
+            let view = topic.and_then(|topic| context.broker.partition(topic, index));
+            if let Some(outcome) = view.and_then(|view| context.wait_for_sync(&view)) {
+                return Ok(Some(outcome));
+            }
+        }
+        r.tags()?;
+    }
+    Ok(None)
 }
 
 /// The new low watermark and the frame that makes it durable.

@@ -2,8 +2,9 @@
 //!
 //! Versions 3–12. v3 is one step below Apache Kafka 4: Telegraf's default consumer speaks it.
 //! v4 isolation_level, last_stable_offset, aborted_transactions · v5 log_start_offset · v7 sessions
-//! (KIP-227, refused for ever with id 0) · v9 current_leader_epoch · v10 zstd · v11 rack and
-//! preferred replica · v12 flexible, last_fetched_epoch.
+//! (KIP-227, refused for ever with id 0) · v9 current_leader_epoch · v11 rack and preferred replica ·
+//! v12 flexible, last_fetched_epoch. Zstandard batches go out in every version: KIP-110 would have
+//! them refused before v10, but Apache Kafka 4.3 sends them, and kafka-python 2.0.2 (v4) reads them.
 //!
 //! Whole batches only, the first one holding the offset that was asked for, sent from the page
 //! cache without passing through here. Nothing at or above the high watermark is shown, and that
@@ -14,7 +15,6 @@ use super::{Api, Context, Outcome, Parked, Reply, Waiting, code_of_fetch};
 use crate::broker::{FetchError, PartitionView};
 use crate::limits::FETCH_BYTES_MAX;
 use crate::storage::partition::Slice;
-use crate::wire::batch::Codec;
 use crate::wire::{ErrorCode, ReadError, Reader, Writer};
 
 /// The row.
@@ -200,9 +200,6 @@ fn read(
     });
     match slice {
         Err(ErrorCode::None) => Ok(None),
-        Ok(Some(slice)) if reply.w.version() < 10 && slice.first.codec() == Some(Codec::Zstd) => {
-            Err(ErrorCode::UnsupportedCompressionType)
-        }
         other => Ok(other?.filter(|slice| slice.bytes > 0)),
     }
 }

@@ -3,8 +3,10 @@
 //! Versions 0–4. v1 key_type, throttle_time_ms, error_message · v3 flexible · v4 several keys at
 //! once (KIP-699).
 //!
-//! A transaction's coordinator is refused with INVALID_REQUEST, which every client takes as final;
-//! the "not available" that one might expect here would be asked again for ever. Any group id
+//! A transaction's coordinator is refused for good: the "not available" that one might expect here
+//! would be asked again for ever. The code is INVALID_REQUEST; up to v2, though, which is what
+//! librdkafka speaks, it is TRANSACTIONAL_ID_AUTHORIZATION_FAILED, because that client asks again on
+//! every other code (`rd_kafka_txn_handle_FindCoordinator`). Java takes both as final. Any group id
 //! finds its coordinator, the empty one too, as in Apache Kafka: JoinGroup is what refuses it.
 
 use super::list::List;
@@ -24,6 +26,8 @@ pub const API: Api = Api {
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
 
+const NO_TRANSACTIONS: &str = "transactions are not supported by ottla";
+
 type Refused = (ErrorCode, &'static str);
 
 fn handle(
@@ -38,7 +42,10 @@ fn handle(
     let key_type = r.since(1, GROUP, |r| r.i8("key_type"))?;
     let refused = match key_type {
         GROUP => None,
-        TRANSACTION => Some((ErrorCode::InvalidRequest, "transactions are not supported by ottla")),
+        TRANSACTION if r.version() <= 2 => {
+            Some((ErrorCode::TransactionalIdAuthorizationFailed, NO_TRANSACTIONS))
+        }
+        TRANSACTION => Some((ErrorCode::InvalidRequest, NO_TRANSACTIONS)),
         _ => Some((ErrorCode::InvalidRequest, "there is no coordinator of this type")),
     };
     let w = &mut reply.w;

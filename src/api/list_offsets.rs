@@ -6,6 +6,8 @@
 //! -1 is the high watermark, which is the last stable offset too, so that both isolation levels
 //! get the same; -2 is the log's start. Where a record is found its own timestamp is answered;
 //! where none is, offset and timestamp are -1: Java rejects a valid offset without a timestamp.
+//! Records that no sync has covered yet are not there; a question that they would matter to brings
+//! the sync forward and waits for it, so that whoever was told "acks=1" finds what they wrote.
 //! In a compressed batch the first record stands for all, see [`Broker::offset_for_time`].
 //! Absent: the timestamps of tiered storage (-4 and below), which later versions define.
 //!
@@ -57,6 +59,11 @@ fn handle(
             let timestamp = r.i64("timestamp")?;
             r.tags()?;
             let version = r.version();
+            if timestamp != EARLIEST
+                && let Some(outcome) = wait_for_sync(context, name, index)
+            {
+                return Ok(outcome);
+            }
             let result = find(context, version, name, index, current_leader_epoch, timestamp);
             let (code, found) = match result {
                 Ok(found) => (ErrorCode::None, found),
@@ -75,6 +82,12 @@ fn handle(
     r.tags()?;
     w.tags();
     Ok(Outcome::Now)
+}
+
+fn wait_for_sync(context: &mut Context<'_>, topic: &str, partition: i32) -> Option<Outcome> {
+    let topic = context.broker.topics().find(topic)?;
+    let view = context.broker.partition(topic, partition)?;
+    context.wait_for_sync(&view)
 }
 
 fn find(

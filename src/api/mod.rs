@@ -46,8 +46,8 @@ pub mod testing;
 
 pub use codes::{code_of, code_of_commit, code_of_fetch, code_of_group};
 
-use crate::broker::{Broker, Slot};
-use crate::limits::{RESPONSE_BYTES_MAX, RESPONSE_FILES_MAX};
+use crate::broker::{Broker, PartitionView, Slot};
+use crate::limits::{LOG_END_WAIT_MS, RESPONSE_BYTES_MAX, RESPONSE_FILES_MAX};
 use crate::state::groups::{JoinTicket, SyncTicket};
 use crate::storage::Lsn;
 use crate::storage::partition::Slice;
@@ -136,8 +136,10 @@ pub struct Peer {
 pub enum Waiting {
     /// A fetch for records.
     Fetch,
-    /// A produce for room in the journal: how many partitions are done already.
+    /// A produce for room in the journal.
     Room,
+    /// A question about a log's end for the sync of what is there already.
+    Synced(Lsn),
     /// A join for the group.
     Join(JoinTicket),
     /// A sync for the leader's assignment.
@@ -187,6 +189,28 @@ impl Context<'_> {
                 w.i32(i32::from(self.peer.local.port()));
             }
         }
+    }
+
+    /// A question about where a log ends: if records are there that no sync has covered yet, the
+    /// answer waits for one, as a parked fetch does, so that a client which was told "acks=1"
+    /// finds what it wrote. On a stalled card it is answered without them after a while.
+    pub fn wait_for_sync(&mut self, view: &PartitionView) -> Option<Outcome> {
+        let storage = self.broker.storage();
+        if view.log_end_offset == view.high_watermark || storage.failed().is_some() {
+            return None;
+        }
+        let (lsn, deadline) = match self.parked {
+            Some(Parked { waiting: Waiting::Synced(lsn), deadline }) => (lsn, deadline),
+            _ => {
+                let at = self.now.mono.saturating_add(LOG_END_WAIT_MS);
+                (storage.last(), Some(at))
+            }
+        };
+        if lsn <= storage.durable() || deadline.is_some_and(|at| at <= self.now.mono) {
+            return None;
+        }
+        self.broker.storage_mut().hurry(view.index);
+        Some(Outcome::Park(Parked { waiting: Waiting::Synced(lsn), deadline }))
     }
 
     /// The node id of this one node, which is leader, coordinator and controller.

@@ -222,10 +222,11 @@ impl Connection {
         self.parked.is_none() && self.output.is_empty() && self.input.filled().is_empty()
     }
 
-    /// Whether answers are waiting for a sync, or a request for room in the journal.
+    /// Whether answers or a parked request are waiting for a sync to end.
     pub fn awaits_sync(&self) -> bool {
-        let room = matches!(self.parked, Some(p) if p.waiting == api::Waiting::Room);
-        room || !self.marks.is_empty()
+        let parked = self.parked.map(|parked| parked.waiting);
+        let waits = matches!(parked, Some(api::Waiting::Room | api::Waiting::Synced(_)));
+        waits || !self.marks.is_empty()
     }
 
     /// Until when the parked request waits.
