@@ -253,8 +253,14 @@ impl Storage {
         let base_offset = partition.log_end;
         let stamped = stamp(base_offset).ok_or(WriteError::Disk(DiskError::UnexpectedEnd))?;
         let header = stamped.header().map_err(|_| WriteError::Disk(DiskError::UnexpectedEnd))?;
-        let inline =
-            stamped.len() < large && self.journal.room(PLACE_BYTES + stamped.len(), false).is_ok();
+        let payload = PLACE_BYTES + stamped.len().min(large);
+        if self.journal.room(payload, false) == Err(Full::Staging)
+            && let Err(error) = self.journal.write_staged()
+        {
+            self.failed = Some(error);
+            return Err(WriteError::ReadOnly);
+        }
+        let inline = stamped.len() < large && self.journal.room(payload, false).is_ok();
         if !inline {
             self.journal.room(PLACE_BYTES + HEADER_BYTES, false)?;
         }
