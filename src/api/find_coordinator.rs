@@ -85,3 +85,67 @@ fn write_node(context: &Context<'_>, w: &mut Writer<'_>, refused: Option<Refused
         context.write_address(w);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::{Golden, TestBroker, golden};
+
+    const GOLDEN: &[Golden] = &[
+        (0, "000167", "00000000000100093132372e302e302e3100002384"),
+        (1, "00016700", "00000000000000044e4f4e450000000100093132372e302e302e3100002384"),
+        (
+            1,
+            "00016701",
+            "00000000002a00277472616e73616374696f6e7320617265206e6f7420737570706f7274656420627920\
+         6f74746c61ffffffff0000ffffffff",
+        ),
+        (2, "00016700", "00000000000000044e4f4e450000000100093132372e302e302e3100002384"),
+        (
+            2,
+            "00016701",
+            "00000000002a00277472616e73616374696f6e7320617265206e6f7420737570706f7274656420627920\
+         6f74746c61ffffffff0000ffffffff",
+        ),
+        (3, "02670000", "000000000000054e4f4e45000000010a3132372e302e302e310000238400"),
+        (
+            3,
+            "02670100",
+            "00000000002a287472616e73616374696f6e7320617265206e6f7420737570706f72746564206279206f\
+         74746c61ffffffff01ffffffff00",
+        ),
+        (
+            4,
+            "00030267026800",
+            "00000000030267000000010a3132372e302e302e3100002384000001000268000000010a3132372e302e\
+         302e31000023840000010000",
+        ),
+        (
+            4,
+            "01030267026800",
+            "00000000030267ffffffff01ffffffff002a287472616e73616374696f6e7320617265206e6f74207375\
+         70706f72746564206279206f74746c61000268ffffffff01ffffffff002a287472616e73616374696f6e\
+         7320617265206e6f7420737570706f72746564206279206f74746c610000",
+        ),
+    ];
+
+    #[test]
+    fn every_version_reads_and_writes_as_kafka_does() {
+        golden(10, GOLDEN, TestBroker::new);
+    }
+
+    #[test]
+    fn the_empty_group_finds_its_coordinator_and_an_unknown_type_does_not() {
+        let mut test = TestBroker::new();
+        let mut ask = |key: &str, key_type: i8| {
+            let write = |w: &mut Writer<'_>| {
+                w.string(key);
+                w.i8(key_type);
+            };
+            test.ask(10, 2, write).1[4..6].to_vec()
+        };
+        assert_eq!(ask("", 0), [0, 0]);
+        assert_eq!(ask("g", 2), [0, 42], "share groups are not there");
+        assert_eq!(ask("g", 9), [0, 42]);
+    }
+}

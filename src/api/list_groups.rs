@@ -72,3 +72,37 @@ fn read_filter(r: &mut Reader<'_>) -> Result<Wanted, ReadError> {
     }
     Ok(wanted)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::api::testing::{Golden, TestBroker, golden};
+
+    const GOLDEN: &[Golden] = &[
+        (0, "", "0000000000010001670008636f6e73756d6572"),
+        (1, "", "000000000000000000010001670008636f6e73756d6572"),
+        (2, "", "000000000000000000010001670008636f6e73756d6572"),
+        (3, "00", "00000000000002026709636f6e73756d65720000"),
+        (4, "0100", "00000000000002026709636f6e73756d657207537461626c650000"),
+        (
+            4,
+            "0305446561640920735441424c452000",
+            "00000000000002026709636f6e73756d657207537461626c650000",
+        ),
+        (
+            4,
+            "0406456d70747913507265706172696e67526562616c616e6365096e6f6e73656e736500",
+            "0000000000000100",
+        ),
+    ];
+
+    fn with_stable_member() -> TestBroker {
+        let mut test = TestBroker::new();
+        test.stable_member();
+        test
+    }
+
+    #[test]
+    fn every_version_reads_and_writes_as_kafka_does() {
+        golden(16, GOLDEN, with_stable_member);
+    }
+}

@@ -25,6 +25,8 @@ pub mod describe_producers;
 pub mod describe_topic_partitions;
 pub mod fetch;
 pub mod find_coordinator;
+#[cfg(test)]
+mod group_life;
 pub mod heartbeat;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;

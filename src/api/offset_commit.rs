@@ -108,3 +108,148 @@ fn commit_partition(
     })?;
     broker.commit_offset(group_id, topic, partition, commit, now).map_err(code_of_commit)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::{Golden, TestBroker, golden, hex, request};
+
+    const GOLDEN: &[Golden] = &[
+        (
+            2,
+            "000167ffffffff0000000000000000ea6000000001000174000000020000000000000000000000050001\
+         6d000000090000000000000005ffff",
+            "0000000100017400000002000000000000000000090003",
+        ),
+        (
+            3,
+            "000167ffffffff0000000000000000ea6000000001000174000000020000000000000000000000050001\
+         6d000000090000000000000005ffff",
+            "000000000000000100017400000002000000000000000000090003",
+        ),
+        (
+            4,
+            "000167ffffffff0000000000000000ea6000000001000174000000020000000000000000000000050001\
+         6d000000090000000000000005ffff",
+            "000000000000000100017400000002000000000000000000090003",
+        ),
+        (
+            5,
+            "000167ffffffff0000000000010001740000000200000000000000000000000500016d00000009000000\
+         0000000005ffff",
+            "000000000000000100017400000002000000000000000000090003",
+        ),
+        (
+            6,
+            "000167ffffffff000000000001000174000000020000000000000000000000050000000000016d000000\
+         090000000000000005ffffffffffff",
+            "000000000000000100017400000002000000000000000000090003",
+        ),
+        (
+            7,
+            "000167ffffffff0000ffff00000001000174000000020000000000000000000000050000000000016d00\
+         0000090000000000000005ffffffffffff",
+            "000000000000000100017400000002000000000000000000090003",
+        ),
+        (
+            8,
+            "0267ffffffff01000202740300000000000000000000000500000000026d000000000900000000000000\
+         05ffffffff00000000",
+            "000000000202740300000000000000000000090003000000",
+        ),
+        (
+            2,
+            "00036e657700000003000178ffffffffffffffff00000001000174000000010000000000000000000000\
+         05ffff",
+            "0000000100017400000001000000000016",
+        ),
+        (
+            7,
+            "00036e6577000000030001780001690000000100017400000001000000000000000000000005ffffffff\
+         ffff",
+            "000000000000000100017400000001000000000016",
+        ),
+        (
+            8,
+            "046e6577000000030278026902027402000000000000000000000005ffffffff00000000",
+            "0000000002027402000000000016000000",
+        ),
+    ];
+
+    fn with_topic() -> TestBroker {
+        let mut test = TestBroker::new();
+        test.create_topic("t");
+        test
+    }
+
+    #[test]
+    fn every_version_reads_and_writes_as_kafka_does() {
+        golden(8, GOLDEN, with_topic);
+    }
+
+    /// One partition of topic "t", version 8, from outside any group.
+    fn commit(test: &mut TestBroker, partition: i32, metadata: &str) -> (Outcome, Vec<u8>) {
+        test.ask(8, 8, |w| {
+            w.string("g");
+            w.i32(-1);
+            w.string("");
+            w.nullable_string(None);
+            w.array(1);
+            w.string("t");
+            w.array(1);
+            w.i32(partition);
+            w.i64(5);
+            w.i32(0);
+            w.nullable_string(Some(metadata));
+            (0..3).for_each(|_| w.tags());
+        })
+    }
+
+    #[test]
+    fn an_answer_waits_for_the_sync_of_what_was_committed_and_only_then() {
+        let mut test = with_topic();
+        let (outcome, _) = commit(&mut test, 0, "m");
+        let Outcome::AfterSync(lsn) = outcome else { panic!("{outcome:?}") };
+        assert!(lsn > test.broker.storage().durable());
+        test.sync();
+        assert!(lsn <= test.broker.storage().durable());
+        assert_eq!(commit(&mut test, 9, "m").0, Outcome::Now, "there is no such partition");
+    }
+
+    #[test]
+    fn metadata_of_4096_bytes_is_taken_and_one_more_is_too_large() {
+        let mut test = with_topic();
+        let code = |answer: &[u8]| i16::from_be_bytes([answer[12], answer[13]]);
+        assert_eq!(code(&commit(&mut test, 0, &"m".repeat(4096)).1), 0);
+        let (outcome, answer) = commit(&mut test, 0, &"m".repeat(4097));
+        assert_eq!((code(&answer), outcome), (12, Outcome::Now));
+        let kept = test.broker.groups.offsets().get("g", "t", 0).unwrap();
+        assert_eq!(kept.metadata.len(), 4096);
+    }
+
+    #[test]
+    fn an_outsider_does_not_commit_for_a_group_that_has_members() {
+        let mut test = with_topic();
+        test.member();
+        let (outcome, answer) = commit(&mut test, 0, "m");
+        assert_eq!((answer[12..14].to_vec(), outcome), (vec![0, 25], Outcome::Now));
+    }
+
+    #[test]
+    fn a_group_is_not_asked_about_partitions_that_do_not_exist() {
+        let mut test = with_topic();
+        test.member();
+        assert_eq!(commit(&mut test, 9, "m").1[12..14], [0, 3]);
+    }
+
+    #[test]
+    fn a_retention_of_its_own_is_kept_in_versions_2_to_4() {
+        for version in 2..=8 {
+            let mut test = with_topic();
+            let (_, body, _) = GOLDEN[version as usize - 2];
+            test.ask_raw(&request(8, version, |w| w.raw(&hex(body))));
+            let kept = test.broker.groups.offsets().get("g", "t", 0).unwrap();
+            assert_eq!(kept.retention_ms, (version < 5).then_some(60_000), "version {version}");
+        }
+    }
+}

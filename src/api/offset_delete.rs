@@ -69,3 +69,65 @@ fn delete(
     known.ok_or(ErrorCode::UnknownTopicOrPartition)?;
     broker.delete_offset(group_id, topic, partition, context.now).map_err(code_of_commit)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::{Golden, TestBroker, golden, hex};
+    use crate::state::offsets::Commit;
+
+    const GOLDEN: &[Golden] = &[
+        (
+            0,
+            "00036f6c6400000001000174000000020000000000000009",
+            "0000000000000000000100017400000002000000000000000000090003",
+        ),
+        (0, "00026e6e00000001000174000000020000000000000009", "00450000000000000000"),
+        (0, "000000000001000174000000020000000000000009", "00180000000000000000"),
+    ];
+
+    fn with_commits() -> TestBroker {
+        let mut test = TestBroker::new();
+        test.create_topic("t");
+        test.create_topic("u");
+        let commit = Commit { offset: 5, leader_epoch: 3, metadata: "m", retention_ms: None };
+        for topic in ["t", "u"] {
+            test.broker.commit_offset("old", topic, 0, commit, test.now).unwrap();
+        }
+        test.sync();
+        test
+    }
+
+    #[test]
+    fn the_only_version_reads_and_writes_as_kafka_does() {
+        golden(47, GOLDEN, with_commits);
+    }
+
+    #[test]
+    fn the_answer_waits_until_the_deletion_is_durable_and_nothing_else_goes() {
+        let mut test = with_commits();
+        let (outcome, _) = test.ask(47, 0, |w| w.raw(&hex(GOLDEN[0].1)));
+        assert!(matches!(outcome, Outcome::AfterSync(_)));
+        let offsets = test.broker.groups.offsets();
+        assert!(offsets.get("old", "t", 0).is_none());
+        assert!(offsets.get("old", "u", 0).is_some());
+    }
+
+    #[test]
+    fn a_topic_that_members_subscribe_to_is_refused_by_partition() {
+        let mut test = with_commits();
+        // Its subscription cannot be read, so it counts as one to everything.
+        test.stable_member();
+        let commit = Commit { offset: 5, leader_epoch: 3, metadata: "m", retention_ms: None };
+        test.broker.commit_offset("g", "t", 0, commit, test.now).unwrap();
+        let (outcome, answer) = test.ask(47, 0, |w| {
+            w.string("g");
+            w.array(1);
+            w.string("t");
+            w.array(1);
+            w.i32(0);
+        });
+        assert_eq!(outcome, Outcome::Now);
+        assert_eq!(answer, hex("0000 00000000 00000001 000174 00000001 00000000 0056"));
+    }
+}

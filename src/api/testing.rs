@@ -1,11 +1,12 @@
 //! For the handlers' tests: a whole broker on a simulated disk, asked with bytes.
 
 use super::{Buffers, Outcome, Parked, Peer, answer, find};
-use crate::broker::{self, Broker};
+use crate::broker::{self, Broker, NewTopic, Slot};
 use crate::config::BrokerConfig;
 use crate::disk::sim::SimDisk;
 use crate::time::{Millis, Now};
 use crate::wire::{Reader, Writer};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// A broker with a disk and a clock of its own.
@@ -14,8 +15,9 @@ pub struct TestBroker {
     pub broker: Broker,
     /// Both clocks; move them by hand.
     pub now: Now,
-    /// What the last request was parked for, if it was; handed back by [`TestBroker::again`].
-    pub parked: Option<Parked>,
+    /// What the last request of each connection was parked for, if it was; handed back by
+    /// [`TestBroker::again`].
+    pub parked: BTreeMap<Slot, Parked>,
 }
 
 impl TestBroker {
@@ -29,7 +31,7 @@ impl TestBroker {
         let now = Now { mono: Millis(1_000), wall_ms: 1_700_000_000_000 };
         let disk = Rc::new(SimDisk::new());
         let opened = broker::open(disk, config, 42, now).expect("a simulated disk opens");
-        let mut test = TestBroker { broker: opened.broker, now, parked: None };
+        let mut test = TestBroker { broker: opened.broker, now, parked: BTreeMap::new() };
         test.sync();
         test
     }
@@ -55,6 +57,48 @@ impl TestBroker {
         self.ask_raw(&frame)
     }
 
+    /// A topic of one partition.
+    pub fn create_topic(&mut self, name: &str) {
+        let new = NewTopic { name, partitions: 1, replication_factor: 1, ..NewTopic::default() };
+        self.broker.create_topic(new, self.now).expect("a fresh name");
+        self.sync();
+    }
+
+    /// A client on connection 0 joins group "g" and leads it, in generation 1: its member id.
+    pub fn member(&mut self) -> String {
+        let (_, answer) = self.ask(11, 0, |w| {
+            w.string("g");
+            w.i32(10_000);
+            w.string("");
+            w.string("consumer");
+            w.array(2);
+            w.string("range");
+            w.bytes(&[1, 2]);
+            w.string("rr");
+            w.bytes(&[3]);
+        });
+        let mut r = Reader::new(&answer, 0, false);
+        assert_eq!(r.i16("error"), Ok(0));
+        r.i32("generation").expect("a generation");
+        r.string("protocol").expect("a protocol");
+        r.string("leader").expect("a leader").to_owned()
+    }
+
+    /// The same, and it has assigned itself the byte 9: the group is stable.
+    pub fn stable_member(&mut self) -> String {
+        let member_id = self.member();
+        let (_, answer) = self.ask(14, 0, |w| {
+            w.string("g");
+            w.i32(1);
+            w.string(&member_id);
+            w.array(1);
+            w.string(&member_id);
+            w.bytes(&[9]);
+        });
+        assert_eq!(answer, [0, 0, 0, 0, 0, 1, 9]);
+        member_id
+    }
+
     /// Runs a parked request again.
     pub fn again(&mut self, frame: &[u8]) -> (Outcome, Vec<u8>) {
         self.ask_raw(frame)
@@ -62,16 +106,19 @@ impl TestBroker {
 
     /// Sends a whole request, header included, without its frame length.
     pub fn ask_raw(&mut self, frame: &[u8]) -> (Outcome, Vec<u8>) {
-        let address = "127.0.0.1:4000".parse().expect("an address");
-        let local = "127.0.0.1:9092".parse().expect("an address");
-        let peer = Peer { slot: 0, address, local };
+        self.ask_from(0, frame)
+    }
+
+    /// The same over a connection of one's choice. A parked request has to be sent again, as the
+    /// server does.
+    pub fn ask_from(&mut self, slot: Slot, frame: &[u8]) -> (Outcome, Vec<u8>) {
         let (mut bytes, mut pieces) = (Vec::new(), Vec::new());
         let buffers = Buffers { bytes: &mut bytes, pieces: &mut pieces };
-        let parked = self.parked.take();
-        let outcome = answer(&mut self.broker, self.now, peer, None, parked, frame, buffers)
+        let parked = self.parked.remove(&slot);
+        let outcome = answer(&mut self.broker, self.now, peer(slot), None, parked, frame, buffers)
             .expect("the request is not malformed");
         if let Outcome::Park(parked) = outcome {
-            self.parked = Some(parked);
+            self.parked.insert(slot, parked);
         }
         if bytes.is_empty() {
             return (outcome, bytes);
@@ -94,6 +141,68 @@ impl TestBroker {
         let header = if flexible && key != super::API_VERSIONS_KEY { 9 } else { 8 };
         (outcome, bytes.split_off(header))
     }
+}
+
+/// Who asks in tests.
+fn peer(slot: Slot) -> Peer {
+    let address = "127.0.0.1:4000".parse().expect("an address");
+    let local = "127.0.0.1:9092".parse().expect("an address");
+    Peer { slot, address, local }
+}
+
+/// A version, a request's body and the answer's, as Kafka's own classes write them.
+pub type Golden = (i16, &'static str, &'static str);
+
+/// Sends each request to a broker of its own and compares the answer byte for byte; every version
+/// that is served must be there. Then the request's ruins are sent: see [`hostile`].
+pub fn golden(key: i16, exchanges: &[Golden], setup: impl Fn() -> TestBroker) {
+    let (low, high) = find(key).expect("a served API").versions;
+    for version in low..=high {
+        assert!(exchanges.iter().any(|it| it.0 == version), "version {version} is not covered");
+    }
+    for (version, request_body, expected) in exchanges {
+        let mut test = setup();
+        let frame = request(key, *version, |w| w.raw(&hex(request_body)));
+        let (_, answer) = test.ask_raw(&frame);
+        assert_eq!(to_hex(&answer), to_hex(&hex(expected)), "version {version}");
+        hostile(&mut test, &frame);
+    }
+}
+
+/// Sends a request cut at each byte, and with random bytes in random places: answers and refusals
+/// are both fine, panics are not.
+pub fn hostile(test: &mut TestBroker, frame: &[u8]) {
+    let mut send = |frame: &[u8]| {
+        let (mut bytes, mut pieces) = (Vec::new(), Vec::new());
+        let buffers = Buffers { bytes: &mut bytes, pieces: &mut pieces };
+        // Whether it was readable is not asked.
+        answer(&mut test.broker, test.now, peer(0), None, None, frame, buffers).ok();
+    };
+    for length in 4..frame.len() {
+        send(&frame[..length]);
+    }
+    let mut state = 42;
+    for _ in 0..300 {
+        let mut bent = frame.to_vec();
+        for _ in 0..=random(&mut state) % 3 {
+            let at = 4 + random(&mut state) as usize % (bent.len() - 4);
+            bent[at] = random(&mut state) as u8;
+        }
+        send(&bent);
+    }
+}
+
+/// SplitMix64, for tests that want the same chaos every time.
+pub fn random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (*state ^ *state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
+}
+
+/// Hexadecimal digits of bytes.
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A whole request without its frame length.
