@@ -164,16 +164,25 @@ fn a_second_member_parks_until_the_first_comes_back_and_both_get_their_share() {
     assert_eq!(test.broker.pop_woken(), None);
 }
 
+/// Without an id to recognise it by, a request that joined again would make a third member.
 #[test]
-fn a_request_that_is_run_again_too_early_parks_again_and_joins_only_once() {
+fn a_request_that_is_run_again_does_not_join_again() {
     let mut test = TestBroker::new();
-    let one = new_id(&mut test, 1);
+    let one = test.member();
+    let second = request(JOIN, 0, |w| {
+        w.string("g");
+        w.i32(10_000);
+        w.string("");
+        w.string("consumer");
+        w.array(1);
+        w.string("range");
+        w.bytes(&[1]);
+    });
+    parks(&mut test, 2, &second);
+    parks(&mut test, 2, &second);
     answers(&mut test, 1, &join(&one, None));
-    let two = new_id(&mut test, 2);
-    parks(&mut test, 2, &join(&two, None));
-    parks(&mut test, 2, &join(&two, None));
-    answers(&mut test, 1, &join(&one, None));
-    assert_eq!(joined(&wakes(&mut test, 2, &join(&two, None))).generation, 2);
+    let answer = wakes(&mut test, 2, &second);
+    assert_eq!(answer[..6], [0, 0, 0, 0, 0, 2], "no error, generation 2");
     assert_eq!(test.broker.groups.describe("g").unwrap().members().len(), 2);
 }
 
@@ -248,4 +257,17 @@ fn a_static_leader_that_comes_back_keeps_its_place_and_fences_its_former_self() 
     let share = assigned(&answers(&mut test, 2, &sync(&back.member_id, 1, &[])));
     assert_eq!(share, (0, vec![7]), "the same without a rebalance");
     assert_eq!(joined(&answers(&mut test, 1, &join(&id, Some("i")))).code, 82);
+}
+
+/// A client that lost patience asks again over another connection: the older request ends, and
+/// does not push the newer one out in turn.
+#[test]
+fn of_two_syncs_of_one_member_the_newer_gets_the_assignment() {
+    let mut test = TestBroker::new();
+    let (one, two) = two_members(&mut test);
+    parks(&mut test, 2, &sync(&two, 2, &[]));
+    parks(&mut test, 3, &sync(&two, 2, &[]));
+    assert_eq!(assigned(&wakes(&mut test, 2, &sync(&two, 2, &[]))), (27, vec![]));
+    answers(&mut test, 1, &sync(&one, 2, &[(&one, 7), (&two, 8)]));
+    assert_eq!(assigned(&wakes(&mut test, 3, &sync(&two, 2, &[]))), (0, vec![8]));
 }
