@@ -389,3 +389,10 @@ pub const CLI_RETRY_PAUSE_MS_MAX: u64 = 1_000;
 /// Why: a page is some 60 KB then. At the limit: the page ends with a cursor, and the client asks
 /// for the next one.
 pub const DESCRIBE_PARTITIONS_MAX: usize = 2000;
+
+// ---- Answers about groups ----------------------------------------------------------------------
+
+/// Bytes of a client's address in text, a slash in front, as DescribeGroups shows it.
+///
+/// Why: an IPv6 address takes 39, one that embeds an IPv4 address 45. At the limit: it is cut off.
+pub const CLIENT_HOST_BYTES_MAX: usize = 48;

@@ -10,6 +10,7 @@
 
 use super::list::List;
 use super::{Api, Context, Outcome, Parked, Reply, Waiting, code_of_group};
+use crate::limits::CLIENT_HOST_BYTES_MAX;
 use crate::state::groups::{JoinAnswer, JoinRequest, JoinResult, JoinVerdict, Refusal};
 use crate::wire::{ErrorCode, ReadError, Reader, Writer};
 use std::fmt::Write as _;
@@ -32,7 +33,7 @@ fn handle(
         context.broker.groups.release(context.peer.slot);
         return Ok(Outcome::Now);
     }
-    let mut client_host = heapless::String::<64>::new();
+    let mut client_host = heapless::String::<CLIENT_HOST_BYTES_MAX>::new();
     // As Java's InetAddress prints itself, and so what scripts expect of `--describe --members`.
     write!(client_host, "/{}", context.peer.address.ip().to_canonical()).ok();
     let mut request = read_request(r)?;
