@@ -139,3 +139,95 @@ fn change(
     }
     Ok(Some(context.broker.configure_topic(number, after, context.now)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::API;
+    use crate::api::Outcome;
+    use crate::api::testing::{Golden, TestBroker, golden};
+
+    fn with_topics() -> TestBroker {
+        let mut test = TestBroker::new();
+        test.topic("t", 1);
+        test.topic("u", 1);
+        let number = test.broker.topics().find("t").unwrap().number;
+        let mut before = crate::config::TopicOverrides::default();
+        before.set("segment.ms", "9000").unwrap();
+        test.broker.configure_topic(number, before, test.now).unwrap();
+        test.sync();
+        test
+    }
+
+    #[test]
+    fn every_version_is_read_and_written_as_kafkas_own_classes_do() {
+        golden(&API, with_topics, GOLDEN);
+    }
+
+    /// Sets `retention.ms` of each topic, in version 0.
+    fn ask(test: &mut TestBroker, topics: &[&str], value: &str, validate_only: bool) -> Outcome {
+        let (outcome, _) = test.ask(33, 0, |w| {
+            w.array(topics.len());
+            for topic in topics {
+                w.i8(2);
+                w.string(topic);
+                w.array(1);
+                w.string("retention.ms");
+                w.nullable_string(Some(value));
+            }
+            w.bool(validate_only);
+        });
+        outcome
+    }
+
+    fn own(test: &TestBroker, topic: &str, name: &str) -> Option<String> {
+        test.broker.topics().find(topic)?.overrides.get(name).map(str::to_owned)
+    }
+
+    #[test]
+    fn what_is_not_named_goes_back_to_its_default() {
+        let mut test = with_topics();
+        assert!(matches!(ask(&mut test, &["t"], "7", false), Outcome::AfterSync(_)));
+        assert_eq!(own(&test, "t", "retention.ms").as_deref(), Some("7"));
+        assert_eq!(own(&test, "t", "segment.ms"), None, "was set before");
+    }
+
+    #[test]
+    fn a_refused_validated_or_doubled_change_changes_nothing() {
+        let mut test = with_topics();
+        assert_eq!(ask(&mut test, &["t"], "soon", false), Outcome::Now);
+        assert_eq!(ask(&mut test, &["t"], "7", true), Outcome::Now);
+        assert_eq!(ask(&mut test, &["t", "t"], "7", false), Outcome::Now);
+        assert_eq!(own(&test, "t", "retention.ms"), None);
+        assert_eq!(own(&test, "t", "segment.ms").as_deref(), Some("9000"));
+        assert!(matches!(ask(&mut test, &["t", "u"], "7", false), Outcome::AfterSync(_)));
+        assert_eq!(own(&test, "u", "retention.ms").as_deref(), Some("7"));
+    }
+
+    /// Made with kafka-clients 4.3.0: its message classes wrote both sides.
+    const GOLDEN: &[Golden] = &[
+        (
+            0..=1,
+            "000000040200017400000001000d7365676d656e742e62797465730007313034383537360200076d6973\
+             73696e6700000001000c726574656e74696f6e2e6d730001310400013100000001000e6e756d2e706172\
+             746974696f6e73000132100001780000000100017900013200",
+            "00000000000000040000ffff02000174000300237468657265206973206e6f207375636820746f706963\
+             206f7220706172746974696f6e0200076d697373696e67002a005f7468652062726f6b65722773207365\
+             7474696e67732061726520696e206974732066696c6520616e64206f6e2069747320636f6d6d616e6420\
+             6c696e653b206368616e6765207468656d20746865726520616e64207265737461727420697404000131\
+             002a002a7265736f7572636573206f6620747970652031362068617665206e6f2073657474696e677320\
+             6865726510000178",
+        ),
+        (
+            2..=2,
+            "05020274020e7365676d656e742e62797465730831303438353736000002086d697373696e67020d7265\
+             74656e74696f6e2e6d7302310000040231020f6e756d2e706172746974696f6e73023200001002780202\
+             79023200000000",
+            "0000000005000000020274000003247468657265206973206e6f207375636820746f706963206f722070\
+             6172746974696f6e02086d697373696e6700002a607468652062726f6b657227732073657474696e6773\
+             2061726520696e206974732066696c6520616e64206f6e2069747320636f6d6d616e64206c696e653b20\
+             6368616e6765207468656d20746865726520616e64207265737461727420697404023100002a2b726573\
+             6f7572636573206f6620747970652031362068617665206e6f2073657474696e67732068657265100278\
+             0000",
+        ),
+    ];
+}

@@ -97,3 +97,77 @@ fn delete(
     }
     context.broker.delete_records(view.index, offset, context.now).map_err(code_of)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::API;
+    use crate::api::Outcome;
+    use crate::api::testing::{Golden, TestBroker, golden};
+    use crate::config::TopicOverrides;
+
+    fn with_records() -> TestBroker {
+        let mut test = TestBroker::new();
+        test.topic("t", 2);
+        test.three_records("t", 0);
+        test
+    }
+
+    #[test]
+    fn every_version_is_read_and_written_as_kafkas_own_classes_do() {
+        golden(&API, with_records, GOLDEN);
+    }
+
+    #[test]
+    fn a_move_is_waited_for_and_a_compacted_topic_is_not_trimmed() {
+        let mut test = with_records();
+        let ask = |test: &mut TestBroker| {
+            test.ask(21, 0, |w| {
+                w.array(1);
+                w.string("t");
+                w.array(1);
+                w.i32(0);
+                w.i64(2);
+                w.i32(1000);
+            })
+        };
+        let (number, config) =
+            (test.broker.topics().find("t").unwrap().number, test.broker.config().clone());
+        let compact = [("cleanup.policy", Some("compact"))];
+        let compact = TopicOverrides::from_pairs(compact, &config).unwrap();
+        test.broker.configure_topic(number, compact, test.now).unwrap();
+        let (outcome, bytes) = ask(&mut test);
+        assert_eq!((outcome, bytes.last()), (Outcome::Now, Some(&44)));
+        test.broker.configure_topic(number, TopicOverrides::default(), test.now).unwrap();
+        let (outcome, bytes) = ask(&mut test);
+        assert!(matches!(outcome, Outcome::AfterSync(lsn) if lsn > 0));
+        assert_eq!(bytes.last(), Some(&0));
+    }
+
+    /// Made with kafka-clients 4.3.0: its message classes wrote both sides.
+    const GOLDEN: &[Golden] = &[
+        (
+            0..=1,
+            "000000010001740000000300000000000000000000000200000001ffffffffffffffff00000009000000\
+             000000000100001388",
+            "000000000000000100017400000003000000000000000000000002000000000001000000000000000000\
+             0000000009ffffffffffffffff0003",
+        ),
+        (
+            0..=1,
+            "000000010001740000000100000000000000000000000400001388",
+            "00000000000000010001740000000100000000ffffffffffffffff0001",
+        ),
+        (
+            2..=2,
+            "020274040000000000000000000000020000000001ffffffffffffffff00000000090000000000000001\
+             00000000138800",
+            "000000000202740400000000000000000000000200000000000001000000000000000000000000000009\
+             ffffffffffffffff0003000000",
+        ),
+        (
+            2..=2,
+            "0202740200000000000000000000000400000000138800",
+            "000000000202740200000000ffffffffffffffff0001000000",
+        ),
+    ];
+}

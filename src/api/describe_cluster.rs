@@ -58,3 +58,42 @@ fn handle(
     w.tags();
     Ok(Outcome::Now)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::API;
+    use crate::api::testing::{Golden, TestBroker, golden};
+
+    #[test]
+    fn every_version_is_read_and_written_as_kafkas_own_classes_do() {
+        golden(&API, TestBroker::new, GOLDEN);
+    }
+
+    /// Made with kafka-clients 4.3.0: its message classes wrote both sides.
+    const GOLDEN: &[Golden] = &[
+        (
+            0..=0,
+            "0000",
+            "0000000000000017766463794a695f7254705769494b67356578334e72770000000102000000010a3132\
+             372e302e302e310000238400008000000000",
+        ),
+        (
+            1..=1,
+            "010100",
+            "000000000000000117766463794a695f7254705769494b67356578334e72770000000102000000010a31\
+             32372e302e302e310000238400008000000000",
+        ),
+        (
+            1..=1,
+            "000200",
+            "000000000072227468697320697320612062726f6b65723b2061736b20666f722062726f6b6572730101\
+             ffffffff018000000000",
+        ),
+        (
+            1..=1,
+            "000300",
+            "0000000000731f7468657265206973206e6f207375636820656e64706f696e7420747970650101ffffff\
+             ff018000000000",
+        ),
+    ];
+}

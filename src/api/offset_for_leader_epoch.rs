@@ -73,3 +73,49 @@ fn find(
     }
     Ok((view.leader_epoch, view.high_watermark))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::API;
+    use crate::api::testing::{Golden, TestBroker, golden};
+
+    fn with_records() -> TestBroker {
+        let mut test = TestBroker::new();
+        test.topic("t", 1);
+        test.three_records("t", 0);
+        test
+    }
+
+    #[test]
+    fn every_version_is_read_and_written_as_kafkas_own_classes_do() {
+        golden(&API, with_records, GOLDEN);
+    }
+
+    /// Made with kafka-clients 4.3.0: its message classes wrote both sides.
+    const GOLDEN: &[Golden] = &[
+        (
+            2..=2,
+            "000000010001740000000400000000ffffffff0000000000000000000000000000000500000000000000\
+             030000000000000009ffffffff00000000",
+            "000000000000000100017400000004000000000000000000000000000000000003000000000000ffffff\
+             ffffffffffffffffff004b00000000ffffffffffffffffffffffff000300000009ffffffffffffffffff\
+             ffffff",
+        ),
+        (
+            3..=3,
+            "ffffffff000000010001740000000400000000ffffffff00000000000000000000000000000005000000\
+             00000000030000000000000009ffffffff00000000",
+            "000000000000000100017400000004000000000000000000000000000000000003000000000000ffffff\
+             ffffffffffffffffff004b00000000ffffffffffffffffffffffff000300000009ffffffffffffffffff\
+             ffffff",
+        ),
+        (
+            4..=4,
+            "ffffffff0202740500000000ffffffff0000000000000000000000000000000005000000000000000003\
+             000000000000000009ffffffff00000000000000",
+            "000000000202740500000000000000000000000000000000000300000000000000ffffffffffffffffff\
+             ffffff00004b00000000ffffffffffffffffffffffff00000300000009ffffffffffffffffffffffff00\
+             0000",
+        ),
+    ];
+}

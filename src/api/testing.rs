@@ -1,11 +1,14 @@
 //! For the handlers' tests: a whole broker on a simulated disk, asked with bytes.
 
-use super::{Buffers, Outcome, Parked, Peer, answer, find};
+use super::{Api, Buffers, Outcome, Parked, Peer, answer, find};
 use crate::broker::{self, Broker, NewTopic, Slot};
 use crate::config::BrokerConfig;
 use crate::disk::sim::SimDisk;
 use crate::time::{Millis, Now};
+use crate::wire::batch;
+use crate::wire::record::BatchBuilder;
 use crate::wire::{Reader, Writer};
+use core::ops::RangeInclusive;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -23,7 +26,12 @@ pub struct TestBroker {
 impl TestBroker {
     /// A first start.
     pub fn new() -> TestBroker {
-        TestBroker::with(BrokerConfig { journal_bytes: 256 * 1024, ..BrokerConfig::default() })
+        TestBroker::with(TestBroker::config())
+    }
+
+    /// The configuration of [`TestBroker::new`].
+    pub fn config() -> BrokerConfig {
+        BrokerConfig { journal_bytes: 256 * 1024, ..BrokerConfig::default() }
     }
 
     /// A first start with this configuration.
@@ -43,6 +51,29 @@ impl TestBroker {
         while let Some(file) = storage.start_sync(Millis(u64::MAX)) {
             storage.finish_sync(file.sync(), self.now.mono);
         }
+    }
+
+    /// Creates a topic, durably.
+    pub fn topic(&mut self, name: &str, partitions: i32) {
+        let new = NewTopic { name, partitions, replication_factor: -1, ..NewTopic::default() };
+        self.broker.create_topic(new, self.now).expect("a new topic");
+        self.sync();
+    }
+
+    /// Appends a batch, which is not synced.
+    pub fn produce(&mut self, topic: &str, partition: i32, batch: &[u8]) {
+        let header = batch::check(batch).expect("a good batch");
+        self.broker.append(topic, partition, batch, &header, self.now).expect("appended");
+    }
+
+    /// Appends records with the timestamps 1000, 2000 and 3000, durably.
+    pub fn three_records(&mut self, topic: &str, partition: i32) {
+        let mut batch = BatchBuilder::new(1_000);
+        for time in [1_000, 2_000, 3_000] {
+            batch.push(time, None, Some(b"v"), &[]);
+        }
+        self.produce(topic, partition, &batch.finish());
+        self.sync();
     }
 
     /// Sends a request whose body `write` fills, and returns outcome and the response's body: what
@@ -150,22 +181,25 @@ fn peer(slot: Slot) -> Peer {
     Peer { slot, address, local }
 }
 
-/// A version, a request's body and the answer's, as Kafka's own classes write them.
-pub type Golden = (i16, &'static str, &'static str);
+/// Versions, and the bodies of a request and of its response that are the same in all of them,
+/// as Kafka's own classes write them.
+pub type Golden = (RangeInclusive<i16>, &'static str, &'static str);
 
-/// Sends each request to a broker of its own and compares the answer byte for byte; every version
-/// that is served must be there. Then the request's ruins are sent: see [`hostile`].
-pub fn golden(key: i16, exchanges: &[Golden], setup: impl Fn() -> TestBroker) {
-    let (low, high) = find(key).expect("a served API").versions;
-    for version in low..=high {
-        assert!(exchanges.iter().any(|it| it.0 == version), "version {version} is not covered");
-    }
-    for (version, request_body, expected) in exchanges {
-        let mut test = setup();
-        let frame = request(key, *version, |w| w.raw(&hex(request_body)));
-        let (_, answer) = test.ask_raw(&frame);
-        assert_eq!(to_hex(&answer), to_hex(&hex(expected)), "version {version}");
-        hostile(&mut test, &frame);
+/// Sends each request to a broker of its own and compares the answer byte for byte; together the
+/// cases name every version of the API. Then the request's ruins are sent: see [`hostile`].
+pub fn golden(api: &Api, prepare: impl Fn() -> TestBroker, cases: &[Golden]) {
+    for version in api.versions.0..=api.versions.1 {
+        let of_version = cases.iter().filter(|(versions, _, _)| versions.contains(&version));
+        let mut count = 0;
+        for (_, request_body, response) in of_version {
+            let mut test = prepare();
+            let frame = request(api.key, version, |w| w.raw(&hex(request_body)));
+            let (_, body) = test.ask_raw(&frame);
+            assert_eq!(to_hex(&body), to_hex(&hex(response)), "{} v{version}", api.name);
+            hostile(&mut test, &frame);
+            count += 1;
+        }
+        assert_ne!(count, 0, "{} v{version} has no golden bytes", api.name);
     }
 }
 

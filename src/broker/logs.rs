@@ -294,11 +294,26 @@ impl Broker {
             return Ok(None);
         }
         let largest = partition.segments.iter().map(|s| s.max_timestamp).max();
-        // The largest may belong to a record that is not durable or not in the log any more.
-        match largest {
-            Some(largest) if largest >= 0 => self.offset_for_time(index, largest),
-            _ => Ok(None),
+        let Some(largest) = largest.filter(|largest| *largest >= 0) else { return Ok(None) };
+        // The segments' largest may belong to a record that is not durable yet, or not in the log
+        // any more. Whether there is a visible record at or after a moment is monotone, so the
+        // last such moment is found by halving: mostly at the first look, after 63 at the latest.
+        let (mut low, mut high, mut middle) = (0, largest, largest);
+        let mut found = None;
+        while low <= high {
+            match self.offset_for_time(index, middle)? {
+                Some((offset, timestamp)) => {
+                    found = Some((offset, timestamp));
+                    if timestamp >= high {
+                        break;
+                    }
+                    low = timestamp.max(middle) + 1;
+                }
+                None => high = middle - 1,
+            }
+            middle = low + (high - low) / 2;
         }
+        Ok(found)
     }
 
     /// DeleteRecords: the log starts at `offset` from now on (-1: at the high watermark).
