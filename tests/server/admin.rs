@@ -87,14 +87,14 @@ fn what_cannot_be_created_is_refused_with_kafkas_codes() {
     let ottla = Ottla::start(dir.path());
     let bootstrap = ottla.bootstrap();
     create_topic(&bootstrap, "there", 1, &[]);
-    let one = TopicReplication::Fixed(1);
-    let again = NewTopic::new("there", 1, one);
+    let one = || TopicReplication::Fixed(1);
+    let again = NewTopic::new("there", 1, one());
     creation_fails_with(&again, &bootstrap, RDKafkaErrorCode::TopicAlreadyExists);
     let three = NewTopic::new("three", 1, TopicReplication::Fixed(3));
     creation_fails_with(&three, &bootstrap, RDKafkaErrorCode::InvalidReplicationFactor);
-    let name = NewTopic::new("no spaces please", 1, one);
+    let name = NewTopic::new("no spaces please", 1, one());
     creation_fails_with(&name, &bootstrap, RDKafkaErrorCode::InvalidTopic);
-    let setting = NewTopic::new("set", 1, one).set("retention.ms", "for ever");
+    let setting = NewTopic::new("set", 1, one()).set("retention.ms", "for ever");
     creation_fails_with(&setting, &bootstrap, RDKafkaErrorCode::InvalidConfig);
     let deleted = block_on(admin(&bootstrap).delete_topics(&["never was"], &options())).unwrap();
     let code = RDKafkaErrorCode::UnknownTopicOrPartition;

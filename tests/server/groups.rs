@@ -146,7 +146,7 @@ fn join_by_hand(connection: &mut Raw) -> String {
 fn commit(consumer: &BaseConsumer, topic: &str, offset: i64, metadata: &str) {
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, 0, Offset::Offset(offset)).unwrap();
-    list.set_partition_metadata(topic, 0, metadata);
+    list.find_partition(topic, 0).unwrap().set_metadata(metadata);
     consumer.commit(&list, CommitMode::Sync).unwrap();
 }
 

@@ -99,10 +99,15 @@ impl Ottla {
         wait_until(text, || self.log().contains(text));
     }
 
-    /// SIGTERM; how it ended and how long that took.
-    pub fn terminate(mut self) -> (ExitStatus, Duration, String) {
+    /// SIGTERM; how it ended, how long that took, and what it had written to standard error.
+    pub fn terminate(self) -> (ExitStatus, Duration, String) {
+        self.end_with(Signal::TERM)
+    }
+
+    /// Sends a signal that ends it; as [`Ottla::terminate`].
+    pub fn end_with(mut self, signal: Signal) -> (ExitStatus, Duration, String) {
         let start = Instant::now();
-        self.signal(Signal::TERM);
+        kill_process(Pid::from_child(&self.child), signal).expect("it runs");
         let mut status = None;
         wait_until("the end of the broker", || {
             status = self.child.try_wait().expect("a child");
@@ -117,12 +122,6 @@ impl Ottla {
     pub fn kill(mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ends");
-    }
-
-    /// Sends a signal.
-    pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, signal).expect("it runs");
     }
 
     /// Whether it still runs.
