@@ -1,0 +1,18 @@
+//! End to end: the real binary in a temporary directory, spoken to by librdkafka and by a bare
+//! socket.
+//!
+//! Promises: nothing but 127.0.0.0/8 and free ports, nothing left behind. Every test starts a
+//! broker of its own, so that they run side by side.
+//! Absent: what a power cut leaves (`tests/power_cut.rs`); `kill -9` leaves the page cache alone.
+
+mod addresses;
+mod admin;
+mod bad_input;
+mod bare_socket;
+mod crashes;
+mod files;
+mod groups;
+mod produce_consume;
+mod slow_card;
+mod start_stop;
+mod support;

@@ -1,0 +1,127 @@
+//! The process: its one line, its end, its lock.
+
+use crate::support::clients::{create_topic, produce_texts, read_all, reader, take, text};
+use crate::support::process::{Ottla, port_for_restarts, run_to_end, serve_command};
+use crate::support::raw::{self, Raw};
+use crate::support::wait_until;
+use rdkafka::Offset;
+use rustix::process::Signal;
+use std::time::Duration;
+
+/// The two seconds that are promised, and one for the machine that runs the tests.
+const STOP: Duration = Duration::from_secs(3);
+
+fn cluster_id(line: &str) -> &str {
+    line.split_once("cluster id ").unwrap().1.split(',').next().unwrap()
+}
+
+#[test]
+fn one_line_tells_address_directory_and_cluster_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("made by ottla");
+    let ottla = Ottla::start(&data);
+    assert!(ottla.line.contains(data.to_str().unwrap()), "{}", ottla.line);
+    assert!(ottla.line.contains("recovered in "), "{}", ottla.line);
+    assert_eq!(cluster_id(&ottla.line).len(), 22, "{}", ottla.line);
+    assert_ne!(ottla.address.port(), 0);
+    assert!(data.is_dir());
+}
+
+#[test]
+fn sigterm_ends_it_in_order_with_clients_connected() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = port_for_restarts();
+    let ottla = Ottla::start_on(dir.path(), port);
+    let first = cluster_id(&ottla.line).to_string();
+    produce_texts(&ottla.bootstrap(), "kept", &["a", "b", "c"]);
+    // One client polls for long, one sits idle, one is in the middle of a frame.
+    let mut waiting = Raw::connect(ottla.address);
+    waiting.send(&raw::fetch(1, "kept", 3, 1, 20_000));
+    let mut idle = Raw::connect(ottla.address);
+    idle.ask(&raw::api_versions(1));
+    let mut halfway = Raw::connect(ottla.address);
+    halfway.send(&raw::api_versions(1)[..9]);
+    let (status, took, log) = ottla.terminate();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(took < STOP, "{took:?}");
+    assert!(log.contains("SIGTERM"), "{log}");
+    let ottla = Ottla::start_on(dir.path(), port);
+    assert_eq!(cluster_id(&ottla.line), first);
+    let records = read_all(&ottla.bootstrap(), "kept", 0);
+    assert_eq!(records.iter().map(text).collect::<Vec<_>>(), ["a", "b", "c"]);
+    // After an orderly end there is nothing to recover.
+    assert!(!ottla.log().contains("recovered:"), "{}", ottla.log());
+}
+
+#[test]
+fn sigint_ends_it_in_order_with_nobody_connected() {
+    let dir = tempfile::tempdir().unwrap();
+    let ottla = Ottla::start(dir.path());
+    let (status, took, log) = ottla.end_with(Signal::INT);
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(took < STOP, "{took:?}");
+    assert!(log.contains("SIGINT"), "{log}");
+}
+
+#[test]
+fn clients_survive_a_restart_in_the_middle() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = port_for_restarts();
+    let ottla = Ottla::start_on(dir.path(), port);
+    let bootstrap = ottla.bootstrap();
+    create_topic(&bootstrap, "on", 1, &[]);
+    let consumer = reader(&bootstrap, "on", 0, Offset::Beginning);
+    produce_texts(&bootstrap, "on", &["before"]);
+    assert_eq!(text(&take(&consumer, 1)[0]), "before");
+    let (status, ..) = ottla.terminate();
+    assert!(status.success());
+    let _ottla = Ottla::start_on(dir.path(), port);
+    produce_texts(&bootstrap, "on", &["after"]);
+    assert_eq!(text(&take(&consumer, 1)[0]), "after");
+}
+
+#[test]
+fn a_second_broker_on_the_same_directory_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = Ottla::start(dir.path());
+    let second = run_to_end(serve_command(dir.path()).args(["--listen", "127.0.0.1:0"]));
+    assert_eq!(second.status.code(), Some(1));
+    assert!(second.stdout.is_empty());
+    let stderr = String::from_utf8(second.stderr).unwrap();
+    let sentence = "another ottla is running on the data directory";
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stderr.contains(sentence) && stderr.contains(dir.path().to_str().unwrap()), "{stderr}");
+    assert!(first.is_alive());
+    // The kernel holds the lock: it is free when its holder is gone, however that went.
+    first.kill();
+    drop(Ottla::start(dir.path()));
+}
+
+#[test]
+fn a_port_that_is_taken_is_a_clear_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Ottla::start(&dir.path().join("first"));
+    let address = first.bootstrap();
+    let second = run_to_end(serve_command(&dir.path().join("second")).args(["--listen", &address]));
+    assert_eq!(second.status.code(), Some(1));
+    let stderr = String::from_utf8(second.stderr).unwrap();
+    let sentence = format!("cannot listen on {address}");
+    assert!(stderr.contains(&sentence) && stderr.contains("--listen HOST:PORT"), "{stderr}");
+}
+
+#[test]
+fn a_client_that_sends_half_a_frame_and_leaves_is_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = ["--listen", "127.0.0.1:0", "--set", "max.connections=2"];
+    let ottla = Ottla::start_with(dir.path(), &settings);
+    for _ in 0..20 {
+        let mut raw = Raw::connect(ottla.address);
+        raw.send(&raw::api_versions(1)[..7]);
+    }
+    // Its places are free again.
+    wait_until("a free place", || {
+        let mut raw = Raw::connect(ottla.address);
+        raw.send(&raw::api_versions(1));
+        raw.receive().is_some()
+    });
+}
