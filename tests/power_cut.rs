@@ -1,0 +1,77 @@
+//! What a power cut leaves, at every moment: the broker on a simulated disk.
+//!
+//! A scenario is run once and recorded; then a broker is started on every disk that a cut at any
+//! of its operations could have left, and everything that the first one promised is checked
+//! (`check`). To look closer at one failure, take scenario, operation and `after_cut` number from
+//! its message.
+
+#[path = "power_cut/check.rs"]
+mod check;
+#[path = "power_cut/driver.rs"]
+mod driver;
+#[path = "power_cut/explore.rs"]
+mod explore;
+#[path = "power_cut/model.rs"]
+mod model;
+#[path = "power_cut/scenarios.rs"]
+mod scenarios;
+
+use explore::{Plan, Tally, explore, honest};
+use scenarios::{ALL, Scenario};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
+
+const PLAN: Plan = Plan { variants: 11, deeper_every: 17 };
+
+fn run_all(run: impl Fn(&'static Scenario) -> Result<Tally, String> + Sync) -> Vec<Tally> {
+    let chosen = std::env::var("POWER_CUT_SCENARIO").ok();
+    let wanted = |s: &&Scenario| chosen.as_deref().is_none_or(|name| s.name == name);
+    let scenarios: Vec<&'static Scenario> = ALL.iter().filter(wanted).collect();
+    let (next, tallies) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let broken = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    match run(scenario) {
+                        Ok(tally) => tallies.lock().unwrap().push(tally),
+                        Err(what) => broken.lock().unwrap().push(what),
+                    }
+                }
+            });
+        }
+    });
+    let broken = broken.into_inner().unwrap();
+    assert!(broken.is_empty(), "broken promises:\n{}", broken.join("\n\n"));
+    tallies.into_inner().unwrap()
+}
+
+#[test]
+fn whatever_a_cut_leaves_of_any_scenario_comes_up_with_all_that_was_promised() {
+    let started = std::time::Instant::now();
+    let tallies = run_all(|scenario| {
+        let begun = std::time::Instant::now();
+        let tally = explore::guarded(|| explore(scenario, &honest(scenario), PLAN))?;
+        println!(
+            "{:24} {:5} operations {:6} crash states ({:5} of recoveries) {:5} ms",
+            tally.name,
+            tally.operations,
+            tally.states,
+            tally.deep,
+            begun.elapsed().as_millis()
+        );
+        Ok(tally)
+    });
+    let states: u64 = tallies.iter().map(|tally| tally.states).sum();
+    println!("{states} crash states in {} ms", started.elapsed().as_millis());
+    let kinds: BTreeSet<&str> =
+        tallies.iter().flat_map(|tally| &tally.kinds).map(String::as_str).collect();
+    if tallies.len() == ALL.len() {
+        assert!(states >= 20_000, "only {states} crash states");
+        let all = ["create", "create_dir", "empty", "remove", "remove_dir", "rename"];
+        let all = all.into_iter().chain(["reserve", "set_length", "sync", "write"]);
+        assert_eq!(kinds, all.collect());
+    }
+}
