@@ -23,6 +23,12 @@ pub struct TestBroker {
     pub parked: BTreeMap<Slot, Parked>,
 }
 
+impl Default for TestBroker {
+    fn default() -> Self {
+        TestBroker::new()
+    }
+}
+
 impl TestBroker {
     /// A first start.
     pub fn new() -> TestBroker {

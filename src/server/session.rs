@@ -79,7 +79,7 @@ impl Session {
                 log::warn!("{address}: cut off, what it sent cannot be made durable");
             }
             End::File(error) => {
-                log::error!("{address}: cut off, a segment cannot be sent: {error}")
+                log::error!("{address}: cut off, a segment cannot be sent: {error}");
             }
         }
     }
