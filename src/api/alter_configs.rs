@@ -35,11 +35,14 @@ pub enum Way {
     Incremental,
 }
 
+/// One setting's change: its name, what to do, and the value.
+type Change<'a> = (&'a str, AlterOperation, Option<&'a str>);
+
 /// One resource of a request.
 struct Resource<'a> {
     kind: i8,
     name: &'a str,
-    operations: Result<Vec<(&'a str, AlterOperation, Option<&'a str>)>, Refused>,
+    operations: Result<Vec<Change<'a>>, Refused>,
 }
 
 fn read_resource<'a>(r: &mut Reader<'a>, way: Way) -> Result<Resource<'a>, ReadError> {

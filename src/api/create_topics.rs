@@ -133,6 +133,11 @@ fn create(
         overrides: TopicOverrides::default(),
     };
     let partitions = context.broker.check_new_topic(&new)?;
+    if let Some((config, _)) = topic.configs.iter().find(|(_, value)| value.is_none()) {
+        // A new topic has no value that null could take away; Apache Kafka 4.3 says the same.
+        let message = format!("{config}: a null value is not possible");
+        return Err(Refused::new(ErrorCode::InvalidConfig, message));
+    }
     new.overrides = TopicOverrides::from_pairs(topic.configs, config)?;
     let configs = describe_topic(config, &new.overrides).collect();
     if validate_only {
@@ -256,6 +261,7 @@ mod tests {
         for (config, code) in [
             (("nope", Some("1")), 40),
             (("retention.ms", Some("soon")), 40),
+            (("retention.ms", None), 40),
             (("cleanup.policy", Some("compact")), 0),
         ] {
             assert_eq!(ask(&mut test, &["x"], -1, Some(config), false).1, code, "{config:?}");

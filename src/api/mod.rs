@@ -41,6 +41,8 @@ pub mod offset_delete;
 pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
+#[cfg(test)]
+mod property;
 mod shared;
 pub mod sync_group;
 #[cfg(test)]

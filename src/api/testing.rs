@@ -181,7 +181,7 @@ impl TestBroker {
 }
 
 /// Who asks in tests.
-fn peer(slot: Slot) -> Peer {
+pub fn peer(slot: Slot) -> Peer {
     let address = "127.0.0.1:4000".parse().expect("an address");
     let local = "127.0.0.1:9092".parse().expect("an address");
     Peer { slot, address, local }
