@@ -70,10 +70,9 @@ fn every_wrong_value_gets_its_own_line_and_nothing_is_started() {
     let output = run_to_end(serve_command(&data).arg("--config").arg(&config));
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
-    let lines: Vec<&str> = stderr.lines().collect();
-    assert_eq!(lines.len(), 2, "{stderr}");
-    assert!(lines[0].contains("ottla.toml:1: num.partitions: "), "{stderr}");
-    assert!(lines[1].contains("ottla.toml:3: log.segment.bytes: "), "{stderr}");
+    assert_eq!(stderr.lines().count(), 2, "{stderr}");
+    assert!(stderr.contains("ottla.toml:1: num.partitions: "), "{stderr}");
+    assert!(stderr.contains("ottla.toml:3: log.segment.bytes: "), "{stderr}");
     assert!(!data.exists(), "a refused start leaves nothing behind");
 }
 
