@@ -91,12 +91,13 @@ async fn run_server(config: BrokerConfig) -> Result<(), String> {
     let Opened { broker, report } = broker::open(Rc::new(disk), config, random_seed(), clock.now())
         .map_err(|error| format!("cannot use the data directory {shown}: {error}"))?;
     tell(&report);
+    // Before anybody can know that we run: a signal that comes at once shall end it in order, too.
+    let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;
     let bound = server::bind(broker.config()).await?;
     let took_ms = clock.now().mono.0;
     announce(&bound, &format!("{shown}"), broker.cluster_id(), took_ms);
     let server = Server::new(broker, clock);
-    let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;
     let stopper = server.clone();
     tokio::task::spawn_local(async move {
         let name = tokio::select! {

@@ -86,8 +86,13 @@ impl<'a> Scan<'a> {
         if at < self.window_at || at + count as u64 > end {
             let want = (64 * 1024).max(count).min((self.ring_bytes - at) as usize);
             self.window.resize(want, 0);
-            let got = self.file.read_at(&mut self.window, JOURNAL_HEADER_BYTES + at).unwrap_or(0);
-            self.window.truncate(got);
+            match self.file.read_at(&mut self.window, JOURNAL_HEADER_BYTES + at) {
+                // The file is filled a step ahead, and what it does not have yet holds no frame.
+                // Zeros, so that the walk passes it without asking the file at every place.
+                Ok(got) => self.window[got..].fill(0),
+                // A block that cannot be read: the next place may be behind it.
+                Err(_) => self.window.clear(),
+            }
             self.window_at = at;
         }
         let from = (at - self.window_at) as usize;

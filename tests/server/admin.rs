@@ -150,7 +150,7 @@ fn records_are_deleted_up_to_an_offset() {
 fn the_brokers_own_settings_are_described() {
     let dir = tempfile::tempdir().unwrap();
     let ottla = Ottla::start(dir.path());
-    let broker = ResourceSpecifier::Broker(0);
+    let broker = ResourceSpecifier::Broker(1);
     let answer = block_on(admin(&ottla.bootstrap()).describe_configs(&[broker], &options()));
     let resource = answer.unwrap().remove(0).unwrap();
     assert_eq!(resource.get("num.partitions").unwrap().value.as_deref(), Some("1"));

@@ -121,6 +121,6 @@ fn nobody_else_waits_for_a_card_that_stalls() {
     }
     assert!(rounds > 3, "only {rounds} rounds");
     let (correlation_id, answer) = producer.receive().unwrap();
-    assert_eq!((correlation_id, read_produce(&answer)), (3, (0, 1)));
+    assert_eq!((correlation_id, read_produce(&answer).0), (3, 0));
     assert!(start.elapsed() >= STALL, "acknowledged after {:?}", start.elapsed());
 }
