@@ -15,7 +15,6 @@
 use super::{Api, Context, Outcome, Reply, code_of};
 use crate::broker::{LEADER_EPOCH, NewTopic, Refusal};
 use crate::state::topics::{Topic, check_name};
-use crate::storage::Lsn;
 use crate::wire::{ErrorCode, ReadError, Reader, Uuid, Writer};
 
 /// The row.
@@ -59,7 +58,6 @@ fn handle(
     r.tags()?;
     let w = &mut reply.w;
     write_cluster(context, w);
-    let mut created = None;
     match count {
         Some(count) if count > 0 || r.version() > 0 => {
             let create =
@@ -67,7 +65,7 @@ fn handle(
             w.array(count);
             for _ in 0..count {
                 let topic = read_topic(&mut wanted)?;
-                answer_topic(context, w, &topic, create, &mut created);
+                answer_topic(context, w, &topic, create);
                 if w.overflowed() {
                     // The connection is closed anyway: no work for what nobody will see.
                     break;
@@ -82,7 +80,8 @@ fn handle(
     }
     w.within(8, 10, |w| w.i32(OPERATIONS_OMITTED));
     w.tags();
-    Ok(created.map_or(Outcome::Now, Outcome::AfterSync))
+    // Created by this request or by another a moment ago: what is announced survives a cut.
+    Ok(context.broker.unsynced_topics().map_or(Outcome::Now, Outcome::AfterSync))
 }
 
 fn write_cluster(context: &Context<'_>, w: &mut Writer<'_>) {
@@ -96,14 +95,8 @@ fn write_cluster(context: &Context<'_>, w: &mut Writer<'_>) {
     w.since(1, |w| w.i32(context.node_id()));
 }
 
-/// Answers for one topic, which is created if it may be; `created` is then the frame to wait for.
-fn answer_topic(
-    context: &mut Context<'_>,
-    w: &mut Writer<'_>,
-    wanted: &Wanted<'_>,
-    create: bool,
-    created: &mut Option<Lsn>,
-) {
+/// Answers for one topic, which is created if it may be.
+fn answer_topic(context: &mut Context<'_>, w: &mut Writer<'_>, wanted: &Wanted<'_>, create: bool) {
     // Clients of v10 and v11 send zero ids; the server side of ids came with v12 (KIP-516).
     let early = w.version() < 12 && (wanted.name.is_none() || wanted.id != NO_ID);
     if early {
@@ -120,9 +113,8 @@ fn answer_topic(
         }
     };
     if context.broker.topics().find(name).is_none() {
-        match missing(context, name, create) {
-            Ok(lsn) => *created = (*created).max(Some(lsn)),
-            Err(code) => return write_missing(w, code, Some(name), &NO_ID),
+        if let Err(code) = missing(context, name, create) {
+            return write_missing(w, code, Some(name), &NO_ID);
         }
     }
     match context.broker.topics().find(name) {
@@ -132,18 +124,19 @@ fn answer_topic(
 }
 
 /// Creates a topic that is not there, or says why not.
-fn missing(context: &mut Context<'_>, name: &str, create: bool) -> Result<Lsn, ErrorCode> {
+fn missing(context: &mut Context<'_>, name: &str, create: bool) -> Result<(), ErrorCode> {
     check_name(name).map_err(|_| ErrorCode::InvalidTopicException)?;
     // Apache Kafka's own topics: whoever asks for them wants their contents, not a new topic.
     if !create || matches!(name, "__consumer_offsets" | "__transaction_state") {
         return Err(ErrorCode::UnknownTopicOrPartition);
     }
     let new = NewTopic { name, partitions: -1, replication_factor: -1, ..NewTopic::default() };
-    context.broker.create_topic(new, context.now).map_err(|refusal| match refusal {
+    match context.broker.create_topic(new, context.now) {
+        Ok(_) => Ok(()),
         // What clients of this API retry.
-        Refusal::TopicGoing | Refusal::Busy => ErrorCode::LeaderNotAvailable,
-        refusal => code_of(refusal),
-    })
+        Err(Refusal::TopicGoing | Refusal::Busy) => Err(ErrorCode::LeaderNotAvailable),
+        Err(refusal) => Err(code_of(refusal)),
+    }
 }
 
 fn write_missing(w: &mut Writer<'_>, code: ErrorCode, name: Option<&str>, id: &Uuid) {

@@ -92,6 +92,8 @@ pub struct Broker {
     /// durable; everything else about groups is in memory only, as their members rejoin.
     pub groups: Groups,
     next_topic: u32,
+    /// The frame of the newest change to any topic.
+    topics_lsn: Lsn,
     next_producer_id: i64,
     producer_ids_set_aside: i64,
     ids: Ids,
@@ -131,6 +133,13 @@ impl Broker {
     /// The topics.
     pub fn topics(&self) -> &Topics {
         &self.topics
+    }
+
+    /// The frame that whoever is told about topics has to wait for, if it is not durable yet:
+    /// a topic that was announced survives a power cut.
+    pub fn unsynced_topics(&self) -> Option<Lsn> {
+        let waits = self.topics_lsn > self.storage.durable() && self.storage.failed().is_none();
+        waits.then_some(self.topics_lsn)
     }
 
     /// Stages a change; it is synced as soon as the sync that is under way has ended.

@@ -194,6 +194,7 @@ pub fn open(
         producers: recovering.producers,
         groups: recovering.groups,
         next_topic: recovering.next_topic,
+        topics_lsn: 0,
         next_producer_id: recovering.next_producer_id,
         producer_ids_set_aside: recovering.next_producer_id,
         ids,

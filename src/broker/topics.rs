@@ -71,6 +71,7 @@ impl Broker {
             overrides: new.overrides,
         };
         let lsn = self.stage(&Change::TopicCreated(row.clone()), now)?;
+        self.topics_lsn = lsn;
         self.next_topic += 1;
         log::info!("topic {} created with {partitions} partitions", row.name);
         self.insert_topic(row);
@@ -104,6 +105,7 @@ impl Broker {
     pub fn delete_topic(&mut self, number: u32, now: Now) -> Result<Lsn, Refusal> {
         let name = self.topics.get(number).ok_or(Refusal::UnknownTopicOrPartition)?.name.clone();
         let lsn = self.stage(&Change::TopicDeleted { number }, now)?;
+        self.topics_lsn = lsn;
         let topic = self.topics.remove(number);
         // Whoever waits for its records shall learn that there will be none.
         topic.iter().flat_map(|t| &t.partitions).for_each(|index| self.waiting.wake(*index));
@@ -138,6 +140,7 @@ impl Broker {
     pub fn add_partitions(&mut self, number: u32, count: i32, now: Now) -> Result<Lsn, Refusal> {
         let count = self.check_partitions(number, count)?;
         let lsn = self.stage(&Change::PartitionsAdded { number, partitions: count }, now)?;
+        self.topics_lsn = lsn;
         let Some(topic) = self.topics.get(number) else { return Ok(lsn) };
         let (name, before) = (topic.name.clone(), topic.partitions.len() as u32);
         let mut handles = Vec::new();
