@@ -19,8 +19,8 @@ mod scenarios;
 use explore::{Plan, Tally, explore, honest};
 use scenarios::{ALL, Scenario};
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const PLAN: Plan = Plan { variants: 11, deeper_every: 17 };
 

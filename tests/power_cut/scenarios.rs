@@ -26,7 +26,11 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "small and large mixed", config: plain, script: mixed },
     Scenario { name: "segment roll", config: small_segments, script: segment_roll },
     Scenario { name: "ring around", config: plain, script: ring_around },
-    Scenario { name: "checkpoint in commits", config: small_segments, script: checkpoint_in_commits },
+    Scenario {
+        name: "checkpoint in commits",
+        config: small_segments,
+        script: checkpoint_in_commits,
+    },
     Scenario { name: "topics come and go", config: small_segments, script: topics_come_and_go },
     Scenario { name: "offset commits", config: plain, script: offset_commits },
     Scenario { name: "idempotent producers", config: plain, script: idempotent_producers },
