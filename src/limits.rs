@@ -58,6 +58,11 @@ pub const COMMIT_SYNC_MS: u64 = 50;
 /// Sentences that a recovery report holds at most; what is beyond is not said.
 pub const RECOVERY_NOTES_MAX: usize = 32;
 
+/// Milliseconds after which a checkpoint that found no space for its coordinator file is tried again.
+///
+/// Why: deleting a topic or records frees space; trying more often would only wear the card.
+pub const CHECKPOINT_RETRY_MS: u64 = 1000;
+
 /// Seconds between two looks for expired segments, at most.
 pub const RETENTION_CHECK_S: u64 = 5;
 
@@ -152,6 +157,11 @@ pub const PRODUCERS_MAX: usize = 4096;
 ///
 /// Why: ids are 63 bits; a restart skips what was left of a block.
 pub const PRODUCER_ID_BLOCK: i64 = 1000;
+
+/// Producer ids beyond this one were not handed out here, whatever a client claims.
+///
+/// Why: at a block a millisecond it takes 35 years to get there.
+pub const PRODUCER_ID_PLAUSIBLE_MAX: i64 = 1 << 50;
 
 // ---- Consumer groups ---------------------------------------------------------------------------
 

@@ -157,7 +157,7 @@ impl Broker {
     pub fn init_producer_id(&mut self, now: Now) -> Result<(i64, Lsn), Refusal> {
         let mut lsn = self.storage.durable();
         if self.next_producer_id >= self.producer_ids_set_aside {
-            let next = self.next_producer_id + PRODUCER_ID_BLOCK;
+            let next = self.next_producer_id.saturating_add(PRODUCER_ID_BLOCK);
             lsn = self.stage(&Change::ProducerIds { next }, now)?;
             self.producer_ids_set_aside = next;
         } else if self.storage.durable() < self.storage.last() {
@@ -253,14 +253,13 @@ impl Broker {
     /// Begins a checkpoint if one is due, or regardless; `clean` says that it is the last one.
     ///
     /// # Errors
-    /// [`Refusal::Storage`]; it is tried again later.
+    /// [`Refusal::Busy`] while one is under way, [`Refusal::Storage`]; it is tried again later.
     pub fn checkpoint(&mut self, regardless: bool, clean: bool, now: Now) -> Result<(), Refusal> {
         if !self.storage.checkpoint_due() && !regardless {
             return Ok(());
         }
         let state = self.snapshot();
-        let begun = self.storage.begin_checkpoint(state, clean, now.mono);
-        begun.map_err(|_| Refusal::Storage)
+        Ok(self.storage.begin_checkpoint(state, clean, now.mono)?)
     }
 
     /// When [`Broker::handle_timeout`] has something to do. Syncs have their own deadline.

@@ -5,7 +5,7 @@ use super::waiting::Waiting;
 use super::{Broker, Figures};
 use crate::config::BrokerConfig;
 use crate::disk::Disk;
-use crate::limits::LARGE_BATCH_BYTES;
+use crate::limits::{LARGE_BATCH_BYTES, PRODUCER_ID_PLAUSIBLE_MAX};
 use crate::state::coordinator_file::{Change, Snapshot, TopicRow};
 use crate::state::groups::{Groups, GroupsConfig};
 use crate::state::producers::{Claim, Producers};
@@ -35,6 +35,7 @@ struct Recovering {
     producers: Producers,
     next_topic: u32,
     next_producer_id: i64,
+    has_snapshot: bool,
     ids: Ids,
     now: Now,
 }
@@ -48,6 +49,7 @@ impl Replay for Recovering {
             Err(0) => return Ok(()),
             Err(version) => return Err(version),
         };
+        self.has_snapshot = true;
         self.cluster_id = Some(snapshot.cluster_id);
         self.node_id = Some(snapshot.node_id);
         self.next_topic = snapshot.next_topic;
@@ -125,12 +127,15 @@ impl Replay for Recovering {
         };
         let name = (key.topic, key.partition);
         self.producers.record(name, claim, header.base_offset, header.max_timestamp);
-        self.next_producer_id = self.next_producer_id.max(header.producer_id + 1);
+        // The counter itself is in the coordinator file and in the journal. Where both are lost,
+        // what producers used tells where to go on; but they may write what they like there.
+        if !self.has_snapshot && header.producer_id < PRODUCER_ID_PLAUSIBLE_MAX {
+            self.next_producer_id = self.next_producer_id.max(header.producer_id + 1);
+        }
     }
 
-    fn adopt(&mut self, name: &str, partitions: u32) -> u32 {
-        let number = self.next_topic;
-        self.next_topic += 1;
+    fn adopt(&mut self, number: u32, name: &str, partitions: u32) {
+        self.next_topic = self.next_topic.max(number + 1);
         let row = TopicRow {
             number,
             name: name.to_owned(),
@@ -139,7 +144,6 @@ impl Replay for Recovering {
             overrides: crate::config::TopicOverrides::default(),
         };
         self.topics.insert(number, row);
-        number
     }
 }
 
@@ -169,6 +173,7 @@ pub fn open(
         producers: Producers::default(),
         next_topic: 1,
         next_producer_id: 0,
+        has_snapshot: false,
         ids: Ids::new(seed),
         now,
     };

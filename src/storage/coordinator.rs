@@ -160,6 +160,29 @@ pub fn put_in_place(disk: &dyn Disk) -> DiskResult<FileRef> {
     disk.open_dir("")
 }
 
+/// Makes the file that a start has chosen the one and durable `coordinator`, before anything is
+/// built upon it. It was found at `path`, but maybe only in the page cache: the process before may
+/// have died in the middle of the five steps. Without this the next checkpoint would overwrite
+/// the only copy, or a power cut would bring back an older one, whose journal is given up.
+///
+/// `anew`: a sync failed, so that what is seen may not be there; everything is written again.
+///
+/// # Errors
+/// What the disk said.
+pub fn settle(disk: &dyn Disk, path: &str, file: &CoordinatorFile, anew: bool) -> DiskResult<()> {
+    if anew {
+        write_new(disk, file)?.sync()?;
+        put_in_place(disk)?;
+    } else if path == layout::COORDINATOR_NEW {
+        disk.open(path, Open::Write)?.sync()?;
+        put_in_place(disk)?;
+    } else if path == layout::COORDINATOR_PREVIOUS {
+        // `coordinator` is missing or rotten; were it renamed to `.previous`, no copy would be left.
+        disk.rename(path, layout::COORDINATOR)?;
+    }
+    disk.open_dir("")?.sync()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -132,6 +132,8 @@ pub struct Resume {
     pub tail: u64,
     /// The next frame's number.
     pub next_sequence: u64,
+    /// The last frame known durable. Those behind it were only seen, maybe in the page cache.
+    pub durable: Lsn,
     /// The new generation.
     pub generation: u32,
     /// The store's clock, in seconds.
@@ -139,7 +141,7 @@ pub struct Resume {
 }
 
 impl Journal {
-    /// Goes on with `file` at `resume`; what lies before is durable, or made so by the caller.
+    /// Goes on with `file` at `resume`; what lies before is durable after the first sync.
     ///
     /// # Errors
     /// What the device said.
@@ -152,7 +154,7 @@ impl Journal {
             generation: resume.generation,
             next_sequence: resume.next_sequence,
             written: resume.next_sequence - 1,
-            durable: resume.next_sequence - 1,
+            durable: resume.durable,
             head: resume.head,
             staged: Vec::with_capacity(4096),
             staged_at: resume.tail.next_multiple_of(COMMIT_ALIGN),
@@ -193,7 +195,8 @@ impl Journal {
 
     /// Bytes of the ring that a replay would read, staged ones included.
     pub fn used(&self) -> u64 {
-        self.tail() - self.head
+        // Frames that a checkpoint made superfluous may still be waiting to be written.
+        self.tail().saturating_sub(self.head)
     }
 
     fn tail(&self) -> u64 {
@@ -220,9 +223,8 @@ impl Journal {
         if self.used() + padding + bytes + kept + COMMIT_ALIGN > self.ring_bytes {
             return Err(Full::Ring);
         }
-        if !self.staged.is_empty()
-            && self.staged.len() as u64 + padding + bytes > JOURNAL_STAGED_BYTES_MAX as u64
-        {
+        let staged_max = (JOURNAL_STAGED_BYTES_MAX as u64).min(self.ring_bytes / 4);
+        if !self.staged.is_empty() && self.staged.len() as u64 + padding + bytes > staged_max {
             return Err(Full::Staging);
         }
         Ok(())
@@ -272,7 +274,9 @@ impl Journal {
     }
 
     /// Where a barrier would have to stand now to let pass all that is staged.
-    pub fn mark(&self) -> (usize, Lsn) {
+    /// What is staged from now on starts in a sector of its own.
+    pub fn mark(&mut self) -> (usize, Lsn) {
+        self.align_next = true;
         (self.staged.len(), self.last())
     }
 
@@ -321,6 +325,23 @@ impl Journal {
             self.filled += count;
         }
         Ok(())
+    }
+
+    /// Writes once more what lies between head and `tail`: after a failed sync the page cache shows
+    /// bytes that are not on the disk and that no sync would write.
+    ///
+    /// # Errors
+    /// What the device said.
+    pub fn write_again(&self, tail: u64) -> DiskResult<()> {
+        let mut bytes = vec![0; COMMIT_ALIGN as usize];
+        let mut at = self.head;
+        while at < tail {
+            let place = JOURNAL_HEADER_BYTES + at % self.ring_bytes;
+            let count = self.file.read_at(&mut bytes, place)?;
+            self.file.write_at(&[&bytes[..count]], place)?;
+            at += COMMIT_ALIGN;
+        }
+        self.file.write_at(&[&file_header(self.ring_bytes)], 0)
     }
 
     /// A sync of everything written so far begins: returns what it will make durable. Frames

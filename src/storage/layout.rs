@@ -6,6 +6,7 @@
 //! coordinator.previous    the one before
 //! coordinator.new         a checkpoint that was being written when the power went
 //! journal                 what has become durable since the checkpoint
+//! sync-failed             a sync failed; recovery writes everything anew
 //! topics/<name>-<partition>/<base offset, 20 digits>.log     record batches, back to back
 //! topics/<name>-<partition>/<base offset, 20 digits>.index   a cache, see `index`
 //! ```
@@ -20,6 +21,9 @@ pub const COORDINATOR: &str = "coordinator";
 pub const COORDINATOR_NEW: &str = "coordinator.new";
 /// The coordinator file of the checkpoint before the last.
 pub const COORDINATOR_PREVIOUS: &str = "coordinator.previous";
+/// An empty file that says that a sync failed, so that what the page cache shows may not be on
+/// the disk, whatever a later sync says.
+pub const SYNC_FAILED: &str = "sync-failed";
 /// The directory of all partitions.
 pub const TOPICS: &str = "topics";
 

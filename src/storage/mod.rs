@@ -33,6 +33,7 @@ mod rebuild;
 pub mod recovery;
 pub mod retention;
 pub mod scan;
+mod sweep;
 mod sync;
 
 use crate::disk::{Disk, DiskError};
@@ -209,6 +210,7 @@ impl Storage {
         let gone: Vec<_> = self.by_key.range(first..=last).map(|(k, i)| (*k, *i)).collect();
         for (key, index) in gone {
             self.by_key.remove(&key);
+            self.keep_promise_to_references(index);
             self.sync.forget(index);
             if let Some(partition) = self.partitions[index].take() {
                 let bases = partition.segments.iter().map(|s| s.base_offset).collect();
@@ -266,6 +268,11 @@ impl Storage {
         }
         let disk = &*self.disk;
         if partition.must_roll(stamped.len(), policy.segment_bytes, policy.segment_s, age_s) {
+            if self.checkpoint_number == 0 {
+                // Directories without a coordinator file would look like an accident to the next
+                // start. The first checkpoint goes before everything else and ends soon.
+                return Err(WriteError::Busy);
+            }
             partition.roll(disk, age_s)?;
         }
         let place = match partition.append(disk, &stamped, &header, age_s) {

@@ -301,7 +301,8 @@ impl Partition {
     }
 
     /// A copy from the journal: makes sure that the batch `bytes` stands at `place`, creating the
-    /// segment if the power cut took it. `None` means that the bytes are there already.
+    /// segment if the power cut took it. `None` means that the bytes are there already. `anew`
+    /// writes also what seems to be there.
     ///
     /// # Errors
     /// What the disk said.
@@ -312,18 +313,13 @@ impl Partition {
         header: &BatchHeader,
         bytes: Option<&[u8]>,
         age_s: u32,
+        anew: bool,
     ) -> DiskResult<()> {
         if self.segments.last().is_none_or(|s| s.base_offset < place.segment_base) {
             if self.active.is_some() || self.dirty {
                 self.seal_active(disk)?;
             }
-            disk.create_dir(layout::TOPICS)?;
-            disk.create_dir(&self.dir)?;
-            self.dir_exists = true;
-            self.dir_dirty = true;
-            self.names_dirty = true;
-            let path = layout::segment_file(&self.dir, place.segment_base);
-            disk.open(&path, Open::CreateOrKeep)?;
+            self.make_segment_file(disk, place.segment_base)?;
             self.segments.push(Segment {
                 base_offset: place.segment_base,
                 bytes: place.position,
@@ -337,7 +333,7 @@ impl Partition {
             let mut there = vec![0; bytes.len()];
             let same =
                 log.read_exact_at(&mut there, u64::from(place.position)).is_ok() && there == bytes;
-            if !same {
+            if anew || !same {
                 log.write_at(&[bytes], u64::from(place.position))?;
             }
         }
@@ -370,10 +366,26 @@ impl Partition {
         adopted
     }
 
+    fn make_segment_file(&mut self, disk: &dyn Disk, base_offset: i64) -> DiskResult<()> {
+        disk.create_dir(layout::TOPICS)?;
+        disk.create_dir(&self.dir)?;
+        self.dir_exists = true;
+        self.dir_dirty = true;
+        self.names_dirty = true;
+        disk.open(&layout::segment_file(&self.dir, base_offset), Open::CreateOrKeep)?;
+        Ok(())
+    }
+
     fn open_for_restore(&mut self, disk: &dyn Disk) -> DiskResult<FileRef> {
         let last = *self.segments.last().ok_or(DiskError::NotFound)?;
         if self.active.is_none() {
-            let open = open_segment(disk, &self.dir, &last, Open::CreateOrKeep)?;
+            let open = match open_segment(disk, &self.dir, &last, Open::Write) {
+                Err(DiskError::NotFound) => {
+                    self.make_segment_file(disk, last.base_offset)?;
+                    open_segment(disk, &self.dir, &last, Open::Write)?
+                }
+                other => other?,
+            };
             self.active = Some(open);
         }
         Ok(self.active.as_ref().ok_or(DiskError::NotFound)?.log.clone())

@@ -9,41 +9,36 @@
 //! longer than a normal start; that is the price of the accident, not of every start.
 
 use super::coordinator::StorageState;
-use super::journal_frame::{FRAME_ALIGN, FrameHeader, KIND_OPENED, PartitionKey};
+use super::journal_frame::{FRAME_ALIGN, FrameHeader, PartitionKey, Payload};
 use super::layout;
 use super::partition::Segment;
-use super::recovery::{OpenError, Recovery};
+use super::recovery::{Effect, OpenError, Recovery};
 use super::scan::Scan;
 use crate::disk::{DiskError, FileRef, Open};
 use std::collections::BTreeMap;
 
-/// Fills `recovery` from the directories; `lost` says that there was a coordinator file once.
+/// Whether anything in the ring was ever promised: its frames vouch for durable ones.
+pub(super) fn has_promised(file: &FileRef, ring: u64) -> bool {
+    frames(file, ring).iter().any(|(_, header)| header.durable > 0)
+}
+
+/// Fills `recovery` from the directories.
 pub(super) fn rebuild(
     recovery: &mut Recovery<'_>,
     file: &FileRef,
     ring: u64,
-    lost: bool,
 ) -> Result<StorageState, OpenError> {
-    let dirs = match recovery.disk.list(layout::TOPICS) {
-        Ok(dirs) => dirs,
-        Err(DiskError::NotFound) => Vec::new(),
-        Err(error) => return Err(error.into()),
-    };
-    let made_now = recovery.report.first_start;
-    let first_frame = if made_now { None } else { first_frame(file, ring) };
-    let opened_only = first_frame.is_none_or(|(_, header)| header.kind == KIND_OPENED);
-    if !lost && dirs.is_empty() && opened_only {
-        // Also when the power went in the middle of the first start.
-        recovery.report.first_start = true;
-        return Ok(StorageState { next_sequence: 1, ..StorageState::default() });
-    }
-    recovery.report.first_start = false;
     recovery.report.rebuilt = true;
     recovery.report.note(
         "no coordinator file is readable: topics were rebuilt from their directories; their ids, \
          settings and committed offsets are lost where the journal does not tell them"
             .into(),
     );
+    let dirs = match recovery.disk.list(layout::TOPICS) {
+        Ok(dirs) => dirs,
+        Err(DiskError::NotFound) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
     let mut topics: BTreeMap<String, u32> = BTreeMap::new();
     for (dir, is_dir) in &dirs {
         if let (true, Some((topic, partition))) = (is_dir, layout::partition_of(dir)) {
@@ -51,13 +46,19 @@ pub(super) fn rebuild(
             *count = (*count).max(partition + 1);
         }
     }
+    let frames = frames(file, ring);
+    let mut scan = Scan::new(file, ring, 0, 0, 0);
+    let (numbers, mut unused) = topic_numbers(recovery, &mut scan, &frames);
     for (topic, partitions) in topics {
-        let number = recovery.replay.adopt(&topic, partitions);
+        // A number that some frame means another topic by would mix up the two.
+        let number = numbers.get(&topic).copied().unwrap_or(unused);
+        unused = unused.max(number + 1);
+        recovery.replay.adopt(number, &topic, partitions);
         for partition in 0..partitions {
             adopt_partition(recovery, PartitionKey { topic: number, partition }, &topic);
         }
     }
-    let Some((head, first)) = first_frame else {
+    let Some((head, first)) = first_frame(&frames) else {
         return Ok(StorageState { next_sequence: 1, ..StorageState::default() });
     };
     Ok(StorageState {
@@ -69,29 +70,57 @@ pub(super) fn rebuild(
     })
 }
 
-/// The oldest frame of the newest run in the ring: where a replay can begin.
-fn first_frame(file: &FileRef, ring: u64) -> Option<(u64, FrameHeader)> {
-    let mut frames: Vec<(u64, FrameHeader)> = Vec::new();
+/// All that looks like a frame in the ring: position and header, in the order of their numbers.
+fn frames(file: &FileRef, ring: u64) -> Vec<(u64, FrameHeader)> {
     let mut scan = Scan::new(file, ring, 0, 0, 0);
-    let mut at = 0;
-    while at < ring {
-        if let Some(header) = scan.header_at(at) {
-            frames.push((at, header));
-        }
-        at += FRAME_ALIGN;
-    }
+    let positions = (0..ring).step_by(FRAME_ALIGN as usize);
+    let mut frames: Vec<_> = positions.filter_map(|at| Some((at, scan.header_at(at)?))).collect();
     frames.sort_by_key(|(_, header)| (header.sequence, header.generation));
+    frames
+}
+
+/// The oldest frame of the newest run: where a replay can begin.
+fn first_frame(frames: &[(u64, FrameHeader)]) -> Option<(u64, FrameHeader)> {
     let newest = frames.last()?.1.generation;
     let mut first = frames.len() - 1;
     while first > 0 {
-        let (_, before) = frames[first - 1];
-        let (_, this) = frames[first];
+        let (before, this) = (frames[first - 1].1, frames[first].1);
         if before.sequence + 1 != this.sequence || before.generation > newest {
             break;
         }
         first -= 1;
     }
     Some(frames[first])
+}
+
+/// The numbers of topics whose creation is still in the ring, and one that no frame names.
+fn topic_numbers(
+    recovery: &Recovery<'_>,
+    scan: &mut Scan<'_>,
+    frames: &[(u64, FrameHeader)],
+) -> (BTreeMap<String, u32>, u32) {
+    let (mut numbers, mut unused) = (BTreeMap::new(), 1);
+    for (at, header) in frames {
+        let seen = match scan.payload(*at, header) {
+            Some(Payload::Batch { place, .. }) => place.key.topic,
+            Some(Payload::LogStart { key, .. }) => key.topic,
+            Some(Payload::Change(change)) => match recovery.replay.effect(change) {
+                Effect::Create { topic, name, .. } => {
+                    numbers.insert(name, topic);
+                    topic
+                }
+                Effect::Grow { topic, .. } => topic,
+                Effect::Remove { topic } => {
+                    numbers.retain(|_, number| *number != topic);
+                    topic
+                }
+                Effect::None => 0,
+            },
+            _ => 0,
+        };
+        unused = unused.max(seen.saturating_add(1));
+    }
+    (numbers, unused)
 }
 
 fn adopt_partition(recovery: &mut Recovery<'_>, key: PartitionKey, topic: &str) {

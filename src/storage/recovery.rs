@@ -22,7 +22,7 @@ use super::journal_frame::{FrameHeader, KIND_OPENED, PartitionKey, Payload};
 use super::partition::{Partition, Place};
 use super::scan::{Scan, Step};
 use super::{Counters, Options, Storage, layout, rebuild, ring_bytes, sync::SyncState};
-use crate::disk::{Disk, DiskError, FileRef, Open};
+use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
 use crate::limits::RECOVERY_NOTES_MAX;
 use crate::time::Millis;
 use crate::wire::batch::BatchHeader;
@@ -71,8 +71,8 @@ pub trait Replay {
     fn change(&mut self, change: &[u8]);
     /// A batch that became durable.
     fn batch(&mut self, key: PartitionKey, header: &BatchHeader);
-    /// A topic was found as directories only; returns the number it gets.
-    fn adopt(&mut self, name: &str, partitions: u32) -> u32;
+    /// A topic was found as directories only; `number` is free, or was the topic's before.
+    fn adopt(&mut self, number: u32, name: &str, partitions: u32);
 }
 
 /// Why a data directory cannot be used.
@@ -133,40 +133,39 @@ impl Report {
     }
 }
 
-/// The newest whole coordinator file, and whether any of the three names exists.
+/// The newest whole coordinator file with its path, and whether there was one that is lost.
 fn choose(
     disk: &dyn Disk,
     report: &mut Report,
-) -> Result<(Option<CoordinatorFile>, bool), OpenError> {
-    let (mut best, mut any) = (None::<CoordinatorFile>, false);
+) -> Result<(Option<(&'static str, CoordinatorFile)>, bool), OpenError> {
+    let (mut best, mut lost) = (None::<(&'static str, CoordinatorFile)>, false);
     for path in [layout::COORDINATOR, layout::COORDINATOR_NEW, layout::COORDINATOR_PREVIOUS] {
         match coordinator::read(disk, path) {
             Found::Whole(file) => {
-                any = true;
-                let newer = |b: &CoordinatorFile| b.storage.checkpoint < file.storage.checkpoint;
-                if best.as_ref().is_none_or(newer) {
-                    best = Some(*file);
+                let number = file.storage.checkpoint;
+                if best.as_ref().is_none_or(|(_, best)| best.storage.checkpoint < number) {
+                    best = Some((path, *file));
                 }
             }
             Found::Missing => {}
             Found::Newer(version) => {
                 return Err(OpenError::Newer { file: "coordinator", version });
             }
+            // A half-written new file is what a power cut leaves; no reason to worry anybody.
+            Found::Unreadable if path == layout::COORDINATOR_NEW => {}
             Found::Unreadable => {
-                any = true;
-                // A half-written new file is what a power cut leaves; no reason to worry anybody.
-                if path != layout::COORDINATOR_NEW {
-                    report.note(format!("the file '{path}' is unreadable and was left aside"));
-                }
+                lost = true;
+                report.note(format!("the file '{path}' is unreadable and was left aside"));
             }
         }
     }
-    Ok((best, any))
+    Ok((best, lost))
 }
 
 impl Storage {
     /// Opens a data directory, recovering whatever is there into `replay`. Everything recovered
-    /// is durable when this returns.
+    /// is durable when this returns; where the disk refuses that, what is readable is served and
+    /// [`Storage::failed`] says why nothing is written.
     ///
     /// # Errors
     /// [`OpenError`]. A file that cannot be read is none: it is named in the report.
@@ -177,8 +176,24 @@ impl Storage {
         now: Millis,
     ) -> Result<(Storage, Report), OpenError> {
         let mut report = Report::default();
-        let (chosen, any) = choose(&*disk, &mut report)?;
-        let (file, ring) = open_journal(&*disk, options, &mut report)?;
+        let (chosen, lost) = choose(&*disk, &mut report)?;
+        let found = find_journal(&*disk)?;
+        // Also when the power went in the middle of the first start: no directory of a topic is
+        // made before the first checkpoint has ended.
+        report.first_start = chosen.is_none()
+            && !lost
+            && found.as_ref().is_none_or(|(file, ring)| !rebuild::has_promised(file, *ring))
+            && !has_topics(&*disk)?;
+        let made = report.first_start || found.is_none();
+        let (file, ring) = match found {
+            Some(found) if !made => found,
+            _ => {
+                let ring = ring_bytes(options.journal_bytes);
+                (journal::create_file(&*disk, ring)?, ring)
+            }
+        };
+        let anew = disk.open(layout::SYNC_FAILED, Open::Read).is_ok();
+        let settled = chosen.as_ref().map(|(path, f)| coordinator::settle(&*disk, path, f, anew));
         let mut recovery = Recovery {
             disk,
             replay,
@@ -186,39 +201,40 @@ impl Storage {
             by_key: BTreeMap::new(),
             names: BTreeMap::new(),
             report,
+            anew,
+            failed: settled.and_then(Result::err),
+            stuck: BTreeSet::new(),
         };
         let start = match chosen {
-            Some(chosen) => recovery.take_snapshot(chosen)?,
-            None => rebuild::rebuild(&mut recovery, &file, ring, any)?,
+            Some((_, chosen)) => recovery.take_snapshot(chosen, made)?,
+            None if recovery.report.first_start => {
+                StorageState { next_sequence: 1, ..StorageState::default() }
+            }
+            None => rebuild::rebuild(&mut recovery, &file, ring)?,
         };
-        let resume = recovery.replay_journal(&file, ring, &start)?;
+        let resume = recovery.replay_journal(&file, ring, &start);
         recovery.finish(file, ring, resume, &start, options, now)
     }
 }
 
-/// Opens the journal, or makes one.
-fn open_journal(
-    disk: &dyn Disk,
-    options: Options,
-    report: &mut Report,
-) -> Result<(FileRef, u64), OpenError> {
-    let found = match disk.open(layout::JOURNAL, Open::Write) {
-        Ok(file) => match journal::read_file_header(&file)? {
-            FileHeader::Ring(ring) => Some((file, ring)),
-            FileHeader::Newer(version) => {
-                return Err(OpenError::Newer { file: "journal", version });
-            }
-            FileHeader::Unreadable => None,
-        },
-        Err(DiskError::NotFound) => None,
-        Err(error) => return Err(error.into()),
-    };
-    if let Some(found) = found {
-        return Ok(found);
+fn has_topics(disk: &dyn Disk) -> DiskResult<bool> {
+    match disk.list(layout::TOPICS) {
+        Ok(names) => Ok(!names.is_empty()),
+        Err(DiskError::NotFound) => Ok(false),
+        Err(error) => Err(error),
     }
-    let ring = ring_bytes(options.journal_bytes);
-    report.first_start = true;
-    Ok((journal::create_file(disk, ring)?, ring))
+}
+
+fn find_journal(disk: &dyn Disk) -> Result<Option<(FileRef, u64)>, OpenError> {
+    match disk.open(layout::JOURNAL, Open::Write) {
+        Ok(file) => match journal::read_file_header(&file)? {
+            FileHeader::Ring(ring) => Ok(Some((file, ring))),
+            FileHeader::Newer(version) => Err(OpenError::Newer { file: "journal", version }),
+            FileHeader::Unreadable => Ok(None),
+        },
+        Err(DiskError::NotFound) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Recovery under way.
@@ -229,12 +245,21 @@ pub(super) struct Recovery<'r> {
     pub(super) by_key: BTreeMap<PartitionKey, usize>,
     pub(super) names: BTreeMap<u32, String>,
     pub(super) report: Report,
+    /// A sync failed before: what can be read may not be on the disk, so it is written again.
+    anew: bool,
+    /// The disk refused something that recovery needs: nothing more is written.
+    failed: Option<DiskError>,
+    /// Partitions that could not be restored to their ends.
+    stuck: BTreeSet<PartitionKey>,
 }
 
 impl Recovery<'_> {
-    fn take_snapshot(&mut self, file: CoordinatorFile) -> Result<StorageState, OpenError> {
-        if self.report.first_start {
-            self.report.first_start = false;
+    fn take_snapshot(
+        &mut self,
+        file: CoordinatorFile,
+        journal_lost: bool,
+    ) -> Result<StorageState, OpenError> {
+        if journal_lost {
             self.report.note(
                 "the journal is missing or unreadable: what came after the last checkpoint is lost"
                     .into(),
@@ -254,7 +279,6 @@ impl Recovery<'_> {
                 partition.segments = record.segments;
             }
         }
-        self.report.clean = state.clean;
         Ok(state)
     }
 
@@ -288,12 +312,7 @@ impl Recovery<'_> {
         }
     }
 
-    fn replay_journal(
-        &mut self,
-        file: &FileRef,
-        ring: u64,
-        start: &StorageState,
-    ) -> Result<Resume, OpenError> {
+    fn replay_journal(&mut self, file: &FileRef, ring: u64, start: &StorageState) -> Resume {
         let scan = || Scan::new(file, ring, start.head, start.next_sequence, start.generation);
         let mut first = scan();
         let gone = if start.clean && first.is_at_end() {
@@ -305,7 +324,7 @@ impl Recovery<'_> {
         let mut rot = false;
         while second.next_sequence < first.next_sequence {
             match second.step() {
-                Step::Frame { header, payload } => self.apply(&header, payload, &gone)?,
+                Step::Frame { header, payload } => self.apply(&header, payload, &gone),
                 Step::Rot { .. } => rot = true,
                 Step::End => break,
             }
@@ -313,21 +332,24 @@ impl Recovery<'_> {
         if rot {
             self.look_behind_ends();
         }
-        Ok(Resume {
+        self.report.clean = start.clean && self.report.frames == 0;
+        // An opening frame that nothing followed is overwritten by the next: starts that end
+        // before they have done anything must not use up the ring.
+        let (tail, next_sequence) = match first.opened_at {
+            Some(at) => (at, first.next_sequence - 1),
+            None => (first.position, first.next_sequence),
+        };
+        Resume {
             head: start.head,
-            tail: first.position,
-            next_sequence: first.next_sequence,
+            tail,
+            next_sequence,
+            durable: first.durable.min(next_sequence - 1),
             generation: first.generation + 1,
             age_s: start.age_s.max(first.age_s),
-        })
+        }
     }
 
-    fn apply(
-        &mut self,
-        header: &FrameHeader,
-        payload: Payload<'_>,
-        gone: &BTreeSet<u32>,
-    ) -> Result<(), OpenError> {
+    fn apply(&mut self, header: &FrameHeader, payload: Payload<'_>, gone: &BTreeSet<u32>) {
         self.report.frames += 1;
         match payload {
             Payload::Opened => {}
@@ -336,7 +358,7 @@ impl Recovery<'_> {
                 header.sequence
             )),
             Payload::Change(bytes) => {
-                self.apply_change(bytes, gone)?;
+                self.apply_change(bytes, gone);
                 self.replay.change(bytes);
             }
             Payload::LogStart { key, offset } => {
@@ -347,18 +369,17 @@ impl Recovery<'_> {
             Payload::Batch { place, header: batch, bytes } => {
                 if !gone.contains(&place.key.topic) {
                     let at = Place { segment_base: place.segment_base, position: place.position };
-                    self.apply_batch(place.key, at, &batch, bytes, header.age_s)?;
+                    self.apply_batch(place.key, at, &batch, bytes, header.age_s);
                 }
             }
         }
-        Ok(())
     }
 
     fn partition(&mut self, key: PartitionKey) -> Option<&mut Partition> {
         self.partitions[*self.by_key.get(&key)?].as_mut()
     }
 
-    fn apply_change(&mut self, bytes: &[u8], gone: &BTreeSet<u32>) -> Result<(), OpenError> {
+    fn apply_change(&mut self, bytes: &[u8], gone: &BTreeSet<u32>) {
         match self.replay.effect(bytes) {
             Effect::None => {}
             Effect::Create { topic, name, partitions } if !gone.contains(&topic) => {
@@ -388,7 +409,6 @@ impl Recovery<'_> {
                 }
             }
         }
-        Ok(())
     }
 
     fn apply_batch(
@@ -398,11 +418,14 @@ impl Recovery<'_> {
         header: &BatchHeader,
         bytes: Option<&[u8]>,
         age_s: u32,
-    ) -> Result<(), OpenError> {
+    ) {
         let disk = self.disk.clone();
-        let Some(partition) = self.partition(key) else { return Ok(()) };
+        if self.stuck.contains(&key) {
+            return;
+        }
+        let Some(partition) = self.partition(key) else { return };
         if header.next_offset() <= partition.log_end {
-            return Ok(());
+            return;
         }
         if header.base_offset > partition.log_end {
             let adopted = partition.adopt_behind_end(&*disk, header.base_offset);
@@ -413,11 +436,19 @@ impl Recovery<'_> {
             }
             adopted.iter().for_each(|header| self.replay.batch(key, header));
         }
-        let Some(partition) = self.partition(key) else { return Ok(()) };
-        partition.restore(&*disk, place, header, bytes, age_s)?;
+        let anew = self.anew;
+        let Some(partition) = self.partition(key) else { return };
+        if let Err(error) = partition.restore(&*disk, place, header, bytes, age_s, anew) {
+            // The journal still has it, and keeps it as long as nothing more is written.
+            let (dir, offset) = (&partition.dir, header.base_offset);
+            let note = format!("{dir}: records from {offset} on cannot be restored: {error}");
+            self.report.note(note);
+            self.stuck.insert(key);
+            self.failed.get_or_insert(error);
+            return;
+        }
         self.report.batches += 1;
         self.replay.batch(key, header);
-        Ok(())
     }
 
     /// After rot in the journal: a batch whose frame is gone, and that no later frame follows in
@@ -442,11 +473,7 @@ impl Recovery<'_> {
     ) -> Result<(Storage, Report), OpenError> {
         let disk = self.disk.clone();
         for partition in self.partitions.iter_mut().flatten() {
-            let gone = partition.drop_before_start();
-            for base in gone {
-                disk.remove_file(&layout::segment_file(&partition.dir, base)).ok();
-                disk.remove_file(&layout::index_file(&partition.dir, base)).ok();
-            }
+            partition.drop_before_start();
             if partition.dirty
                 && let Err(error) = partition.cut_tail(&*disk)
             {
@@ -462,7 +489,7 @@ impl Recovery<'_> {
             age_start_s: resume.age_s,
             started: now,
             checkpoint_number: start.checkpoint,
-            failed: None,
+            failed: self.failed,
             counters: Counters::default(),
             disk: self.disk,
             partitions: self.partitions,
@@ -470,17 +497,50 @@ impl Recovery<'_> {
             names: self.names,
         };
         storage.sync.reserve(storage.partitions.len());
-        // The one frame that makes this generation real; with it everything replayed is durable.
-        storage.journal.stage(KIND_OPENED, resume.age_s, &[]);
-        storage.journal.write_staged()?;
-        let lsn = storage.journal.sync_begins();
-        if self.report.first_start {
-            // Nothing is there that could be lost: the first checkpoint goes before any commit.
-            storage.sync.want(now);
-        } else {
-            storage.journal.file().sync()?;
-            storage.journal.sync_ended(lsn);
+        let mut report = self.report;
+        let opened = match storage.failed {
+            None => storage.open_generation(resume, self.anew, report.first_start, now),
+            Some(error) => Err(error),
+        };
+        match opened {
+            Err(error) => {
+                storage.failed = Some(error);
+                report.note(format!("nothing is written until the next start: {error}"));
+            }
+            // What is removed must be given up for good, so this is last.
+            Ok(()) if !report.clean && !report.first_start => storage.sweep(),
+            Ok(()) => {}
         }
-        Ok((storage, self.report))
+        Ok((storage, report))
+    }
+}
+
+impl Storage {
+    /// Writes the one frame that makes this generation real; with it everything replayed is
+    /// durable.
+    fn open_generation(
+        &mut self,
+        resume: Resume,
+        anew: bool,
+        first_start: bool,
+        now: Millis,
+    ) -> DiskResult<()> {
+        if anew {
+            self.journal.write_again(resume.tail)?;
+        }
+        self.journal.stage(KIND_OPENED, resume.age_s, &[]);
+        self.journal.write_staged()?;
+        let lsn = self.journal.sync_begins();
+        if first_start {
+            // Nothing is there that could be lost: the first checkpoint goes before any commit.
+            self.sync.want(now);
+            return Ok(());
+        }
+        self.journal.file().sync()?;
+        self.journal.sync_ended(lsn);
+        if anew {
+            self.disk.remove_file(layout::SYNC_FAILED)?;
+        }
+        Ok(())
     }
 }

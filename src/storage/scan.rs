@@ -17,6 +17,9 @@ use super::journal_frame::{
 };
 use crate::disk::FileRef;
 
+/// Places where the next frame can stand.
+const PLACES: usize = 3;
+
 /// What comes next in the journal.
 pub enum Step<'a> {
     /// A frame.
@@ -49,6 +52,10 @@ pub struct Scan<'a> {
     pub generation: u32,
     /// The store's clock at the last frame, seconds.
     pub age_s: u32,
+    /// The highest number that any frame vouches for.
+    pub durable: u64,
+    /// The position of the last frame, if that one opens a generation.
+    pub opened_at: Option<u64>,
     start: u64,
     payload: Vec<u8>,
     window: Vec<u8>,
@@ -71,6 +78,8 @@ impl<'a> Scan<'a> {
             next_sequence,
             generation,
             age_s: 0,
+            durable: next_sequence.saturating_sub(1),
+            opened_at: None,
             start: head,
             payload: Vec::new(),
             window: Vec::new(),
@@ -118,44 +127,50 @@ impl<'a> Scan<'a> {
         self.start + self.ring_bytes
     }
 
-    fn expected(&mut self) -> Option<(u64, FrameHeader)> {
-        let behind = self.position.next_multiple_of(FRAME_ALIGN);
-        let commit = self.position.next_multiple_of(COMMIT_ALIGN);
-        let wrapped = self.position.next_multiple_of(self.ring_bytes);
-        for at in [behind, commit, wrapped] {
-            if at < self.end()
-                && let Some(header) = self.header_at(at)
-                && header.sequence == self.next_sequence
-                && self.belongs(&header)
-            {
-                return Some((at, header));
-            }
-        }
-        None
+    /// The header of the next frame at one of the places where it can stand; see [`Scan::step`]
+    /// for why there may be more than one.
+    fn candidate(&mut self, place: usize) -> Option<(u64, FrameHeader)> {
+        let align = [FRAME_ALIGN, COMMIT_ALIGN, self.ring_bytes][place];
+        let at = self.position.next_multiple_of(align);
+        let header = if at < self.end() { self.header_at(at)? } else { return None };
+        let fits = header.sequence == self.next_sequence && self.belongs(&header);
+        fits.then_some((at, header))
     }
 
     /// Whether nothing of this generation follows at the expected places. After an orderly stop
     /// that is known without a search through the whole ring.
     pub fn is_at_end(&mut self) -> bool {
-        self.expected().is_none()
+        (0..PLACES).all(|place| self.candidate(place).is_none())
     }
 
-    /// The first whole frame behind `position` that belongs here, and the highest number that any
-    /// frame behind it vouches for.
-    fn later(&mut self, position: u64) -> (Option<(u64, FrameHeader)>, u64) {
-        let (mut first, mut durable) = (None, 0);
-        let mut at = position.next_multiple_of(FRAME_ALIGN);
-        while at < self.end() {
+    /// The earliest frame after the missing one, if any frame vouches that the missing one was
+    /// durable. Frames of this generation (and those that open another) speak first; only where
+    /// they don't, those of later generations, whose opening frame must be rotten then.
+    fn later(&mut self) -> Option<(u64, FrameHeader)> {
+        let (mut own, mut newer) = (Candidate::default(), Candidate::default());
+        let mut at = self.position.next_multiple_of(FRAME_ALIGN);
+        let end = self.position + self.ring_bytes;
+        while at < end {
             if let Some(header) = self.header_at(at)
                 && header.sequence > self.next_sequence
-                && self.belongs(&header)
             {
-                first.get_or_insert((at, header));
-                durable = durable.max(header.durable);
+                if self.belongs(&header) {
+                    own.consider(at, header);
+                } else if header.generation > self.generation {
+                    newer.consider(at, header);
+                }
             }
             at += FRAME_ALIGN;
         }
-        (first, durable)
+        let vouched = |candidate: Candidate| {
+            candidate.first.filter(|_| candidate.durable >= self.next_sequence)
+        };
+        vouched(own).or_else(|| vouched(newer))
+    }
+
+    /// What the frame at `at` says, if its payload is whole.
+    pub fn payload(&mut self, at: u64, header: &FrameHeader) -> Option<Payload<'_>> {
+        if self.read_payload(at, header) { open_payload(header, &self.payload) } else { None }
     }
 
     fn read_payload(&mut self, at: u64, header: &FrameHeader) -> bool {
@@ -166,38 +181,58 @@ impl<'a> Scan<'a> {
     }
 
     /// The next step. After [`Step::End`] the walk stays there.
+    ///
+    /// Of the places where the next frame can stand several may hold its number: where a cut tore
+    /// a frame, its whole header stays behind the last frame for ever, and the next generation
+    /// begins with the same number in the next sector. The one whose payload is whole is it.
     pub fn step(&mut self) -> Step<'_> {
-        if let Some((at, header)) = self.expected() {
-            if self.read_payload(at, &header) {
+        for place in 0..PLACES {
+            if let Some((at, header)) = self.candidate(place)
+                && self.read_payload(at, &header)
+            {
                 self.position = at + header.frame_bytes();
                 self.next_sequence += 1;
                 self.generation = header.generation;
                 self.age_s = self.age_s.max(header.age_s);
+                self.durable = self.durable.max(header.durable);
+                self.opened_at = (header.kind == KIND_OPENED).then_some(at);
                 return match open_payload(&header, &self.payload) {
                     Some(payload) => Step::Frame { header, payload },
                     None => Step::End,
                 };
             }
-            // The header is whole, so the frame behind it can be found without a search.
-            let behind = at + header.frame_bytes();
-            if self.later(behind).1 >= header.sequence {
-                self.position = behind;
-                self.next_sequence += 1;
-                return Step::Rot { first: header.sequence, last: header.sequence };
-            }
-            return Step::End;
         }
-        let (found, durable) = self.later(self.position);
-        match found {
-            Some((at, header)) if durable >= self.next_sequence => {
+        match self.later() {
+            Some((at, header)) => {
                 let first = self.next_sequence;
                 self.position = at;
+                self.start = at;
                 self.next_sequence = header.sequence;
                 // A generation that began inside the gap is taken over from the frame behind it.
                 self.generation = header.generation;
+                self.opened_at = None;
                 Step::Rot { first, last: header.sequence - 1 }
             }
-            _ => Step::End,
+            None => Step::End,
         }
+    }
+}
+
+/// What a search behind a missing frame has found.
+#[derive(Default)]
+struct Candidate {
+    first: Option<(u64, FrameHeader)>,
+    durable: u64,
+}
+
+impl Candidate {
+    fn consider(&mut self, at: u64, header: FrameHeader) {
+        // The lowest number is next, not the nearest place: the ring goes around. Of two with the
+        // same number the later generation is the one that counted.
+        let rank = |h: &FrameHeader| (h.sequence, core::cmp::Reverse(h.generation));
+        if self.first.as_ref().is_none_or(|(_, first)| rank(&header) < rank(first)) {
+            self.first = Some((at, header));
+        }
+        self.durable = self.durable.max(header.durable);
     }
 }

@@ -14,8 +14,9 @@ use super::coordinator::{self, CoordinatorFile, PartitionRecord, StorageState};
 use super::journal::Lsn;
 use super::layout;
 use super::partition::Place;
-use super::{PartitionIndex, Storage};
-use crate::disk::{DiskError, DiskResult, FileRef};
+use super::{PartitionIndex, Storage, WriteError};
+use crate::disk::{DiskError, DiskResult, FileRef, Open};
+use crate::limits::CHECKPOINT_RETRY_MS;
 use crate::time::Millis;
 
 /// What the sync that is under way is for.
@@ -45,6 +46,8 @@ struct Checkpoint {
     file: CoordinatorFile,
     /// The directory in which the new coordinator file has its name already.
     placed: Option<FileRef>,
+    /// There was no space for the new coordinator file; not tried again before this.
+    retry_at: Option<Millis>,
 }
 
 /// Files to remove once a frame is durable.
@@ -63,6 +66,8 @@ pub struct SyncState {
     dirty: Vec<PartitionIndex>,
     dirty_since: Vec<Option<Millis>>,
     referred: Vec<PartitionIndex>,
+    /// Files of deleted topics that staged references point into.
+    orphans: Vec<FileRef>,
     committing: Vec<(PartitionIndex, i64, Place)>,
     advanced: Vec<PartitionIndex>,
     bulk: Option<Bulk>,
@@ -135,12 +140,13 @@ impl Storage {
     /// When the next sync should begin; `None` while one is under way or nothing needs one.
     pub fn sync_deadline(&self) -> Option<Millis> {
         if self.sync.under_way.is_some() || self.failed.is_some() {
-            None
-        } else if self.sync.bulk.is_some() || self.sync.checkpoint.is_some() {
-            Some(Millis(0))
-        } else {
-            self.sync.deadline
+            return None;
         }
+        if self.sync.bulk.is_some() {
+            return Some(Millis(0));
+        }
+        let step = self.sync.checkpoint.as_ref().map(|c| c.retry_at.unwrap_or(Millis(0)));
+        [step, self.sync.deadline].into_iter().flatten().min()
     }
 
     /// Whether a sync is under way.
@@ -181,7 +187,7 @@ impl Storage {
         }
         // The first checkpoint of all gives the directory its cluster id: before any promise.
         if self.checkpoint_number == 0 && self.sync.checkpoint.is_some() {
-            return self.checkpoint_step();
+            return self.checkpoint_step(now);
         }
         let due = self.sync.deadline.is_some_and(|deadline| deadline <= now);
         if due && self.journal.durable() < self.journal.last() {
@@ -190,39 +196,61 @@ impl Storage {
         if due {
             self.sync.deadline = None;
         }
-        self.checkpoint_step()
+        self.checkpoint_step(now)
     }
 
-    fn begin_commit(&mut self) -> DiskResult<Option<(UnderWay, FileRef)>> {
-        self.sync.deadline = None;
-        // What stands before the barrier is written first, so that the mark stays where it is.
-        self.journal.write_staged()?;
-        let mark = self.journal.mark();
+    /// What the partitions hold now becomes visible with the journal's sync that is prepared.
+    fn take_dirty(&mut self) {
         for index in core::mem::take(&mut self.sync.dirty) {
             self.sync.dirty_since[index] = None;
             if let Some(partition) = &self.partitions[index] {
                 self.sync.committing.push((index, partition.log_end, partition.end_place()));
             }
         }
+    }
+
+    /// The files that must be synced before a reference into this partition may be written.
+    fn bulk_files(&mut self, index: PartitionIndex) -> DiskResult<Vec<FileRef>> {
+        let disk = self.disk.clone();
+        let Some(partition) = &mut self.partitions[index] else { return Ok(Vec::new()) };
+        let mut files = vec![partition.active_file(&*disk)?];
+        files.extend(partition.sealed_dirty.iter().cloned());
+        if partition.names_dirty {
+            files.push(disk.open_dir(&partition.dir)?);
+        }
+        if partition.dir_dirty {
+            files.push(disk.open_dir(layout::TOPICS)?);
+            files.push(disk.open_dir("")?);
+        }
+        partition.names_dirty = false;
+        partition.dir_dirty = false;
+        Ok(files)
+    }
+
+    /// A partition is about to go while references into it are staged. They will be written with
+    /// the next commit, and a cut may keep them and lose the deletion behind them: then what they
+    /// point to must be there.
+    pub(super) fn keep_promise_to_references(&mut self, index: PartitionIndex) {
+        if self.sync.referred.contains(&index) {
+            match self.bulk_files(index) {
+                Ok(mut files) => self.sync.orphans.append(&mut files),
+                Err(error) => self.fail(error),
+            }
+        }
+    }
+
+    fn begin_commit(&mut self) -> DiskResult<Option<(UnderWay, FileRef)>> {
+        self.sync.deadline = None;
+        // What stands before the barrier is written first, so that the mark stays where it is.
+        self.journal.write_staged()?;
         if !self.journal.has_barrier() {
             return self.begin_journal_sync();
         }
-        let mut files = Vec::new();
+        let mark = self.journal.mark();
+        self.take_dirty();
+        let mut files = core::mem::take(&mut self.sync.orphans);
         for index in core::mem::take(&mut self.sync.referred) {
-            let disk = self.disk.clone();
-            if let Some(partition) = &mut self.partitions[index] {
-                files.push(partition.active_file(&*disk)?);
-                files.append(&mut partition.sealed_dirty.clone());
-                if partition.names_dirty {
-                    files.push(disk.open_dir(&partition.dir)?);
-                    partition.names_dirty = false;
-                }
-                if partition.dir_dirty {
-                    files.push(disk.open_dir(layout::TOPICS)?);
-                    files.push(disk.open_dir("")?);
-                    partition.dir_dirty = false;
-                }
-            }
+            files.append(&mut self.bulk_files(index)?);
         }
         if let Some(checkpoint) = &mut self.sync.checkpoint {
             // A name or a sealed segment that this commit needs may be on the checkpoint's list.
@@ -238,7 +266,12 @@ impl Storage {
 
     fn begin_journal_sync(&mut self) -> DiskResult<Option<(UnderWay, FileRef)>> {
         if let Some(bulk) = self.sync.bulk.take() {
-            self.journal.lift_barrier(bulk.mark, !self.sync.referred.is_empty());
+            let more = !self.sync.referred.is_empty() || !self.sync.orphans.is_empty();
+            self.journal.lift_barrier(bulk.mark, more);
+        }
+        // With a barrier left, only what was there at the mark is part of this sync.
+        if !self.journal.has_barrier() {
+            self.take_dirty();
         }
         self.journal.write_staged()?;
         let lsn = self.journal.sync_begins();
@@ -249,6 +282,9 @@ impl Storage {
     pub fn finish_sync(&mut self, result: DiskResult<()>, now: Millis) {
         let Some(under_way) = self.sync.under_way.take() else { return };
         if let Err(error) = result {
+            // Should this process be started again before the machine is, the next one sees the
+            // bytes in the page cache and must not believe a sync of them.
+            self.disk.open(layout::SYNC_FAILED, Open::CreateEmpty).ok();
             return self.fail(error);
         }
         self.counters.syncs += 1;
@@ -330,26 +366,24 @@ impl Storage {
     /// file. `clean` says that nothing will be written afterwards.
     ///
     /// # Errors
-    /// What the disk said; the checkpoint is not begun then.
-    pub fn begin_checkpoint(&mut self, state: Vec<u8>, clean: bool, now: Millis) -> DiskResult<()> {
-        let mut files = Vec::new();
-        let mut dirs_dirty = false;
-        let disk = self.disk.clone();
-        for partition in self.partitions.iter_mut().flatten() {
-            if partition.dirty {
-                files.push(partition.active_file(&*disk)?);
-                partition.dirty = false;
-            }
-            files.append(&mut partition.sealed_dirty);
-            if partition.names_dirty {
-                files.push(disk.open_dir(&partition.dir)?);
-                partition.names_dirty = false;
-            }
-            dirs_dirty |= core::mem::take(&mut partition.dir_dirty);
+    /// [`WriteError::Busy`] while one is under way, or what the disk said; none is begun then.
+    pub fn begin_checkpoint(
+        &mut self,
+        state: Vec<u8>,
+        clean: bool,
+        now: Millis,
+    ) -> Result<(), WriteError> {
+        self.writable()?;
+        if self.sync.checkpoint.is_some() {
+            // Its list of files is what makes its coordinator file true.
+            return Err(WriteError::Busy);
         }
-        if dirs_dirty {
-            files.push(disk.open_dir(layout::TOPICS)?);
-            files.push(disk.open_dir("")?);
+        let files = self.checkpoint_files()?;
+        for partition in self.partitions.iter_mut().flatten() {
+            partition.dirty = false;
+            partition.sealed_dirty.clear();
+            partition.names_dirty = false;
+            partition.dir_dirty = false;
         }
         let (head, next_sequence) = self.journal.checkpoint_mark();
         let storage = StorageState {
@@ -362,8 +396,36 @@ impl Storage {
             partitions: self.records(),
         };
         let file = CoordinatorFile { storage, state };
-        self.sync.checkpoint = Some(Checkpoint { files, file, placed: None });
+        self.sync.checkpoint = Some(Checkpoint { files, file, placed: None, retry_at: None });
         Ok(())
+    }
+
+    /// Everything that was written since the last checkpoint.
+    fn checkpoint_files(&mut self) -> DiskResult<Vec<FileRef>> {
+        let mut files = Vec::new();
+        let mut dirs_dirty = false;
+        let disk = self.disk.clone();
+        for partition in self.partitions.iter_mut().flatten() {
+            if partition.dirty {
+                files.push(partition.active_file(&*disk)?);
+            }
+            files.extend(partition.sealed_dirty.iter().cloned());
+            if partition.names_dirty {
+                files.push(disk.open_dir(&partition.dir)?);
+            }
+            dirs_dirty |= partition.dir_dirty;
+        }
+        if dirs_dirty {
+            files.push(disk.open_dir(layout::TOPICS)?);
+        }
+        if self.checkpoint_number == 0 {
+            // A coordinator file without its journal would look like an accident.
+            files.push(self.journal.file().clone());
+        }
+        if dirs_dirty || self.checkpoint_number == 0 {
+            files.push(disk.open_dir("")?);
+        }
+        Ok(files)
     }
 
     fn records(&self) -> Vec<PartitionRecord> {
@@ -381,8 +443,11 @@ impl Storage {
         self.by_key.iter().filter_map(record).collect()
     }
 
-    fn checkpoint_step(&mut self) -> DiskResult<Option<(UnderWay, FileRef)>> {
-        let Some(checkpoint) = &self.sync.checkpoint else { return Ok(None) };
+    fn checkpoint_step(&mut self, now: Millis) -> DiskResult<Option<(UnderWay, FileRef)>> {
+        let Some(checkpoint) = &mut self.sync.checkpoint else { return Ok(None) };
+        if checkpoint.retry_at.is_some_and(|retry_at| now < retry_at) {
+            return Ok(None);
+        }
         if let Some(file) = checkpoint.files.last() {
             return Ok(Some((UnderWay::CheckpointFile, file.clone())));
         }
@@ -391,8 +456,15 @@ impl Storage {
         }
         // Frames before the mark need not be durable themselves: all they say is in this file and
         // in the segments that were just synced. Answers still wait for the journal's own sync.
-        let new = coordinator::write_new(&*self.disk, &checkpoint.file)?;
-        Ok(Some((UnderWay::CoordinatorNew, new)))
+        match coordinator::write_new(&*self.disk, &checkpoint.file) {
+            Ok(new) => Ok(Some((UnderWay::CoordinatorNew, new))),
+            Err(DiskError::NoSpace) => {
+                // Nothing is lost by waiting; deletions may free space meanwhile.
+                checkpoint.retry_at = Some(now.saturating_add(CHECKPOINT_RETRY_MS));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn coordinator_synced(&mut self, step: UnderWay) -> DiskResult<()> {

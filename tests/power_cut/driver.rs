@@ -399,8 +399,8 @@ impl Driver {
             self.troubled |= broker.storage().failed().is_some();
             return false;
         };
-        self.syncing = Some(file.sync());
         self.progress();
+        self.syncing = Some(file.sync());
         true
     }
 
@@ -422,12 +422,22 @@ impl Driver {
             let now = self.tick();
             let Some(broker) = &mut self.broker else { return };
             self.troubled |= broker.checkpoint(false, false, now).is_err();
-            if !self.begin_sync() {
+            if !self.begin_sync() && !self.wait_for_space() {
                 break;
             }
         }
         self.progress();
         self.check_settled();
+    }
+
+    /// A checkpoint that found the disk full is tried again a second later.
+    fn wait_for_space(&mut self) -> bool {
+        let storage = self.broker.as_ref().map(Broker::storage);
+        let waits = storage.is_some_and(|s| s.is_checkpointing() && s.failed().is_none());
+        if waits {
+            self.pass(ottla::limits::CHECKPOINT_RETRY_MS);
+        }
+        waits
     }
 
     /// After everything was synced, everything is acknowledged and visible.

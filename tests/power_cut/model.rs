@@ -27,7 +27,7 @@ pub enum End {
 pub struct Step<T> {
     /// When it was asked for.
     pub asked: Moment,
-    /// When it was in the page cache.
+    /// When it was in the page cache, if it is something that is answered then: batches, acks of 1.
     pub written: Option<Moment>,
     /// When it was acknowledged as durable.
     pub durable: Option<Moment>,
@@ -48,7 +48,7 @@ impl<T> Step<T> {
     fn survives(&self, at: Moment, end: End) -> bool {
         let since = match end {
             End::Power => self.durable,
-            End::Process => self.written,
+            End::Process => self.written.or(self.durable),
         };
         since.is_some_and(|since| since <= at)
     }
@@ -165,7 +165,6 @@ pub enum Promise {
 }
 
 fn mark<T>(step: &mut Step<T>, at: Moment, durable: bool) {
-    step.written.get_or_insert(at);
     if durable {
         step.durable.get_or_insert(at);
     }
@@ -182,6 +181,7 @@ impl Model {
             }
             Promise::Batch(key, n) => {
                 if let Some(log) = self.logs.get_mut(key) {
+                    log.batches[*n].written.get_or_insert(at);
                     mark(&mut log.batches[*n], at, durable);
                 }
             }
