@@ -67,6 +67,7 @@ fn read_partition(r: &mut Reader<'_>) -> Result<Wanted, ReadError> {
 /// What the partitions add up to.
 struct Sum {
     bytes: usize,
+    records: u64,
     bytes_max: usize,
     failed: bool,
     partitions: usize,
@@ -93,12 +94,12 @@ fn handle(
         w.i32(0);
     });
     let bytes_max = usize::try_from(request.max_bytes).unwrap_or(0).min(FETCH_BYTES_MAX);
-    let mut sum = Sum { bytes: 0, bytes_max, failed: false, partitions: 0 };
+    let mut sum = Sum { bytes: 0, records: 0, bytes_max, failed: false, partitions: 0 };
     write_topics(context, &mut r, reply, &mut sum)?;
     reply.w.tags();
     let enough = sum.bytes as i64 >= i64::from(request.min_bytes);
     if enough || sum.failed || sum.partitions == 0 || request.max_wait_ms <= 0 {
-        return Ok(Outcome::Now);
+        return Ok(done(context, &sum));
     }
     let now = context.now.mono;
     let deadline = match context.parked {
@@ -106,10 +107,16 @@ fn handle(
         _ => now.saturating_add(request.max_wait_ms as u64),
     };
     if deadline <= now {
-        return Ok(Outcome::Now);
+        return Ok(done(context, &sum));
     }
     wait(context, body)?;
     Ok(Outcome::Park(Parked { waiting: Waiting::Fetch, deadline: Some(deadline) }))
+}
+
+fn done(context: &mut Context<'_>, sum: &Sum) -> Outcome {
+    context.broker.figures.bytes_out += sum.bytes as u64;
+    context.broker.figures.records_out += sum.records;
+    Outcome::Now
 }
 
 /// Asks to be woken for every partition of the request.
@@ -220,6 +227,7 @@ fn answer_partition(
     match slice {
         Ok(Some(slice)) => {
             sum.bytes += slice.bytes as usize;
+            sum.records += u64::try_from(slice.next_offset - wanted.fetch_offset).unwrap_or(0);
             reply.w.records_length(slice.bytes as usize);
             reply.file(slice);
         }

@@ -75,6 +75,8 @@ pub struct Figures {
     pub records_in: u64,
     /// Bytes of batches appended since start.
     pub bytes_in: u64,
+    /// Records handed to fetches since start.
+    pub records_out: u64,
     /// Bytes of batches handed to fetches since start.
     pub bytes_out: u64,
     /// Connections open now.

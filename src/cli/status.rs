@@ -94,8 +94,10 @@ fn lines(
     if let Some(ago) = take_number(&mut figures, "last.sync.ago.ms") {
         let counted =
             figures.remove("syncs").map_or(String::new(), |n| format!(", {n} since start"));
+        let took = take_number(&mut figures, "last.sync.took.ms");
+        let took = took.map_or(String::new(), |ms| format!(", took {ms} ms"));
         let text = if ago < 0 { "none yet".to_owned() } else { format!("{} ago", span(ago)) };
-        say("last sync", text + &counted);
+        say("last sync", text + &took + &counted);
     }
     if let Some(text) = traffic(&mut figures) {
         say("since start", text);

@@ -120,6 +120,8 @@ pub struct Counters {
     pub appended_bytes: u64,
     /// When the last journal sync ended.
     pub last_sync: Option<Millis>,
+    /// How long it took, in milliseconds.
+    pub last_sync_took_ms: u64,
 }
 
 /// The storage layer in use.
@@ -405,11 +407,12 @@ impl Storage {
         &mut self,
         index: PartitionIndex,
         timestamp: i64,
+        from: i64,
         buffer: &mut Vec<u8>,
     ) -> Result<Option<BatchHeader>, LogError> {
         let disk = self.disk.clone();
         match self.partitions.get_mut(index).and_then(Option::as_mut) {
-            Some(partition) => partition.batch_at_time(&*disk, timestamp, buffer),
+            Some(partition) => partition.batch_at_time(&*disk, timestamp, from, buffer),
             None => Err(LogError::OutOfRange),
         }
     }

@@ -58,6 +58,8 @@ pub struct Slice {
     pub bytes: u32,
     /// The first batch's header.
     pub first: BatchHeader,
+    /// The offset behind the last record of the run.
+    pub next_offset: i64,
 }
 
 struct OpenSegment {
@@ -498,17 +500,18 @@ impl Partition {
         let segment_base = self.segments[at].base_offset;
         let first_bytes = first.total_bytes as u32;
         let wanted = if at_least_one { bytes_max.max(first_bytes) } else { bytes_max };
+        let following = self.segments.get(at + 1).map(|s| s.base_offset);
         let mut end = limit;
+        // Behind a segment's last record the next segment begins, or there is nothing durable.
+        let mut next_offset = following.unwrap_or(i64::MAX).min(self.high_watermark);
         if wanted < limit - position {
-            let next;
-            (end, next) = self.boundary(disk, at, position, position + wanted)?;
-            self.bookmark(next, Place { segment_base, position: end });
-        } else if at + 1 < self.segments.len() {
-            let next = self.segments[at + 1].base_offset;
-            self.bookmark(next, Place { segment_base: next, position: 0 });
+            (end, next_offset) = self.boundary(disk, at, position, position + wanted)?;
+            self.bookmark(next_offset, Place { segment_base, position: end });
+        } else if let Some(base) = following {
+            self.bookmark(base, Place { segment_base: base, position: 0 });
         }
         let file = self.open_at(disk, at)?.log.clone();
-        Ok(Some(Slice { file, position, bytes: end - position, first }))
+        Ok(Some(Slice { file, position, bytes: end - position, first, next_offset }))
     }
 
     /// The last batch boundary in `from..=to` of segment `at`, and the offset that begins there.
@@ -541,7 +544,7 @@ impl Partition {
         Ok((position, next.ok_or(rotten)?))
     }
 
-    /// The first batch, at or behind the log's start, whose maximum timestamp is at least
+    /// The first batch with records at or behind offset `from` whose maximum timestamp is at least
     /// `timestamp`, and the whole batch in `buffer`.
     ///
     /// # Errors
@@ -550,6 +553,7 @@ impl Partition {
         &mut self,
         disk: &dyn Disk,
         timestamp: i64,
+        from: i64,
         buffer: &mut Vec<u8>,
     ) -> Result<Option<BatchHeader>, LogError> {
         for at in 0..self.segments.len() {
@@ -557,7 +561,6 @@ impl Partition {
             if self.segments[at].max_timestamp < timestamp || limit == 0 {
                 continue;
             }
-            let log_start = self.log_start;
             let open = self.open_at(disk, at)?;
             let mut position =
                 open.index.last_where(|e| e.max_timestamp_before < timestamp).position;
@@ -567,7 +570,7 @@ impl Partition {
             let mut window = Window::new(&open.log, limit);
             while position < limit {
                 let header = window.header(position)?;
-                if header.max_timestamp >= timestamp && header.next_offset() > log_start {
+                if header.max_timestamp >= timestamp && header.next_offset() > from {
                     read_batch(&open.log, position, &header, buffer)?;
                     return Ok(Some(header));
                 }

@@ -62,6 +62,8 @@ struct Removal {
 #[derive(Default)]
 pub struct SyncState {
     under_way: Option<UnderWay>,
+    /// When the last sync began.
+    began: Millis,
     deadline: Option<Millis>,
     dirty: Vec<PartitionIndex>,
     dirty_since: Vec<Option<Millis>>,
@@ -169,6 +171,7 @@ impl Storage {
             Ok(chosen) => {
                 let (under_way, file) = chosen?;
                 self.sync.under_way = Some(under_way);
+                self.sync.began = now;
                 Some(file)
             }
             Err(error) => {
@@ -297,6 +300,7 @@ impl Storage {
             }
             UnderWay::Journal(lsn) => {
                 self.counters.last_sync = Some(now);
+                self.counters.last_sync_took_ms = now.since(self.sync.began);
                 self.journal_synced(lsn, now);
                 Ok(())
             }
