@@ -244,6 +244,17 @@ impl Connection {
         self.output.is_empty()
     }
 
+    /// Whether [`Connection::work`] would get on: a whole request is here, and nothing is in its way.
+    pub fn can_work(&self) -> bool {
+        let whole = match self.frame_bytes() {
+            Ok(Some(bytes)) => bytes <= self.input.filled().len(),
+            Ok(None) => false,
+            // A fault is work, too.
+            Err(_) => true,
+        };
+        self.parked.is_none() && whole && self.may_answer()
+    }
+
     fn may_answer(&self) -> bool {
         self.output.len() - self.sent < OUTPUT_BYTES_MAX && !self.marks.is_full()
     }

@@ -106,9 +106,16 @@ impl Session {
                 Ok(0) => {}
                 Ok(_) => {
                     last_heard = self.server.clock.now().mono;
+                    // A client that never stops sending is one among others.
+                    tokio::task::yield_now().await;
                     continue;
                 }
                 Err(end) => return end,
+            }
+            if connection.can_work() {
+                // Sending or writing has made room for the next request, which is here already.
+                tokio::task::yield_now().await;
+                continue;
             }
             let idle = u64::try_from(idle_ms).ok().map(|ms| last_heard.saturating_add(ms));
             let idle = idle.filter(|_| connection.is_idle());
