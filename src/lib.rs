@@ -9,7 +9,7 @@
 //!  │                                            │
 //!  └────────────────────┐                     broker     state and storage, kept in step
 //!                       │                      │    └───────────┐
-//!                     wire   bytes ↔ values  storage           state  (state, event, now) → verdict
+//!                     wire  bytes ↔ values   storage           state (state, event, now) → verdict
 //!                                              │                 │
 //!                                             disk   the only file system calls
 //! limits · time · config: used by everyone

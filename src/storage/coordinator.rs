@@ -177,7 +177,7 @@ pub fn settle(disk: &dyn Disk, path: &str, file: &CoordinatorFile, anew: bool) -
         disk.open(path, Open::Write)?.sync()?;
         put_in_place(disk)?;
     } else if path == layout::COORDINATOR_PREVIOUS {
-        // `coordinator` is missing or rotten; were it renamed to `.previous`, no copy would be left.
+        // `coordinator` is missing or rotten; renamed to `.previous` it would take the last copy.
         disk.rename(path, layout::COORDINATOR)?;
     }
     disk.open_dir("")?.sync()
