@@ -8,9 +8,9 @@
 //!  ├── client   our own client side             api      one file per API key, one table
 //!  │                                            │
 //!  └────────────────────┐                     broker     state and storage, kept in step
-//!                       │                      │    └────────────┐
-//!                     wire   bytes ↔ values  storage            state   (state, event, now) → verdict
-//!                                              │                  │
+//!                       │                      │    └───────────┐
+//!                     wire  bytes ↔ values   storage           state (state, event, now) → verdict
+//!                                              │                 │
 //!                                             disk   the only file system calls
 //! limits · time · config: used by everyone
 //! ```

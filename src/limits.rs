@@ -29,10 +29,14 @@ pub const LARGE_BATCH_BYTES: usize = 128 * 1024;
 pub const JOURNAL_STAGED_BYTES_MAX: usize = 512 * 1024;
 
 /// Bytes by which the journal is written ahead of its frames on the first way around.
+///
+/// Why: a first start need not wait for the whole file; one sync in a thousand pays for a step.
 pub const JOURNAL_FILL_BYTES: u64 = 1024 * 1024;
 
-/// Bytes of the smallest ring that the journal's code can work with; the power-cut tests use such
-/// ones, to see many checkpoints. What a person may configure is `JOURNAL_BYTES_MIN`.
+/// Bytes of the smallest ring that the journal's code can work with.
+///
+/// Why: the power-cut tests use such ones, to see many checkpoints. What a person may configure is
+/// `JOURNAL_BYTES_MIN`.
 pub const RING_BYTES_MIN: u64 = 16 * 1024;
 
 /// Bytes of a segment between two entries of its index.
@@ -47,23 +51,35 @@ pub const INDEX_INTERVAL_BYTES: u32 = 16 * 1024;
 pub const SEGMENT_RESERVE_BYTES: u64 = 1024 * 1024;
 
 /// Places of batches that a partition remembers, so that sequential readers need no lookup.
+///
+/// Why: as many readers as a partition of a gateway has. At the limit: the place that was
+/// remembered first is forgotten, and its reader's next fetch looks into the index.
 pub const PARTITION_BOOKMARKS: usize = 4;
 
 /// Milliseconds from an append to its sync when a fetch waits for it.
+///
+/// Why: a person does not notice them, and records that come within them share the sync.
 pub const FETCH_WAITING_SYNC_MS: u64 = 25;
 
 /// Milliseconds from an offset commit to the sync that it starts itself.
+///
+/// Why: the commits of a whole group come together after a rebalance, and share one sync then.
 pub const COMMIT_SYNC_MS: u64 = 50;
 
-/// Sentences that a recovery report holds at most; what is beyond is not said.
+/// Sentences that a recovery report holds at most.
+///
+/// Why: a card that is rotten all over would fill the log. At the limit: the rest is not said.
 pub const RECOVERY_NOTES_MAX: usize = 32;
 
-/// Milliseconds after which a checkpoint that found no space for its coordinator file is tried again.
+/// Milliseconds after which a checkpoint that found no space for its coordinator file is tried
+/// again.
 ///
 /// Why: deleting a topic or records frees space; trying more often would only wear the card.
 pub const CHECKPOINT_RETRY_MS: u64 = 1000;
 
 /// Seconds between two looks for expired segments, at most.
+///
+/// Why: the look costs nothing where no segment is closed, and tests set short retentions.
 pub const RETENTION_CHECK_S: u64 = 5;
 
 /// Connections that a partition remembers as waiting for its records.
@@ -103,7 +119,9 @@ pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 /// At the limit: its further requests wait in the socket.
 pub const PRODUCE_IN_FLIGHT_MAX: usize = 8;
 
-/// Bytes of the helper thread's stack; `fdatasync` needs next to none.
+/// Bytes of the helper thread's stack.
+///
+/// Why: `fdatasync` needs next to none; this is room for the runtime's own frames.
 pub const HELPER_STACK_BYTES: usize = 128 * 1024;
 
 /// Milliseconds for an orderly stop.

@@ -58,7 +58,8 @@ fn handle(
     Ok(last.map_or(Outcome::Now, Outcome::AfterSync))
 }
 
-/// Before anything is deleted: records that are there but not synced yet count as well, once they are.
+/// Before anything is deleted: records that are there but not synced yet count as well, once they
+/// are.
 fn wait_for_sync(
     context: &mut Context<'_>,
     mut r: Reader<'_>,

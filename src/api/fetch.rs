@@ -2,9 +2,10 @@
 //!
 //! Versions 3–12. v3 is one step below Apache Kafka 4: Telegraf's default consumer speaks it.
 //! v4 isolation_level, last_stable_offset, aborted_transactions · v5 log_start_offset · v7 sessions
-//! (KIP-227, refused for ever with id 0) · v9 current_leader_epoch · v11 rack and preferred replica ·
-//! v12 flexible, last_fetched_epoch. Zstandard batches go out in every version: KIP-110 would have
-//! them refused before v10, but Apache Kafka 4.3 sends them, and kafka-python 2.0.2 (v4) reads them.
+//! (KIP-227, refused for ever with id 0) · v9 current_leader_epoch · v11 rack and preferred replica
+//! · v12 flexible, last_fetched_epoch. Zstandard batches go out in every version: KIP-110 would
+//! have them refused before v10, but Apache Kafka 4.3 sends them, and kafka-python 2.0.2 (v4) reads
+//! them.
 //!
 //! Whole batches only, the first one holding the offset that was asked for, sent from the page
 //! cache without passing through here. Nothing at or above the high watermark is shown, and that

@@ -5,9 +5,9 @@
 //!
 //! A transaction's coordinator is refused for good: the "not available" that one might expect here
 //! would be asked again for ever. The code is INVALID_REQUEST; up to v2, though, which is what
-//! librdkafka speaks, it is TRANSACTIONAL_ID_AUTHORIZATION_FAILED, because that client asks again on
-//! every other code (`rd_kafka_txn_handle_FindCoordinator`). Java takes both as final. Any group id
-//! finds its coordinator, the empty one too, as in Apache Kafka: JoinGroup is what refuses it.
+//! librdkafka speaks, it is TRANSACTIONAL_ID_AUTHORIZATION_FAILED, because that client asks again
+//! on every other code (`rd_kafka_txn_handle_FindCoordinator`). Java takes both as final. Any group
+//! id finds its coordinator, the empty one too, as in Apache Kafka: JoinGroup is what refuses it.
 
 use super::list::List;
 use super::{Api, Context, Outcome, Reply};

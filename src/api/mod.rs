@@ -169,7 +169,8 @@ pub struct Context<'a> {
     pub peer: Peer,
     /// What the client calls itself; empty if it doesn't.
     pub client_id: &'a str,
-    /// Host and port to be advertised, where `advertised.listeners` says so; else the dialled address.
+    /// Host and port to be advertised, where `advertised.listeners` says so; else the dialled
+    /// address.
     pub advertised: Option<(&'a str, u16)>,
     /// What the request was parked for, when it is run again.
     pub parked: Option<Parked>,

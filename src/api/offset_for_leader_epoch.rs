@@ -1,4 +1,5 @@
-//! OffsetForLeaderEpoch (23): where an epoch ends, for consumers that look for truncation (KIP-320).
+//! OffsetForLeaderEpoch (23): where an epoch ends, for consumers that look for truncation
+//! (KIP-320).
 //!
 //! Versions 2–4. v2 current_leader_epoch, throttle_time_ms · v3 replica_id · v4 flexible.
 //!

@@ -2,7 +2,8 @@
 //!
 //! Versions 3–9, advertised as 0–9: librdkafka up to 2.11 looks for version 0 before it compresses,
 //! and Apache Kafka 4 tells the same lie (KAFKA-18659). 0–2 carry magic 0 and 1 and are closed on.
-//! v3 transactional_id · v5 log_start_offset · v7 zstd · v8 record_errors, error_message · v9 flexible.
+//! v3 transactional_id · v5 log_start_offset · v7 zstd · v8 record_errors, error_message ·
+//! v9 flexible.
 //!
 //! acks=0 has no answer at all; its only way to learn of an error is a closed connection, as in
 //! Apache Kafka. acks=1 is answered once the record survives the process's death, acks=-1 once it

@@ -134,7 +134,8 @@ fn announce(bound: &[Bound], data: &str, cluster_id: &str, took_ms: u64) {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
-        "ottla {} accepts on {}, data in {data}, cluster id {cluster_id}, recovered in {took_ms} ms",
+        "ottla {} accepts on {}, data in {data}, cluster id {cluster_id}, \
+         recovered in {took_ms} ms",
         env!("CARGO_PKG_VERSION"),
         addresses.join(", "),
     )
@@ -143,7 +144,8 @@ fn announce(bound: &[Bound], data: &str, cluster_id: &str, took_ms: u64) {
         let port = bound.first().map_or(9092, |b| b.address.port());
         writeln!(
             out,
-            "Only programs on this machine can connect; open it to the network with --listen 0.0.0.0:{port}"
+            "Only programs on this machine can connect; open it to the network with \
+             --listen 0.0.0.0:{port}"
         )
         .ok();
     }

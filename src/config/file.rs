@@ -157,8 +157,8 @@ mod tests {
 
     #[test]
     fn every_kind_of_value_becomes_text() {
-        let text = "listeners = [\"a:1\",\n \"b:2\"]\nflag = true\nratio = 0.5\nlog = { dirs = 'x' }\n\
-                    big = 99999999999999999999";
+        let text = "listeners = [\"a:1\",\n \"b:2\"]\nflag = true\nratio = 0.5\n\
+                    log = { dirs = 'x' }\nbig = 99999999999999999999";
         let expected = [
             row("listeners", "a:1,b:2", 1),
             row("flag", "true", 3),

@@ -1,7 +1,7 @@
 //! One connection without its socket: frames in, answers out, in order.
 //!
 //! ```text
-//! input:   [ frame | frame | half a fra..]        one small buffer; a large frame borrows a big one
+//! input:   [ frame | frame | half a fra..]        one small buffer, or a borrowed large one
 //! output:  [ sent | released | held back until written/synced | ... ]   + pieces of files
 //! ```
 //!

@@ -80,7 +80,8 @@ pub async fn bind(config: &BrokerConfig) -> Result<Vec<Bound>, String> {
     for wanted in &config.listeners {
         let listener = bind_one(wanted).await.map_err(|error| {
             let hint = if error.kind() == io::ErrorKind::AddrInUse {
-                "; another program (perhaps another broker) has it: choose one with --listen HOST:PORT"
+                "; another program (perhaps another broker) has it: choose one with \
+                 --listen HOST:PORT"
             } else {
                 ""
             };

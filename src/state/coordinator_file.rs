@@ -119,7 +119,8 @@ impl<'a> Snapshot<'a> {
     /// Reads the coordinator file's bytes.
     ///
     /// # Errors
-    /// The snapshot's version when it is newer than this binary, or 0 when the bytes are no snapshot.
+    /// The snapshot's version when it is newer than this binary, or 0 when the bytes are no
+    /// snapshot.
     pub fn decode(bytes: &'a [u8]) -> Result<Snapshot<'a>, u16> {
         match postcard::take_from_bytes::<u16>(bytes) {
             Ok((version, _)) if version > SNAPSHOT_VERSION => return Err(version),

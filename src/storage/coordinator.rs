@@ -1,7 +1,7 @@
 //! The coordinator file: what stands in for ZooKeeper, `myid`, `zoo.cfg` and `meta.properties`.
 //!
 //! ```text
-//!  0 magic "OTLCOORD" | 8 version u32 | 12 payload_bytes u32 | 16 crc u32 (of 8..16 and the payload)
+//!  0 magic "OTLCOORD" | 8 version u32 | 12 payload_bytes u32 | 16 crc u32 (of 8..16, payload)
 //! 20 payload: postcard of `CoordinatorFile` = storage's part, then the state's part as bytes
 //! ```
 //!
@@ -9,7 +9,7 @@
 //! `head` on. Replacing it, and what a power cut after each step leaves:
 //!
 //! 1. every segment and directory written since the last checkpoint is synced — the old file counts
-//! 2. `coordinator.new` is written and synced — it counts as soon as it is whole: all it names is there
+//! 2. `coordinator.new` is written and synced — it counts once it is whole: all it names is there
 //! 3. `coordinator` is renamed to `coordinator.previous` — the newest whole one of the three counts
 //! 4. `coordinator.new` is renamed to `coordinator`
 //! 5. the directory is synced; only now is the journal before `head` given up
@@ -177,7 +177,7 @@ pub fn settle(disk: &dyn Disk, path: &str, file: &CoordinatorFile, anew: bool) -
         disk.open(path, Open::Write)?.sync()?;
         put_in_place(disk)?;
     } else if path == layout::COORDINATOR_PREVIOUS {
-        // `coordinator` is missing or rotten; were it renamed to `.previous`, no copy would be left.
+        // `coordinator` is missing or rotten; renamed to `.previous` it would take the last copy.
         disk.rename(path, layout::COORDINATOR)?;
     }
     disk.open_dir("")?.sync()

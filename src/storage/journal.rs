@@ -12,8 +12,9 @@
 //! Promises: once the ring has been written around, the file never changes its size or its blocks
 //! again, so that a sync is a plain overwrite. On the first way around it is filled with zeros a
 //! step ahead of the frames, in space that is reserved from the start: a first start on a slow
-//! card need not wait for the whole file, and one sync in a thousand pays for a step. A frame never wraps around the ring's end; nothing is written behind a
-//! *barrier* (a reference to a batch whose segment is not synced yet) before it is lifted.
+//! card need not wait for the whole file, and one sync in a thousand pays for a step. A frame never
+//! wraps around the ring's end; nothing is written behind a *barrier* (a reference to a batch whose
+//! segment is not synced yet) before it is lifted.
 //! Absent: deciding when to sync (`Storage`), and reading frames back (`recovery`).
 
 use super::journal_frame::{COMMIT_ALIGN, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader};

@@ -32,9 +32,7 @@ impl Replay for Nothing {
     }
     fn change(&mut self, _: &[u8]) {}
     fn batch(&mut self, _: PartitionKey, _: &BatchHeader) {}
-    fn adopt(&mut self, _: &str, _: u32) -> u32 {
-        0
-    }
+    fn adopt(&mut self, _: u32, _: &str, _: u32) {}
 }
 
 fn sync_all(storage: &mut Storage) {
