@@ -65,6 +65,22 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
+fn more_requests_at_once_than_may_wait_are_all_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let ottla = Ottla::start(dir.path());
+    let mut raw = Raw::connect(ottla.address);
+    raw.ask(&raw::metadata(1, "t"));
+    for acks in [1, -1] {
+        // No byte follows that could wake the connection for what it has already.
+        let requests: Vec<u8> = (0..25).flat_map(|n| raw::produce(n, acks, "t", b"x")).collect();
+        raw.send(&requests);
+        for n in 0..25 {
+            assert_eq!(raw.receive().unwrap().0, n, "acks={acks}");
+        }
+    }
+}
+
+#[test]
 fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
     let dir = tempfile::tempdir().unwrap();
     let ottla = Ottla::start(dir.path());
