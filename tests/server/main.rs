@@ -14,6 +14,7 @@ mod bare_socket;
 mod crashes;
 mod files;
 mod groups;
+mod load;
 mod produce_consume;
 mod slow_card;
 mod start_stop;
