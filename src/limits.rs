@@ -102,6 +102,14 @@ pub const CONNECTION_BUFFER_BYTES: usize = 4 * 1024;
 /// TCP holds their clients back meanwhile.
 pub const REQUEST_BUFFERS: usize = 8;
 
+/// Milliseconds without a byte after which a client that holds one of the `REQUEST_BUFFERS` gives it
+/// back.
+///
+/// Why: eight clients that lost their network in the middle of a request would shut out all others
+/// with large requests; 30 s are what clients wait for an answer, too (`request.timeout.ms`).
+/// At the limit: the connection is closed, with one log line.
+pub const REQUEST_STALL_MS: u64 = 30_000;
+
 /// Bytes that a request may have beyond `message.max.bytes`: names, several partitions.
 ///
 /// Why: clients fill a request with several batches up to about 1 MiB.

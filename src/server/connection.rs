@@ -222,6 +222,19 @@ impl Connection {
         self.parked.is_none() && self.output.is_empty() && self.input.filled().is_empty()
     }
 
+    /// Whether only the client can bring this on: by sending the rest of a request, or by reading
+    /// its answers. A request that waits for a large buffer is not its fault.
+    pub fn is_clients_turn(&self) -> bool {
+        self.parked.is_none()
+            && self.marks.is_empty()
+            && !self.needs_large_buffer().unwrap_or(false)
+    }
+
+    /// Whether it has borrowed a large buffer, which others may be waiting for.
+    pub fn has_large_buffer(&self) -> bool {
+        self.large
+    }
+
     /// Whether answers or a parked request are waiting for a sync to end.
     pub fn awaits_sync(&self) -> bool {
         let parked = self.parked.map(|parked| parked.waiting);

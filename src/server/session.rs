@@ -5,6 +5,7 @@ use super::connection::{Connection, Fault, Send};
 use crate::api::Peer;
 use crate::broker::Slot;
 use crate::disk::os::{SendFile, send_file};
+use crate::limits::REQUEST_STALL_MS;
 use crate::time::Millis;
 use std::io;
 use std::net::SocketAddr;
@@ -26,8 +27,10 @@ pub struct Session {
 enum End {
     /// The client closed, or its network did.
     Gone,
-    /// Nothing came for `connections.max.idle.ms`.
+    /// Nothing came and nothing went for `connections.max.idle.ms`.
     Idle,
+    /// The client stopped in the middle of something.
+    Stalled,
     /// The server stops.
     Stopping,
     /// The client is cut off.
@@ -74,6 +77,9 @@ impl Session {
         match end {
             End::Gone | End::Stopping => log::debug!("{address}: closed"),
             End::Idle => log::debug!("{address}: closed, idle for connections.max.idle.ms"),
+            End::Stalled => {
+                log::warn!("{address}: cut off, stopped in the middle of a request or an answer");
+            }
             End::Fault(fault) => log::warn!("{address}: cut off: {fault}"),
             End::SyncFailed => {
                 log::warn!("{address}: cut off, what it sent cannot be made durable");
@@ -85,12 +91,13 @@ impl Session {
     }
 
     async fn serve(&self, socket: &TcpStream, connection: &mut Connection) -> End {
-        let idle_ms = self.server.broker.borrow().config().connections_max_idle_ms;
-        let mut last_heard = self.server.clock.now().mono;
+        let mut last_moved = self.server.clock.now().mono;
         loop {
             let worked = self.work(connection);
-            if let Err(end) = self.send(socket, connection) {
-                return end;
+            match self.send(socket, connection) {
+                Ok(0) => {}
+                Ok(_) => last_moved = self.server.clock.now().mono,
+                Err(end) => return end,
             }
             if let Err(fault) = worked {
                 return fault.into();
@@ -105,7 +112,7 @@ impl Session {
             match self.receive(socket, connection) {
                 Ok(0) => {}
                 Ok(_) => {
-                    last_heard = self.server.clock.now().mono;
+                    last_moved = self.server.clock.now().mono;
                     // A client that never stops sending is one among others.
                     tokio::task::yield_now().await;
                     continue;
@@ -117,16 +124,28 @@ impl Session {
                 tokio::task::yield_now().await;
                 continue;
             }
-            let idle = u64::try_from(idle_ms).ok().map(|ms| last_heard.saturating_add(ms));
-            let idle = idle.filter(|_| connection.is_idle());
-            if idle.is_some_and(|at| at <= self.server.clock.now().mono) {
-                return End::Idle;
+            let patience = self.patience_ms(connection).map(|ms| last_moved.saturating_add(ms));
+            if patience.is_some_and(|at| at <= self.server.clock.now().mono) {
+                return if connection.is_idle() { End::Idle } else { End::Stalled };
             }
-            let deadline = connection.deadline().or(idle);
+            let deadline = connection.deadline().or(patience);
             if let Err(end) = self.wait(socket, connection, deadline).await {
                 return end;
             }
         }
+    }
+
+    /// How long the client may do nothing from now on; `None` while it waits for us.
+    fn patience_ms(&self, connection: &Connection) -> Option<u64> {
+        if !connection.is_clients_turn() {
+            return None;
+        }
+        let idle_ms = self.server.broker.borrow().config().connections_max_idle_ms;
+        let idle_ms = u64::try_from(idle_ms).ok();
+        if connection.has_large_buffer() && !connection.is_idle() {
+            return Some(idle_ms.map_or(REQUEST_STALL_MS, |ms| ms.min(REQUEST_STALL_MS)));
+        }
+        idle_ms
     }
 
     /// Answers what there is to answer.
@@ -159,15 +178,16 @@ impl Session {
         worked.map(|_| ())
     }
 
-    /// Sends what is released, as far as the socket takes it.
-    fn send(&self, socket: &TcpStream, connection: &mut Connection) -> Result<(), End> {
+    /// Sends what is released, as far as the socket takes it; how many bytes those were.
+    fn send(&self, socket: &TcpStream, connection: &mut Connection) -> Result<usize, End> {
+        let mut total = 0;
         loop {
             let sent = match connection.next_send() {
-                Send::Nothing => return Ok(()),
+                Send::Nothing => return Ok(total),
                 Send::Bytes(bytes) => socket.try_write(bytes),
                 Send::File { piece, position, count } => {
                     let file = piece.slice.file.descriptor();
-                    let Some(file) = file else { return Ok(()) };
+                    let Some(file) = file else { return Ok(total) };
                     let out = || match send_file(socket.as_fd(), file, position, count) {
                         SendFile::Sent(count) => Ok(count),
                         SendFile::Full => Err(io::ErrorKind::WouldBlock.into()),
@@ -180,8 +200,11 @@ impl Session {
                 }
             };
             match sent {
-                Ok(count) => connection.sent(count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Ok(count) => {
+                    connection.sent(count);
+                    total += count;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(total),
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                     return Err(End::File(error));
                 }
