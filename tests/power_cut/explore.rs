@@ -92,7 +92,7 @@ impl Explorer<'_> {
         killed.map_err(|what| format!("process killed: {what}"))?;
         let variants = if cut.unsynced() == 0 { 1 } else { self.plan.variants };
         for variant in 0..variants {
-            let number = if variant < 5 { variant } else { variant + at * 7 };
+            let number = crash_number(variant, at);
             let what = self.state(cut.after_cut(number), model, at, End::Power);
             what.map_err(|what| format!("after_cut({number}): {what}"))?;
         }
@@ -158,6 +158,20 @@ impl Explorer<'_> {
             check::everything(broker, report, model, at, end, now)?;
             Ok((opened, up))
         })
+    }
+}
+
+/// Which crash the nth variant is: nothing, everything, one of the other plain ones, and from
+/// there on by turns torn sectors, any order of sectors, any writes, and a prefix or one file.
+fn crash_number(variant: u64, at: Moment) -> u64 {
+    match variant {
+        0 | 1 => variant,
+        2 => 2 + at % 3,
+        _ => {
+            let kind = (variant - 3) % 4;
+            let kind = if kind == 3 { 3 + at % 2 } else { kind };
+            5 * (1 + at * 3 + variant) + kind
+        }
     }
 }
 
