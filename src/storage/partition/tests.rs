@@ -110,12 +110,14 @@ fn a_read_ends_at_a_batch_boundary_and_never_beyond_what_was_asked_for() {
             let mut left = slice.bytes as usize;
             assert!(left <= (bytes_max as usize).max(log.batches[at].2), "{bytes_max} at {offset}");
             assert_eq!(slice.first.base_offset, log.batches[at].0);
+            let next_offset = slice.next_offset;
             while left > 0 {
                 let (_, next, bytes) = log.batches[at];
                 left = left.checked_sub(bytes).expect("whole batches");
                 offset = next;
                 at += 1;
             }
+            assert_eq!(offset, next_offset);
         }
         assert_eq!((offset, at), (partition.high_watermark, log.batches.len()));
     }
@@ -135,7 +137,7 @@ fn nothing_above_the_high_watermark_is_read() {
     assert_eq!(slice.bytes as usize, log.batches[0].2);
     assert!(p.read(&log.disk, 1, 1, true).unwrap().is_none());
     assert!(matches!(p.read(&log.disk, 2, 1, true), Err(LogError::OutOfRange)));
-    assert!(p.batch_at_time(&log.disk, 2, &mut Vec::new()).unwrap().is_none());
+    assert!(p.batch_at_time(&log.disk, 2, 0, &mut Vec::new()).unwrap().is_none());
 }
 
 #[test]
@@ -148,7 +150,7 @@ fn a_batch_is_found_by_time_and_a_late_one_does_not_hide_it() {
     let mut partition = log.reopened();
     let mut buffer = Vec::new();
     let mut at = |time| {
-        let found = partition.batch_at_time(&log.disk, time, &mut buffer).unwrap();
+        let found = partition.batch_at_time(&log.disk, time, 0, &mut buffer).unwrap();
         found.map(|header| header.max_timestamp)
     };
     for time in [0, 1, 10, 555, 1_189, 1_190] {
@@ -156,9 +158,9 @@ fn a_batch_is_found_by_time_and_a_late_one_does_not_hide_it() {
     }
     assert_eq!(at(1_191), Some(9_999));
     assert_eq!(at(10_000), None);
-    partition.log_start = log.batches[50].0;
-    let found = partition.batch_at_time(&log.disk, 0, &mut buffer).unwrap();
-    assert_eq!(found.map(|header| header.base_offset), Some(partition.log_start));
+    let from = log.batches[50].0;
+    let found = partition.batch_at_time(&log.disk, 0, from, &mut buffer).unwrap();
+    assert_eq!(found.map(|header| header.base_offset), Some(from));
 }
 
 #[test]
@@ -220,6 +222,6 @@ fn what_lies_behind_the_end_after_a_cut_is_cut_off_and_its_index_entries_are_not
     }
     log.partition.all_durable();
     log.check_every_offset(&mut log.reopened());
-    let found = log.reopened().batch_at_time(&log.disk, 111, &mut Vec::new()).unwrap();
+    let found = log.reopened().batch_at_time(&log.disk, 111, 0, &mut Vec::new()).unwrap();
     assert_eq!(found.map(|header| header.max_timestamp), Some(111));
 }
