@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const PLAN: Plan = Plan { variants: 7, deeper_every: 200 };
+const PLAN: Plan = Plan { variants: 6, deeper_every: 70 };
 
 fn run_all(run: impl Fn(&'static Scenario) -> Result<Tally, String> + Sync) -> Vec<Tally> {
     let chosen = std::env::var("POWER_CUT_SCENARIO").ok();

@@ -124,9 +124,9 @@ fn a_lost_journal_costs_what_came_after_the_checkpoint_and_the_next_one_lasts() 
         let disk = SimDisk::new();
         two_topics(&disk);
         if rotten {
-            spoil(&disk, "journal", 9)
+            spoil(&disk, "journal", 9);
         } else {
-            disk.remove_file("journal").unwrap()
+            disk.remove_file("journal").unwrap();
         }
         let Opened { mut broker, report } = start(&disk);
         assert!(!report.first_start && report.notes.len() == 1, "{report:?}");
@@ -197,7 +197,7 @@ fn a_disk_without_room_for_the_restored_records_is_served_and_loses_nothing() {
     let disk = SimDisk::new();
     two_topics(&disk);
     // The data behind the checkpoint is only in the journal now.
-    let disk = (0..40).map(|v| disk.after_cut(v)).find(|d| lacks_records(d)).unwrap();
+    let disk = (0..40).map(|v| disk.after_cut(v)).find(lacks_records).unwrap();
     let full = disk.fork();
     let writes = full.operations();
     (1..4).for_each(|n| full.fail_at(writes + n, DiskError::NoSpace));
