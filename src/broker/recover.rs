@@ -216,3 +216,6 @@ pub fn open(
     }
     Ok(Opened { broker, report })
 }
+
+#[cfg(test)]
+mod tests;

@@ -374,3 +374,144 @@ impl Journal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::sim::SimDisk;
+    use crate::storage::journal_frame::{KIND_CHANGE, Payload};
+    use crate::storage::scan::{Scan, Step};
+
+    const RING: u64 = 16 * 1024;
+    const BIRTH: Resume =
+        Resume { head: 0, tail: 0, next_sequence: 1, durable: 0, generation: 1, age_s: 0 };
+
+    fn journal(disk: &SimDisk) -> Journal {
+        Journal::new(create_file(disk, RING).unwrap(), RING, BIRTH).unwrap()
+    }
+
+    fn commit(journal: &mut Journal) {
+        journal.write_staged().unwrap();
+        let lsn = journal.sync_begins();
+        journal.file().sync().unwrap();
+        journal.sync_ended(lsn);
+    }
+
+    /// The payloads that a scan from `head` on finds.
+    fn found(journal: &Journal, head: u64, next_sequence: u64) -> Vec<Vec<u8>> {
+        let mut scan = Scan::new(journal.file(), RING, head, next_sequence, 1);
+        let mut all = Vec::new();
+        loop {
+            match scan.step() {
+                Step::Frame { payload: Payload::Change(bytes), .. } => all.push(bytes.to_vec()),
+                Step::End => return all,
+                _ => panic!("something else"),
+            }
+        }
+    }
+
+    #[test]
+    fn frames_are_found_again_however_often_the_ring_goes_around() {
+        let disk = SimDisk::new();
+        let mut journal = journal(&disk);
+        let mut kept: Vec<Vec<u8>> = Vec::new();
+        let (mut head, mut next) = (0, 1);
+        for n in 0..200u32 {
+            let payload = vec![n as u8; 100 + (n as usize * 37) % 700];
+            assert_eq!(journal.room(payload.len(), false), Ok(()), "frame {n}");
+            journal.stage(KIND_CHANGE, 0, &[&payload]);
+            kept.push(payload);
+            if n % 3 == 0 {
+                commit(&mut journal);
+                assert_eq!(found(&journal, head, next), kept, "after frame {n}");
+            }
+            if journal.used() * 2 > RING {
+                (head, next) = journal.checkpoint_mark();
+                journal.set_head(head);
+                // What is staged and not written goes on, but a replay does not need it.
+                kept.clear();
+            }
+        }
+        assert!(head > 5 * RING, "the ring has been around");
+        assert_eq!(disk.open("journal", Open::Read).unwrap().length(), Ok(RING + 4096));
+    }
+
+    #[test]
+    fn a_full_ring_takes_nothing_until_a_checkpoint_and_keeps_a_reserve() {
+        let disk = SimDisk::new();
+        let mut journal = journal(&disk);
+        while journal.room(400, false).is_ok() {
+            journal.stage(KIND_CHANGE, 0, &[&[1; 400]]);
+            commit(&mut journal);
+        }
+        assert_eq!(journal.room(400, false), Err(Full::Ring));
+        assert_eq!(journal.room(400, true), Ok(()));
+        let (head, _) = journal.checkpoint_mark();
+        journal.set_head(head);
+        assert_eq!((journal.used(), journal.room(400, false)), (0, Ok(())));
+    }
+
+    #[test]
+    fn a_checkpoint_may_end_before_the_frames_in_front_of_it_were_written() {
+        let disk = SimDisk::new();
+        let mut journal = journal(&disk);
+        let lsn = journal.stage(KIND_CHANGE, 0, &[&[1; 40]]);
+        let (head, next) = journal.checkpoint_mark();
+        journal.set_head(head);
+        assert_eq!(journal.used(), 0);
+        journal.stage(KIND_CHANGE, 0, &[&[2; 40]]);
+        commit(&mut journal);
+        assert!(journal.durable() > lsn);
+        assert_eq!(found(&journal, head, next), [vec![2; 40]]);
+    }
+
+    #[test]
+    fn nothing_passes_a_barrier_before_it_is_lifted() {
+        let disk = SimDisk::new();
+        let mut journal = journal(&disk);
+        let free = journal.stage(KIND_CHANGE, 0, &[&[1; 30]]);
+        journal.stage(KIND_CHANGE, 0, &[&[2; 40]]);
+        let held = journal.raise_barrier(40);
+        journal.stage(KIND_CHANGE, 0, &[&[3; 50]]);
+        commit(&mut journal);
+        assert_eq!((journal.durable(), held), (free, free + 1));
+        assert_eq!(found(&journal, 0, 1), [vec![1; 30]]);
+        let mark = journal.mark();
+        journal.stage(KIND_CHANGE, 0, &[&[4; 60]]);
+        // Another reference was staged behind the mark: the barrier moves there.
+        journal.lift_barrier(mark, true);
+        commit(&mut journal);
+        assert_eq!(found(&journal, 0, 1), [vec![1; 30], vec![2; 40], vec![3; 50]]);
+        assert_eq!(journal.durable(), mark.1);
+        journal.lift_barrier(journal.barrier.unwrap(), false);
+        commit(&mut journal);
+        assert_eq!(found(&journal, 0, 1).len(), 4);
+        assert_eq!(journal.durable(), journal.last());
+    }
+
+    #[test]
+    fn what_is_staged_while_a_sync_runs_starts_in_a_sector_of_its_own() {
+        let disk = SimDisk::new();
+        let mut journal = journal(&disk);
+        journal.stage(KIND_CHANGE, 0, &[&[1; 30]]);
+        journal.write_staged().unwrap();
+        journal.sync_begins();
+        journal.stage(KIND_CHANGE, 0, &[&[2; 30]]);
+        assert_eq!(journal.tail() - 78, COMMIT_ALIGN);
+    }
+
+    #[test]
+    fn a_newer_format_and_a_rotten_header_are_told_apart() {
+        let disk = SimDisk::new();
+        let file = create_file(&disk, RING).unwrap();
+        assert_eq!(read_file_header(&file), Ok(FileHeader::Ring(RING)));
+        let mut header = file_header(RING);
+        header[8] = 2;
+        file.write_at(&[&header], 0).unwrap();
+        assert_eq!(read_file_header(&file), Ok(FileHeader::Unreadable));
+        let crc = crc32c(&header[..20]);
+        header[20..24].copy_from_slice(&crc.to_le_bytes());
+        file.write_at(&[&header], 0).unwrap();
+        assert_eq!(read_file_header(&file), Ok(FileHeader::Newer(2)));
+    }
+}

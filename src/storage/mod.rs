@@ -33,6 +33,7 @@ mod rebuild;
 pub mod recovery;
 pub mod retention;
 pub mod scan;
+pub mod segment;
 mod sweep;
 mod sync;
 

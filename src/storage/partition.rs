@@ -18,9 +18,11 @@
 use super::index::{Entry, Index};
 use super::journal_frame::PartitionKey;
 use super::layout;
+pub use super::segment::LogError;
+use super::segment::{Window, read_batch, read_header};
 use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
 use crate::limits::{PARTITION_BOOKMARKS, SEGMENT_RESERVE_BYTES};
-use crate::wire::batch::{BatchHeader, HEADER_BYTES, Stamped, check_stored};
+use crate::wire::batch::{BatchHeader, Stamped, check_stored};
 use serde::{Deserialize, Serialize};
 
 /// What is remembered of a segment, also in the coordinator file.
@@ -67,28 +69,6 @@ struct OpenSegment {
     log: FileRef,
     index: Index,
     reserved: u64,
-}
-
-/// Why an append or a read failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogError {
-    /// The offset is before the log's start or behind its end.
-    OutOfRange,
-    /// The disk refused.
-    Disk(DiskError),
-    /// The bytes in the segment are not the batches they should be.
-    Rotten {
-        /// The segment.
-        segment_base: i64,
-        /// Where in it.
-        position: u32,
-    },
-}
-
-impl From<DiskError> for LogError {
-    fn from(error: DiskError) -> Self {
-        LogError::Disk(error)
-    }
 }
 
 /// One partition.
@@ -612,62 +592,5 @@ fn open_segment(disk: &dyn Disk, dir: &str, s: &Segment, mode: Open) -> DiskResu
     Ok(OpenSegment { base_offset: s.base_offset, log, index, reserved: u64::from(s.bytes) })
 }
 
-fn read_header(log: &FileRef, position: u32, limit: u32) -> Result<BatchHeader, LogError> {
-    let mut bytes = [0; HEADER_BYTES];
-    let rotten = LogError::Rotten { segment_base: -1, position };
-    match log.read_exact_at(&mut bytes, u64::from(position)) {
-        Err(DiskError::UnexpectedEnd) => return Err(rotten),
-        other => other?,
-    }
-    match BatchHeader::read(&bytes) {
-        Ok(header) if u64::from(position) + header.total_bytes as u64 <= u64::from(limit) => {
-            Ok(header)
-        }
-        _ => Err(rotten),
-    }
-}
-
-/// Reads the whole batch at `position`.
-///
-/// # Errors
-/// What the disk said.
-pub fn read_batch(
-    log: &FileRef,
-    position: u32,
-    header: &BatchHeader,
-    buffer: &mut Vec<u8>,
-) -> Result<(), LogError> {
-    buffer.clear();
-    buffer.resize(header.total_bytes, 0);
-    Ok(log.read_exact_at(buffer, u64::from(position))?)
-}
-
-/// Walks over small batches with one read for many headers.
-struct Window<'a> {
-    log: &'a FileRef,
-    limit: u32,
-    at: u32,
-    filled: usize,
-    bytes: [u8; 4096],
-}
-
-impl<'a> Window<'a> {
-    fn new(log: &'a FileRef, limit: u32) -> Self {
-        Window { log, limit, at: 0, filled: 0, bytes: [0; 4096] }
-    }
-
-    fn header(&mut self, position: u32) -> Result<BatchHeader, LogError> {
-        let inside =
-            position >= self.at && (position - self.at) as usize + HEADER_BYTES <= self.filled;
-        if !inside {
-            self.at = position;
-            self.filled = self.log.read_at(&mut self.bytes, u64::from(position))?;
-        }
-        let from = (position - self.at) as usize;
-        let rotten = LogError::Rotten { segment_base: -1, position };
-        match BatchHeader::read(self.bytes[..self.filled].get(from..).unwrap_or_default()) {
-            Ok(h) if u64::from(position) + h.total_bytes as u64 <= u64::from(self.limit) => Ok(h),
-            _ => Err(rotten),
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -133,12 +133,12 @@ impl Report {
     }
 }
 
+/// A coordinator file and its path.
+type Chosen = Option<(&'static str, CoordinatorFile)>;
+
 /// The newest whole coordinator file with its path, and whether there was one that is lost.
-fn choose(
-    disk: &dyn Disk,
-    report: &mut Report,
-) -> Result<(Option<(&'static str, CoordinatorFile)>, bool), OpenError> {
-    let (mut best, mut lost) = (None::<(&'static str, CoordinatorFile)>, false);
+fn choose(disk: &dyn Disk, report: &mut Report) -> Result<(Chosen, bool), OpenError> {
+    let (mut best, mut lost): (Chosen, bool) = (None, false);
     for path in [layout::COORDINATOR, layout::COORDINATOR_NEW, layout::COORDINATOR_PREVIOUS] {
         match coordinator::read(disk, path) {
             Found::Whole(file) => {

@@ -236,3 +236,155 @@ impl Candidate {
         self.durable = self.durable.max(header.durable);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal::{Journal, Resume, create_file};
+    use super::super::journal_frame::KIND_CHANGE;
+    use super::*;
+    use crate::disk::sim::SimDisk;
+
+    const RING: u64 = 16 * 1024;
+
+    /// A journal with a few commits of the first generation: frame n has 600 bytes of n.
+    struct Sample {
+        file: FileRef,
+        /// Positions of the frames, the first being number 1.
+        at: Vec<u64>,
+    }
+
+    fn generation(file: &FileRef, resume: Resume, frames: u8) -> Vec<u64> {
+        let mut journal = Journal::new(file.clone(), RING, resume).unwrap();
+        let mut at = Vec::new();
+        for n in 0..=frames {
+            let opened = n == 0;
+            let payload = vec![resume.next_sequence as u8 + n; if opened { 0 } else { 600 }];
+            let kind = if opened { KIND_OPENED } else { KIND_CHANGE };
+            journal.stage(kind, 0, &[&payload]);
+            journal.write_staged().unwrap();
+            at.push(resume.head + journal.used() - 48 - payload.len() as u64);
+            let lsn = journal.sync_begins();
+            journal.sync_ended(lsn);
+        }
+        at
+    }
+
+    fn sample() -> Sample {
+        let file = create_file(&SimDisk::new(), RING).unwrap();
+        let resume =
+            Resume { head: 0, tail: 0, next_sequence: 1, durable: 0, generation: 1, age_s: 0 };
+        let at = generation(&file, resume, 6);
+        Sample { file, at }
+    }
+
+    impl Sample {
+        /// The next generation, which begins behind frame `last`.
+        fn reopened_behind(&mut self, last: usize, number: u32, frames: u8) {
+            let tail = self.at[last - 1] + 48 + if last == 1 { 0 } else { 600 };
+            let resume = Resume {
+                head: 0,
+                tail,
+                next_sequence: last as u64 + 1,
+                durable: last as u64,
+                generation: number,
+                age_s: 0,
+            };
+            self.at.truncate(last);
+            self.at.extend(generation(&self.file, resume, frames));
+        }
+
+        fn spoil(&self, position: u64) {
+            self.file.write_at(&[b"rot"], JOURNAL_HEADER_BYTES + position).unwrap();
+        }
+
+        /// Numbers of the frames found; a gap is told as its two ends, negative.
+        fn steps(&self) -> Vec<i64> {
+            let mut scan = Scan::new(&self.file, RING, 0, 1, 0);
+            let mut steps = Vec::new();
+            loop {
+                match scan.step() {
+                    Step::Frame { header, .. } => steps.push(header.sequence as i64),
+                    Step::Rot { first, last } => steps.extend([-(first as i64), -(last as i64)]),
+                    Step::End => return steps,
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_torn_last_frame_ends_the_log_silently() {
+        let sample = sample();
+        assert_eq!(sample.steps(), [1, 2, 3, 4, 5, 6, 7]);
+        sample.spoil(sample.at[6] + 300);
+        assert_eq!(sample.steps(), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn frames_behind_a_torn_one_are_not_seen_unless_they_vouch_for_it() {
+        // The last frame says that number 5 was durable, but not number 6.
+        let sample = sample();
+        sample.spoil(sample.at[5]);
+        assert_eq!(sample.steps(), [1, 2, 3, 4, 5, -6, -6, 7]);
+        let sample = self::sample();
+        sample.spoil(sample.at[6]);
+        assert_eq!(sample.steps(), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn rot_in_the_middle_is_reported_and_what_follows_is_read() {
+        for in_frame in [0, 20, 100, 600] {
+            let sample = sample();
+            sample.spoil(sample.at[2] + in_frame);
+            sample.spoil(sample.at[3]);
+            let steps = sample.steps();
+            assert_eq!(steps.first_chunk(), Some(&[1, 2, -3, -4]));
+            assert_eq!(steps.last_chunk(), Some(&[5, 6, 7]));
+        }
+    }
+
+    #[test]
+    fn a_torn_frame_whose_header_is_whole_does_not_hide_the_next_generation() {
+        let mut sample = sample();
+        sample.spoil(sample.at[4] + 400);
+        // A power cut: nothing vouches for number 5, the journal goes on behind number 4.
+        for stale in &sample.at[5..] {
+            sample.spoil(*stale);
+        }
+        sample.reopened_behind(4, 2, 2);
+        assert_eq!(sample.steps(), [1, 2, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn stale_frames_of_an_earlier_generation_are_not_seen() {
+        let mut sample = sample();
+        // Numbers 3 to 7 of generation 1 stay behind the two frames of generation 2.
+        sample.reopened_behind(2, 2, 1);
+        assert_eq!(sample.steps(), [1, 2, 3, 4]);
+        sample.reopened_behind(4, 3, 0);
+        assert_eq!(sample.steps(), [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn a_rotten_opening_frame_does_not_hide_its_generation() {
+        let mut sample = sample();
+        sample.reopened_behind(7, 2, 3);
+        sample.spoil(sample.at[7]);
+        assert_eq!(sample.steps(), [1, 2, 3, 4, 5, 6, 7, -8, -8, 9, 10, 11]);
+    }
+
+    #[test]
+    fn random_bytes_never_panic() {
+        let mut seed = 7u64;
+        let file = create_file(&SimDisk::new(), RING).unwrap();
+        for _ in 0..20 {
+            let mut noise = vec![0; RING as usize];
+            for byte in &mut noise {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                *byte = (seed >> 56) as u8;
+            }
+            file.write_at(&[&noise], JOURNAL_HEADER_BYTES).unwrap();
+            let mut scan = Scan::new(&file, RING, seed % RING, 1, 0);
+            while !matches!(scan.step(), Step::End) {}
+        }
+    }
+}

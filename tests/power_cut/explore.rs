@@ -88,19 +88,19 @@ fn check_notes(notes: &[String]) -> Verdict {
 impl Explorer<'_> {
     fn moment(&mut self, cut: &SimDisk, model: &Model, at: Moment) -> Verdict {
         // The process alone can die, too: then nothing of what was written is lost.
-        let killed = self.state(cut.fork(), model, at, End::Process);
+        let killed = self.state(&cut.fork(), model, at, End::Process);
         killed.map_err(|what| format!("process killed: {what}"))?;
         let variants = if cut.unsynced() == 0 { 1 } else { self.plan.variants };
         for variant in 0..variants {
-            let number = if variant < 5 { variant } else { variant + at * 7 };
-            let what = self.state(cut.after_cut(number), model, at, End::Power);
+            let number = crash_number(variant, at);
+            let what = self.state(&cut.after_cut(number), model, at, End::Power);
             what.map_err(|what| format!("after_cut({number}): {what}"))?;
         }
         Ok(())
     }
 
     /// Starts a broker on one disk, looks at it, lives on for a while, and cuts once more.
-    fn state(&mut self, disk: SimDisk, model: &Model, at: Moment, end: End) -> Verdict {
+    fn state(&mut self, disk: &SimDisk, model: &Model, at: Moment, end: End) -> Verdict {
         self.tally.states += 1;
         let number = self.tally.states;
         let deeper = self.plan.deeper_every > 0 && number.is_multiple_of(self.plan.deeper_every);
@@ -108,11 +108,11 @@ impl Explorer<'_> {
         if deeper {
             disk.record();
         }
-        let mut opened = self.open_and_check(&disk, model, at, end)?;
+        let mut opened = self.open_and_check(disk, model, at, end)?;
         let after = opened.1;
         if number.is_multiple_of(3) {
             let model = model.recovered(&opened.0.broker, at);
-            let states = live_on(&disk, &honest(self.scenario), opened.0, model, number);
+            let states = live_on(disk, &honest(self.scenario), opened.0, model, number);
             self.tally.states += states.map_err(|what| format!("living on: {what}"))?;
         } else {
             opened.0.broker.figures.connections = 0;
@@ -158,6 +158,20 @@ impl Explorer<'_> {
             check::everything(broker, report, model, at, end, now)?;
             Ok((opened, up))
         })
+    }
+}
+
+/// Which crash the nth variant is: nothing, everything, one of the other plain ones, and from
+/// there on by turns torn sectors, any order of sectors, any writes, and a prefix or one file.
+fn crash_number(variant: u64, at: Moment) -> u64 {
+    match variant {
+        0 | 1 => variant,
+        2 => 2 + at % 3,
+        _ => {
+            let kind = (variant - 3) % 4;
+            let kind = if kind == 3 { 3 + at % 2 } else { kind };
+            5 * (1 + at * 3 + variant) + kind
+        }
     }
 }
 

@@ -1,0 +1,273 @@
+//! Accidents: files that are lost, rotten, or of another version, and starts that come to nothing.
+
+use super::*;
+use crate::broker::NewTopic;
+use crate::disk::sim::SimDisk;
+use crate::disk::{DiskError, Open};
+use crate::limits::RING_BYTES_MIN;
+use crate::time::Millis;
+use crate::wire::batch;
+use crate::wire::record::{BatchBuilder, Producer};
+
+const NOW: Now = Now { mono: Millis(1_000), wall_ms: 1_700_000_000_000 };
+
+fn config() -> BrokerConfig {
+    BrokerConfig { journal_bytes: RING_BYTES_MIN as u32, ..BrokerConfig::default() }
+}
+
+fn start(disk: &SimDisk) -> Opened {
+    open(Rc::new(disk.clone()), config(), 7, NOW).unwrap()
+}
+
+fn sync(broker: &mut Broker) {
+    broker.checkpoint(false, false, NOW).ok();
+    broker.storage_mut().want_sync(NOW.mono);
+    while let Some(file) = broker.storage_mut().start_sync(NOW.mono) {
+        broker.storage_mut().finish_sync(file.sync(), NOW.mono);
+        broker.storage_mut().want_sync(NOW.mono);
+    }
+}
+
+fn checkpoint(broker: &mut Broker) {
+    broker.checkpoint(true, false, NOW).unwrap();
+    sync(broker);
+}
+
+fn append(broker: &mut Broker, topic: &str, value: &str, producer: Option<Producer>) {
+    let mut builder = BatchBuilder::new(NOW.wall_ms);
+    if let Some(producer) = producer {
+        builder = builder.producer(producer);
+    }
+    builder.push(NOW.wall_ms, None, Some(value.as_bytes()), &[]);
+    let bytes = builder.finish();
+    let header = batch::check(&bytes).unwrap();
+    broker.append(topic, 0, &bytes, &header, NOW).unwrap();
+}
+
+/// The values of a topic's only partition.
+fn values(broker: &mut Broker, topic: &str) -> Vec<String> {
+    let view = broker.partition(broker.topics().find(topic).unwrap(), 0).unwrap();
+    let (mut offset, mut values) = (view.log_start_offset, Vec::new());
+    while let Ok(Some(slice)) = broker.read(view.index, offset, 1, true) {
+        let mut bytes = vec![0; slice.bytes as usize];
+        slice.file.read_exact_at(&mut bytes, u64::from(slice.position)).unwrap();
+        for record in batch::records(&bytes, &slice.first).flatten() {
+            values.push(String::from_utf8_lossy(record.value.unwrap()).into_owned());
+        }
+        offset = slice.first.next_offset();
+    }
+    values
+}
+
+fn create(broker: &mut Broker, name: &str) {
+    let new = NewTopic { name, partitions: 1, replication_factor: 1, ..NewTopic::default() };
+    broker.create_topic(new, NOW).unwrap();
+}
+
+/// "zeta" is older than "alpha"; each has one record before the last checkpoint and one behind.
+fn two_topics(disk: &SimDisk) {
+    let mut broker = start(disk).broker;
+    sync(&mut broker);
+    for name in ["zeta", "alpha"] {
+        create(&mut broker, name);
+        append(&mut broker, name, &format!("{name} 1"), None);
+    }
+    sync(&mut broker);
+    checkpoint(&mut broker);
+    append(&mut broker, "zeta", "zeta 2", None);
+    append(&mut broker, "alpha", "alpha 2", None);
+    sync(&mut broker);
+}
+
+fn spoil(disk: &SimDisk, path: &str, at: u64) {
+    disk.open(path, Open::Write).unwrap().write_at(&[b"rot"], at).unwrap();
+}
+
+#[test]
+fn with_no_coordinator_file_left_every_record_is_found_under_its_own_name() {
+    for remove in [true, false] {
+        let disk = SimDisk::new();
+        two_topics(&disk);
+        for path in ["coordinator", "coordinator.previous"] {
+            if remove { disk.remove_file(path).unwrap() } else { spoil(&disk, path, 30) }
+        }
+        for again in [false, true] {
+            let Opened { mut broker, report } = start(&disk);
+            assert_eq!(report.rebuilt, !again, "{report:?}");
+            for name in ["zeta", "alpha"] {
+                let wanted = (1..=2 + i32::from(again)).map(|n| format!("{name} {n}"));
+                assert_eq!(values(&mut broker, name), wanted.collect::<Vec<_>>());
+                append(&mut broker, name, &format!("{name} {}", 3 + i32::from(again)), None);
+            }
+            sync(&mut broker);
+        }
+    }
+}
+
+#[test]
+fn a_rotten_coordinator_file_is_replaced_by_the_one_before_it_and_both_are_whole_again() {
+    let disk = SimDisk::new();
+    two_topics(&disk);
+    spoil(&disk, "coordinator", 30);
+    let Opened { mut broker, report } = start(&disk);
+    assert!(!report.rebuilt && report.notes.len() == 1, "{report:?}");
+    assert_eq!(values(&mut broker, "zeta"), ["zeta 1", "zeta 2"]);
+    checkpoint(&mut broker);
+    let Opened { mut broker, report } = start(&disk);
+    assert_eq!(report.notes, [""; 0]);
+    assert_eq!(values(&mut broker, "alpha"), ["alpha 1", "alpha 2"]);
+}
+
+#[test]
+fn a_lost_journal_costs_what_came_after_the_checkpoint_and_the_next_one_lasts() {
+    for rotten in [false, true] {
+        let disk = SimDisk::new();
+        two_topics(&disk);
+        if rotten {
+            spoil(&disk, "journal", 9);
+        } else {
+            disk.remove_file("journal").unwrap();
+        }
+        let Opened { mut broker, report } = start(&disk);
+        assert!(!report.first_start && report.notes.len() == 1, "{report:?}");
+        assert_eq!(values(&mut broker, "zeta"), ["zeta 1"]);
+        append(&mut broker, "zeta", "zeta 3", None);
+        sync(&mut broker);
+        for variant in 0..20 {
+            let Opened { mut broker, report } = start(&disk.after_cut(variant));
+            assert_eq!(report.notes, [""; 0]);
+            assert_eq!(values(&mut broker, "zeta"), ["zeta 1", "zeta 3"]);
+        }
+    }
+}
+
+#[test]
+fn rot_in_a_durable_frame_is_reported_and_the_segments_copy_is_taken() {
+    let disk = SimDisk::new();
+    two_topics(&disk);
+    let mut broker = start(&disk).broker;
+    append(&mut broker, "zeta", "zeta 3", None);
+    sync(&mut broker);
+    let log = disk.operation_log();
+    let frame = log.iter().rev().find_map(|l| l.strip_prefix("write journal ")).unwrap();
+    let at: u64 = frame.split('+').next().unwrap().parse().unwrap();
+    append(&mut broker, "zeta", "zeta 4", None);
+    sync(&mut broker);
+    spoil(&disk, "journal", at + 3);
+    let Opened { mut broker, report } = start(&disk);
+    assert_eq!(report.notes.len(), 1, "{report:?}");
+    assert_eq!(values(&mut broker, "zeta"), ["zeta 1", "zeta 2", "zeta 3", "zeta 4"]);
+}
+
+#[test]
+fn a_format_of_the_future_is_refused_and_nothing_is_touched() {
+    for (path, at) in [("coordinator", 8), ("journal", 8)] {
+        let disk = SimDisk::new();
+        two_topics(&disk);
+        let file = disk.open(path, Open::Write).unwrap();
+        file.write_at(&[&[9]], at).unwrap();
+        if path == "journal" {
+            let mut header = [0; 20];
+            file.read_exact_at(&mut header, 0).unwrap();
+            let crc = crate::wire::crc32c(&header);
+            file.write_at(&[&crc.to_le_bytes()], 20).unwrap();
+        }
+        let before = disk.operations();
+        let Err(error) = open(Rc::new(disk.clone()), config(), 7, NOW) else { panic!("opened") };
+        assert!(error.to_string().contains("newer"), "{error}");
+        assert_eq!(disk.operations(), before);
+    }
+}
+
+#[test]
+fn starts_that_come_to_nothing_do_not_run_the_ring_full() {
+    let disk = SimDisk::new();
+    two_topics(&disk);
+    for _ in 0..100 {
+        drop(start(&disk));
+    }
+    let Opened { mut broker, report } = start(&disk);
+    assert_eq!(report.notes, [""; 0]);
+    assert_eq!(values(&mut broker, "zeta"), ["zeta 1", "zeta 2"]);
+    assert!(!broker.storage().checkpoint_due());
+}
+
+#[test]
+fn a_disk_without_room_for_the_restored_records_is_served_and_loses_nothing() {
+    let disk = SimDisk::new();
+    two_topics(&disk);
+    // The data behind the checkpoint is only in the journal now.
+    let disk = (0..40).map(|v| disk.after_cut(v)).find(lacks_records).unwrap();
+    let full = disk.fork();
+    let writes = full.operations();
+    (1..4).for_each(|n| full.fail_at(writes + n, DiskError::NoSpace));
+    let Opened { mut broker, report } = start(&full);
+    assert!(!report.notes.is_empty(), "{report:?}");
+    assert!(broker.storage().failed().is_some());
+    assert_eq!(values(&mut broker, "alpha")[0], "alpha 1");
+    let Opened { mut broker, report } = start(&full);
+    assert_eq!(report.notes, [""; 0]);
+    for name in ["zeta", "alpha"] {
+        assert_eq!(values(&mut broker, name), [format!("{name} 1"), format!("{name} 2")]);
+    }
+}
+
+fn lacks_records(disk: &SimDisk) -> bool {
+    let length = |name: &str| {
+        let path = format!("topics/{name}-0/00000000000000000000.log");
+        disk.open(&path, Open::Read).unwrap().length().unwrap()
+    };
+    length("zeta") < 100 && length("alpha") < 100
+}
+
+#[test]
+fn a_clients_invented_producer_id_neither_ends_a_start_nor_uses_up_the_others() {
+    let disk = SimDisk::new();
+    two_topics(&disk);
+    let mut broker = start(&disk).broker;
+    let producer = Producer { id: i64::MAX, epoch: 0, base_sequence: 0 };
+    append(&mut broker, "zeta", "zeta 3", Some(producer));
+    sync(&mut broker);
+    let mut broker = start(&disk).broker;
+    let (id, _) = broker.init_producer_id(NOW).unwrap();
+    assert!(id < 1_000_000, "{id}");
+    for path in ["coordinator", "coordinator.previous"] {
+        disk.remove_file(path).unwrap();
+    }
+    let mut broker = start(&disk).broker;
+    assert!(broker.init_producer_id(NOW).unwrap().0 < 1_000_000);
+}
+
+#[test]
+fn what_a_cut_brought_back_of_deleted_topics_is_swept_away() {
+    let disk = SimDisk::new();
+    two_topics(&disk);
+    let mut broker = start(&disk).broker;
+    let number = broker.topics().find("zeta").unwrap().number;
+    broker.delete_topic(number, NOW).unwrap();
+    sync(&mut broker);
+    checkpoint(&mut broker);
+    assert_eq!(disk.list("topics").unwrap().len(), 1);
+    // The removal of the names was never synced.
+    let cut = disk.after_cut(0);
+    assert_eq!(cut.list("topics").unwrap().len(), 2);
+    let Opened { report, .. } = start(&cut);
+    assert_eq!(report.notes, [""; 0]);
+    assert_eq!(cut.list("topics").unwrap().len(), 1);
+}
+
+#[test]
+fn a_second_checkpoint_waits_for_the_first() {
+    let disk = SimDisk::new();
+    two_topics(&disk);
+    let mut broker = start(&disk).broker;
+    append(&mut broker, "zeta", "zeta 3", None);
+    broker.checkpoint(true, false, NOW).unwrap();
+    assert_eq!(broker.checkpoint(true, true, NOW), Err(crate::broker::Refusal::Busy));
+    sync(&mut broker);
+    assert_eq!(broker.checkpoint(true, true, NOW), Ok(()));
+    sync(&mut broker);
+    let Opened { mut broker, report } = start(&disk.after_cut(0));
+    assert!(report.clean);
+    assert_eq!(values(&mut broker, "zeta").len(), 3);
+}

@@ -1,0 +1,227 @@
+//! Finding batches, rolling, trimming and coming back of one partition's log.
+
+use super::*;
+use crate::disk::sim::SimDisk;
+use crate::limits::INDEX_INTERVAL_BYTES;
+use crate::wire::record::BatchBuilder;
+
+const KEY: PartitionKey = PartitionKey { topic: 1, partition: 0 };
+
+struct Log {
+    disk: SimDisk,
+    partition: Partition,
+    /// Base offset, next offset and bytes of every batch.
+    batches: Vec<(i64, i64, usize)>,
+}
+
+fn batch(records: i32, bytes: usize, timestamp: i64) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(timestamp);
+    for _ in 0..records {
+        builder.push(timestamp, None, Some(&vec![7; bytes]), &[]);
+    }
+    builder.finish()
+}
+
+impl Log {
+    fn new() -> Log {
+        let partition = Partition::new(KEY, "t");
+        Log { disk: SimDisk::new(), partition, batches: Vec::new() }
+    }
+
+    fn append(&mut self, records: i32, bytes: usize, timestamp: i64, segment_bytes: u32) {
+        let raw = batch(records, bytes, timestamp);
+        let stamped = Stamped::new(&raw, self.partition.log_end, 0, None).unwrap();
+        let header = stamped.header().unwrap();
+        if self.partition.must_roll(raw.len(), segment_bytes, u32::MAX, 0) {
+            self.partition.roll(&self.disk, 0).unwrap();
+        }
+        self.partition.append(&self.disk, &stamped, &header, 0).unwrap();
+        self.batches.push((header.base_offset, header.next_offset(), raw.len()));
+    }
+
+    /// Batches of changing sizes in segments of 40 KiB, so that there are index entries.
+    fn filled() -> Log {
+        let mut log = Log::new();
+        for n in 0..120 {
+            log.append(1 + n % 3, 200 + (n as usize * 131) % 900, i64::from(n) * 10, 40 * 1024);
+        }
+        log.partition.all_durable();
+        assert!(log.partition.segments.len() > 2);
+        log
+    }
+
+    /// As after a restart: the same segments, nothing open, no bookmarks.
+    fn reopened(&self) -> Partition {
+        let mut again = Partition::new(KEY, "t");
+        again.segments = self.partition.segments.clone();
+        again.log_start = self.partition.log_start;
+        again.log_end = self.partition.log_end;
+        again.all_durable();
+        again
+    }
+
+    fn check_every_offset(&self, partition: &mut Partition) {
+        for (base, next, bytes) in &self.batches {
+            for offset in *base..*next {
+                let slice = partition.read(&self.disk, offset, 1, true).unwrap().unwrap();
+                assert_eq!((slice.first.base_offset, slice.bytes as usize), (*base, *bytes));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_offset_is_found_with_and_without_index_and_bookmarks() {
+    let mut log = Log::filled();
+    let mut partition = log.reopened();
+    log.check_every_offset(&mut partition);
+    // Backwards, so that no bookmark helps.
+    for (base, _, _) in log.batches.iter().rev() {
+        let slice = partition.read(&log.disk, *base, 1, true).unwrap().unwrap();
+        assert_eq!(slice.first.base_offset, *base);
+    }
+    for (name, _) in log.disk.list("topics/t-0").unwrap() {
+        if name.ends_with(".index") {
+            let file = log.disk.open(&format!("topics/t-0/{name}"), Open::Write).unwrap();
+            assert!(file.length().unwrap() >= 32, "there are entries to spoil");
+            // Entries that ascend and point into the middle of batches.
+            for entry in 0..2u64 {
+                let position = (entry as u32 + 1) * INDEX_INTERVAL_BYTES + 13;
+                let mut bytes = [0; 16];
+                bytes[0..4].copy_from_slice(&(entry as u32 + 1).to_le_bytes());
+                bytes[4..8].copy_from_slice(&position.to_le_bytes());
+                file.write_at(&[&bytes], 16 + entry * 16).unwrap();
+            }
+        }
+    }
+    let mut partition = log.reopened();
+    log.check_every_offset(&mut partition);
+    log.partition = partition;
+}
+
+#[test]
+fn a_read_ends_at_a_batch_boundary_and_never_beyond_what_was_asked_for() {
+    let log = Log::filled();
+    let mut partition = log.reopened();
+    for bytes_max in [1, 500, 3_000, 20_000, 1 << 20] {
+        let mut offset = 0;
+        let mut at = 0;
+        while let Some(slice) = partition.read(&log.disk, offset, bytes_max, true).unwrap() {
+            let mut left = slice.bytes as usize;
+            assert!(left <= (bytes_max as usize).max(log.batches[at].2), "{bytes_max} at {offset}");
+            assert_eq!(slice.first.base_offset, log.batches[at].0);
+            let next_offset = slice.next_offset;
+            while left > 0 {
+                let (_, next, bytes) = log.batches[at];
+                left = left.checked_sub(bytes).expect("whole batches");
+                offset = next;
+                at += 1;
+            }
+            assert_eq!(offset, next_offset);
+        }
+        assert_eq!((offset, at), (partition.high_watermark, log.batches.len()));
+    }
+    let none = partition.read(&log.disk, 0, 1, false).unwrap().unwrap();
+    assert_eq!(none.bytes, 0, "the first batch is larger than asked for");
+}
+
+#[test]
+fn nothing_above_the_high_watermark_is_read() {
+    let mut log = Log::new();
+    log.append(1, 100, 1, 4096);
+    log.partition.all_durable();
+    log.append(1, 100, 2, 4096);
+    log.append(1, 5_000, 3, 4096);
+    let p = &mut log.partition;
+    let slice = p.read(&log.disk, 0, 1 << 20, true).unwrap().unwrap();
+    assert_eq!(slice.bytes as usize, log.batches[0].2);
+    assert!(p.read(&log.disk, 1, 1, true).unwrap().is_none());
+    assert!(matches!(p.read(&log.disk, 2, 1, true), Err(LogError::OutOfRange)));
+    assert!(p.batch_at_time(&log.disk, 2, 0, &mut Vec::new()).unwrap().is_none());
+}
+
+#[test]
+fn a_batch_is_found_by_time_and_a_late_one_does_not_hide_it() {
+    let mut log = Log::filled();
+    // One that is older than all before: times need not ascend.
+    log.append(1, 100, 5, 40 * 1024);
+    log.append(1, 100, 9_999, 40 * 1024);
+    log.partition.all_durable();
+    let mut partition = log.reopened();
+    let mut buffer = Vec::new();
+    let mut at = |time| {
+        let found = partition.batch_at_time(&log.disk, time, 0, &mut buffer).unwrap();
+        found.map(|header| header.max_timestamp)
+    };
+    for time in [0, 1, 10, 555, 1_189, 1_190] {
+        assert_eq!(at(time), Some((time + 9) / 10 * 10), "time {time}");
+    }
+    assert_eq!(at(1_191), Some(9_999));
+    assert_eq!(at(10_000), None);
+    let from = log.batches[50].0;
+    let found = partition.batch_at_time(&log.disk, 0, from, &mut buffer).unwrap();
+    assert_eq!(found.map(|header| header.base_offset), Some(from));
+}
+
+#[test]
+fn segments_before_the_start_go_and_the_log_goes_on_when_all_are_gone() {
+    let mut log = Log::filled();
+    let bases: Vec<i64> = log.partition.segments.iter().map(|s| s.base_offset).collect();
+    log.partition.log_start = bases[1] + 1;
+    assert_eq!(log.partition.drop_before_start(), [bases[0]]);
+    log.partition.log_start = log.partition.log_end;
+    assert_eq!(log.partition.drop_before_start(), bases[1..]);
+    assert!(log.partition.read(&log.disk, log.partition.log_end, 1, true).unwrap().is_none());
+    let end = log.partition.log_end;
+    log.append(2, 50, 7, 4096);
+    log.partition.all_durable();
+    for mut partition in [log.reopened(), log.partition] {
+        let slice = partition.read(&log.disk, end + 1, 1, true).unwrap().unwrap();
+        assert_eq!(slice.first.base_offset, end);
+        assert!(matches!(partition.read(&log.disk, end - 1, 1, true), Err(LogError::OutOfRange)));
+    }
+}
+
+#[test]
+fn a_failed_append_leaves_the_log_as_it_was() {
+    let mut log = Log::new();
+    log.append(1, 100, 1, 4096);
+    for _ in 0..2 {
+        let before = (log.partition.log_end, log.partition.end_place());
+        let raw = batch(1, 300, 2);
+        let stamped = Stamped::new(&raw, 1, 0, None).unwrap();
+        log.disk.fail_at(log.disk.operations(), DiskError::NoSpace);
+        let failed = log.partition.append(&log.disk, &stamped, &stamped.header().unwrap(), 0);
+        assert_eq!(failed, Err(DiskError::NoSpace));
+        assert_eq!((log.partition.log_end, log.partition.end_place()), before);
+    }
+    log.disk.fail_at(log.disk.operations() + 1, DiskError::NoSpace);
+    assert_eq!(log.partition.roll(&log.disk, 0), Err(DiskError::NoSpace));
+    assert_eq!(log.partition.segments.len(), 1);
+    log.append(1, 100, 3, 4096);
+    log.partition.all_durable();
+    log.check_every_offset(&mut log.reopened());
+}
+
+#[test]
+fn what_lies_behind_the_end_after_a_cut_is_cut_off_and_its_index_entries_are_not_believed() {
+    let mut log = Log::new();
+    for n in 0..60 {
+        log.append(1, 1_000, n, 1 << 20);
+    }
+    // The journal only knows of the first ten batches.
+    let mut again = log.reopened();
+    let (_, next, _) = log.batches[9];
+    again.segments[0].bytes = log.batches[..10].iter().map(|(_, _, bytes)| *bytes as u32).sum();
+    again.log_end = next;
+    again.all_durable();
+    log.batches.truncate(10);
+    log.partition = again;
+    for n in 0..90 {
+        log.append(1, 333, 100 + n, 1 << 20);
+    }
+    log.partition.all_durable();
+    log.check_every_offset(&mut log.reopened());
+    let found = log.reopened().batch_at_time(&log.disk, 111, 0, &mut Vec::new()).unwrap();
+    assert_eq!(found.map(|header| header.max_timestamp), Some(111));
+}
