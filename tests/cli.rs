@@ -1,5 +1,7 @@
 //! The command line as a person meets it: the real binary, its exit codes, its lines.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
 use ottla::wire::batch::Stamped;
 use ottla::wire::record::BatchBuilder;
 use std::io::{BufRead, BufReader, Write};
