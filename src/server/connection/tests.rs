@@ -203,7 +203,7 @@ fn a_parked_fetch_keeps_its_place_and_its_bytes() {
 #[test]
 fn a_large_request_borrows_a_buffer_that_grows_with_what_arrives() {
     let mut wire = Wire::new();
-    let large = produce(1, 1, &[1; 30_000]);
+    let large = produce(1, 1, &vec![1; 30_000]);
     wire.arrive(&large[..5_000], 4096).unwrap();
     assert!(wire.connection.input.bytes.len() < 20_000, "only a claim so far");
     wire.arrive(&large[5_000..], 4096).unwrap();
