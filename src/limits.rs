@@ -102,8 +102,7 @@ pub const CONNECTION_BUFFER_BYTES: usize = 4 * 1024;
 /// TCP holds their clients back meanwhile.
 pub const REQUEST_BUFFERS: usize = 8;
 
-/// Milliseconds without a byte after which a client that holds one of `REQUEST_BUFFERS` gives it
-/// back.
+/// Milliseconds without a byte after which a client gives its one of the `REQUEST_BUFFERS` back.
 ///
 /// Why: eight clients that lost their network in the middle of a request would shut out all others
 /// with large requests; 30 s are what clients wait for an answer, too (`request.timeout.ms`).

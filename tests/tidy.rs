@@ -164,10 +164,9 @@ impl Source {
 /// Where the inline test module at the end of the file begins, as an index of `tokens`.
 fn tests_begin(tokens: &[Token<'_>]) -> usize {
     let opening = ["#", "[", "cfg", "(", "test", ")", "]", "mod"];
-    let begins = |window: &[Token<'_>]| {
-        window.iter().map(|token| token.text).eq(opening) // `mod tests;` is a file of its own
-    };
+    let begins = |window: &[Token<'_>]| window.iter().map(|token| token.text).eq(opening);
     let found = tokens.windows(opening.len()).position(begins);
+    // `mod tests;` is a file of its own.
     let inline = |at: &usize| tokens.get(at + opening.len() + 1).is_some_and(|t| t.text == "{");
     found.filter(inline).unwrap_or(tokens.len())
 }
@@ -245,8 +244,9 @@ fn misplaced_words(source: &Source) -> Vec<String> {
         let Some((word, places, in_tests)) = CONFINED.iter().find(|row| row.0 == token.text) else {
             continue;
         };
-        let allowed = places.iter().any(|place| source.name.starts_with(place));
-        if !(allowed || *in_tests && at >= tests) {
+        let placed = places.iter().any(|place| source.name.starts_with(place));
+        let tested = *in_tests && at >= tests;
+        if !placed && !tested {
             broken.push(format!("{}:{}: {word} does not belong here", source.name, token.line));
         }
     }

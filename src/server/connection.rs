@@ -257,7 +257,8 @@ impl Connection {
         self.output.is_empty()
     }
 
-    /// Whether [`Connection::work`] would get on: a whole request is here, nothing is in its way.
+    /// Whether [`Connection::work`] would get on: a whole request is here, and nothing is in its
+    /// way.
     pub fn can_work(&self) -> bool {
         let whole = match self.frame_bytes() {
             Ok(Some(bytes)) => bytes <= self.input.filled().len(),
