@@ -14,7 +14,10 @@
 //! topic of the same name may own the same files by now.
 //!
 //! A cut during recovery is no special case: everything it writes is what the next recovery would
-//! write, until the one frame that opens the new generation is durable.
+//! write, until the one frame that opens the new generation is durable. Only then are files
+//! removed, and only then is more shown than was known durable: after a mere death of the process
+//! the page cache shows frames that a power cut would still take. Where the disk refuses to make
+//! them durable, the store is served as far as it is known durable, and nothing is written.
 
 use super::coordinator::{self, CoordinatorFile, Found, StorageState};
 use super::journal::{self, FileHeader, Journal, Resume};
@@ -514,7 +517,8 @@ impl Recovery<'_> {
         };
         match opened {
             Err(error) => {
-                // Nobody sees what may be in the page cache alone. It may have been a sync that failed, here or in `settle`.
+                // Nobody is shown what may be in the page cache alone. And it may have been a sync
+                // that failed, here or in `settle`.
                 storage.disk.open(layout::SYNC_FAILED, Open::CreateEmpty).ok();
                 storage.failed = Some(error);
                 report.note(format!("nothing is written until the next start: {error}"));
