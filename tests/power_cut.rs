@@ -104,7 +104,7 @@ fn a_disk_that_does_not_sync_directories_is_caught() {
 fn whichever_operation_fails_nothing_acknowledged_is_lost() {
     for error in [DiskError::NoSpace, DiskError::Io] {
         let tallies = run_all(|scenario| {
-            let runs = faults::each_operation_fails(scenario, error, 3)?;
+            let runs = faults::each_operation_fails(scenario, error, 2)?;
             Ok(Tally { name: scenario.name, states: runs, ..Tally::default() })
         });
         let runs: u64 = tallies.iter().map(|tally| tally.states).sum();

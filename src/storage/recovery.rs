@@ -14,7 +14,10 @@
 //! topic of the same name may own the same files by now.
 //!
 //! A cut during recovery is no special case: everything it writes is what the next recovery would
-//! write, until the one frame that opens the new generation is durable.
+//! write, until the one frame that opens the new generation is durable. Only then are files
+//! removed, and only then is more shown than was known durable: after a mere death of the process
+//! the page cache shows frames that a power cut would still take. Where the disk refuses to make
+//! them durable, the store is served as far as it is known durable, and nothing is written.
 
 use super::coordinator::{self, CoordinatorFile, Found, StorageState};
 use super::journal::{self, FileHeader, Journal, Resume};
@@ -203,6 +206,7 @@ impl Storage {
             report,
             anew,
             failed: settled.and_then(Result::err),
+            vouched: 0,
             stuck: BTreeSet::new(),
         };
         let start = match chosen {
@@ -249,6 +253,9 @@ pub(super) struct Recovery<'r> {
     anew: bool,
     /// The disk refused something that recovery needs: nothing more is written.
     failed: Option<DiskError>,
+    /// The last frame that another vouches for: what was seen behind it may be in the page cache
+    /// alone, and nobody is shown it before the first sync.
+    vouched: u64,
     /// Partitions that could not be restored to their ends.
     stuck: BTreeSet<PartitionKey>,
 }
@@ -277,6 +284,7 @@ impl Recovery<'_> {
                 partition.log_start = record.log_start;
                 partition.log_end = record.log_end;
                 partition.segments = record.segments;
+                partition.all_durable();
             }
         }
         Ok(state)
@@ -320,6 +328,7 @@ impl Recovery<'_> {
         } else {
             self.survey(&mut first)
         };
+        self.vouched = first.durable;
         let mut second = scan();
         let mut rot = false;
         while second.next_sequence < first.next_sequence {
@@ -370,6 +379,11 @@ impl Recovery<'_> {
                 if !gone.contains(&place.key.topic) {
                     let at = Place { segment_base: place.segment_base, position: place.position };
                     self.apply_batch(place.key, at, &batch, bytes, header.age_s);
+                    if header.sequence <= self.vouched
+                        && let Some(partition) = self.partition(place.key)
+                    {
+                        partition.all_durable();
+                    }
                 }
             }
         }
@@ -480,7 +494,6 @@ impl Recovery<'_> {
                 let dir = &partition.dir;
                 self.report.note(format!("{dir}: the newest segment cannot be opened: {error}"));
             }
-            partition.all_durable();
         }
         let mut storage = Storage {
             journal: Journal::new(file, ring, resume)?,
@@ -504,12 +517,19 @@ impl Recovery<'_> {
         };
         match opened {
             Err(error) => {
+                // Nobody is shown what may be in the page cache alone. And it may have been a sync
+                // that failed, here or in `settle`.
+                storage.disk.open(layout::SYNC_FAILED, Open::CreateEmpty).ok();
                 storage.failed = Some(error);
                 report.note(format!("nothing is written until the next start: {error}"));
             }
-            // What is removed must be given up for good, so this is last.
-            Ok(()) if !report.clean && !report.first_start => storage.sweep(),
-            Ok(()) => {}
+            Ok(()) => {
+                storage.partitions.iter_mut().flatten().for_each(Partition::all_durable);
+                // What is removed must be given up for good, so this is last.
+                if !report.clean && !report.first_start {
+                    storage.sweep();
+                }
+            }
         }
         Ok((storage, report))
     }

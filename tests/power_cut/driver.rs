@@ -111,11 +111,16 @@ impl Driver {
         let disk = (self.setup.wrap)(&self.disk);
         match broker::open(disk, self.setup.config.clone(), seed, self.now) {
             Ok(opened) => {
-                let model = self.model.recovered(&opened.broker, self.moment());
+                // One that could write nothing has promised nothing new.
+                let model = match opened.broker.storage().failed() {
+                    None => self.model.recovered(&opened.broker, self.moment()),
+                    Some(_) => self.model.clone(),
+                };
                 let old = std::mem::replace(&mut self.model, model);
                 self.past.push((self.moment(), old));
                 self.broker = Some(opened.broker);
                 self.reports.push(opened.report);
+                self.progress();
             }
             Err(_) => self.troubled = true,
         }
