@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const PLAN: Plan = Plan { variants: 6, deeper_every: 70 };
+const PLAN: Plan = Plan { variants: 5, deeper_every: 101 };
 
 fn run_all(run: impl Fn(&'static Scenario) -> Result<Tally, String> + Sync) -> Vec<Tally> {
     let chosen = std::env::var("POWER_CUT_SCENARIO").ok();
@@ -104,7 +104,7 @@ fn a_disk_that_does_not_sync_directories_is_caught() {
 fn whichever_operation_fails_nothing_acknowledged_is_lost() {
     for error in [DiskError::NoSpace, DiskError::Io] {
         let tallies = run_all(|scenario| {
-            let runs = faults::each_operation_fails(scenario, error, 2)?;
+            let runs = faults::each_operation_fails(scenario, error, 3)?;
             Ok(Tally { name: scenario.name, states: runs, ..Tally::default() })
         });
         let runs: u64 = tallies.iter().map(|tally| tally.states).sum();

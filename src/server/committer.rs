@@ -31,6 +31,11 @@ pub async fn run(server: Rc<Server>) {
             continue;
         }
         let deadline = server.broker.borrow().storage().sync_deadline();
+        if stopping && server.connections() == 0 && server.broker.borrow().storage().lacks_space() {
+            // Everything is in the journal; the next start replays it.
+            log::warn!("no space for the last checkpoint: the next start takes a little longer");
+            return;
+        }
         if stopping && deadline.is_none() && server.connections() == 0 {
             if last_checkpoint || server.broker.borrow().storage().failed().is_some() {
                 return;

@@ -361,6 +361,11 @@ impl Storage {
             && self.journal.used() * 2 >= self.journal.ring_bytes()
     }
 
+    /// Whether a checkpoint waits for the disk to have space again: nobody should wait for it.
+    pub fn lacks_space(&self) -> bool {
+        self.sync.checkpoint.as_ref().is_some_and(|c| c.retry_at.is_some())
+    }
+
     /// Whether a checkpoint is under way.
     pub fn is_checkpointing(&self) -> bool {
         self.sync.checkpoint.is_some()

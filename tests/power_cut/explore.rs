@@ -168,8 +168,8 @@ fn crash_number(variant: u64, at: Moment) -> u64 {
         0 | 1 => variant,
         2 => 2 + at % 3,
         _ => {
-            let kind = (variant - 3) % 4;
-            let kind = if kind == 3 { 3 + at % 2 } else { kind };
+            let kind = (variant + at) % 4;
+            let kind = if kind == 3 { 3 + at / 4 % 2 } else { kind };
             5 * (1 + at * 3 + variant) + kind
         }
     }

@@ -271,3 +271,27 @@ fn a_second_checkpoint_waits_for_the_first() {
     assert!(report.clean);
     assert_eq!(values(&mut broker, "zeta").len(), 3);
 }
+
+#[test]
+fn a_checkpoint_without_space_is_tried_again_and_holds_up_nobody() {
+    let disk = SimDisk::new();
+    two_topics(&disk);
+    let mut broker = start(&disk).broker;
+    sync(&mut broker);
+    append(&mut broker, "zeta", "zeta 3", None);
+    disk.set_capacity(0);
+    broker.checkpoint(true, false, NOW).unwrap();
+    sync(&mut broker);
+    assert!(broker.storage().lacks_space());
+    append(&mut broker, "zeta", "zeta 4", None);
+    sync(&mut broker);
+    assert_eq!(broker.storage().durable(), broker.storage().last());
+    assert_eq!(broker.storage().failed(), None);
+    let now = NOW.mono.saturating_add(crate::limits::CHECKPOINT_RETRY_MS);
+    assert_eq!(broker.storage().sync_deadline(), Some(now));
+    disk.set_capacity(1 << 30);
+    while let Some(file) = broker.storage_mut().start_sync(now) {
+        broker.storage_mut().finish_sync(file.sync(), now);
+    }
+    assert!(!broker.storage().lacks_space() && !broker.storage().is_checkpointing());
+}
