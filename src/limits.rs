@@ -115,6 +115,13 @@ pub const REQUEST_STALL_MS: u64 = 30_000;
 /// At the limit: the connection is closed, with one log line.
 pub const REQUEST_OVERHEAD_BYTES: usize = 1024 * 1024;
 
+/// Bytes of a batch up to which a topic's own `max.message.bytes` may go beyond the broker's
+/// `message.max.bytes`.
+///
+/// Why: any client can set it, and each of the `REQUEST_BUFFERS` grows to what is sent.
+/// At the limit: a larger request closes its connection; raise `message.max.bytes` itself.
+pub const TOPIC_MESSAGE_BYTES_MAX: u32 = 4 * 1024 * 1024;
+
 /// Bytes of answers that a connection may have waiting.
 ///
 /// At the limit: its further requests are not looked at before some have been sent.

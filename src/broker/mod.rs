@@ -18,7 +18,9 @@ pub use recover::{Opened, open};
 pub use topics::NewTopic;
 
 use crate::config::BrokerConfig;
-use crate::limits::{COMMIT_SYNC_MS, PRODUCER_ID_BLOCK, RETENTION_CHECK_S};
+use crate::limits::{
+    COMMIT_SYNC_MS, PRODUCER_ID_BLOCK, RETENTION_CHECK_S, TOPIC_MESSAGE_BYTES_MAX,
+};
 use crate::state::coordinator_file::{Change, SNAPSHOT_VERSION, Snapshot, TopicRow};
 use crate::state::groups::{Groups, Refusal as GroupRefusal};
 use crate::state::offsets::{Commit, OffsetRow};
@@ -130,6 +132,13 @@ impl Broker {
     /// The storage, for syncing.
     pub fn storage_mut(&mut self) -> &mut Storage {
         &mut self.storage
+    }
+
+    /// Bytes of the largest batch that is taken: by the broker's setting, or by a topic's own up to
+    /// [`TOPIC_MESSAGE_BYTES_MAX`].
+    pub fn message_bytes_max(&self) -> usize {
+        let topics = self.topics.message_bytes_max().min(TOPIC_MESSAGE_BYTES_MAX);
+        self.config.message_max_bytes.max(topics) as usize
     }
 
     /// The topics.

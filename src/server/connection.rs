@@ -13,7 +13,9 @@
 
 use crate::api::{self, Broken, Buffers, FilePiece, Outcome, Parked, Peer};
 use crate::broker::Broker;
-use crate::limits::{CONNECTION_BUFFER_BYTES, OUTPUT_BYTES_MAX, PRODUCE_IN_FLIGHT_MAX};
+use crate::limits::{
+    CONNECTION_BUFFER_BYTES, OUTPUT_BYTES_MAX, PRODUCE_IN_FLIGHT_MAX, REQUEST_OVERHEAD_BYTES,
+};
 use crate::storage::Lsn;
 use crate::time::{Millis, Now};
 
@@ -131,12 +133,12 @@ pub enum Send<'a> {
 }
 
 impl Connection {
-    /// A new connection; requests may have `request_bytes_max` bytes.
-    pub fn new(peer: Peer, request_bytes_max: usize) -> Connection {
+    /// A new connection.
+    pub fn new(peer: Peer) -> Connection {
         let bytes = vec![0; CONNECTION_BUFFER_BYTES];
         Connection {
             peer,
-            request_bytes_max,
+            request_bytes_max: REQUEST_OVERHEAD_BYTES,
             input: Input { bytes, start: 0, end: 0 },
             large: false,
             output: Vec::new(),
@@ -284,6 +286,7 @@ impl Connection {
         advertised: Option<(&str, u16)>,
     ) -> Result<Worked, Fault> {
         let mut worked = Worked::default();
+        self.request_bytes_max = broker.message_bytes_max() + REQUEST_OVERHEAD_BYTES;
         while self.may_answer() {
             let Some(bytes) = self.frame_bytes()? else { break };
             let Some(frame) = self.input.filled().get(4..bytes) else { break };
@@ -312,6 +315,8 @@ impl Connection {
             if let Some(release) = release {
                 self.mark(release);
             }
+            // A topic that this very request created may take larger ones.
+            self.request_bytes_max = broker.message_bytes_max() + REQUEST_OVERHEAD_BYTES;
         }
         Ok(worked)
     }

@@ -18,7 +18,7 @@ mod session;
 
 use crate::broker::{Broker, Slot};
 use crate::config::{BrokerConfig, Listener};
-use crate::limits::{CONNECTION_BUFFER_BYTES, REQUEST_BUFFERS, REQUEST_OVERHEAD_BYTES, STOP_MS};
+use crate::limits::{CONNECTION_BUFFER_BYTES, REQUEST_BUFFERS, STOP_MS};
 use crate::time::{Millis, Now};
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -129,7 +129,6 @@ pub struct Server {
     large_buffers: RefCell<Vec<Vec<u8>>>,
     large_buffers_left: Cell<usize>,
     waiting_for_buffer: RefCell<Vec<Slot>>,
-    request_bytes_max: usize,
     commit: Notify,
     timers: Notify,
     commit_deadline: Cell<Option<Millis>>,
@@ -141,10 +140,7 @@ pub struct Server {
 impl Server {
     /// A server around an opened broker.
     pub fn new(broker: Broker, clock: Clock) -> Rc<Server> {
-        let config = broker.config();
-        let request_bytes_max = config.message_max_bytes as usize + REQUEST_OVERHEAD_BYTES;
         Rc::new(Server {
-            request_bytes_max,
             broker: RefCell::new(broker),
             clock,
             seats: RefCell::new(Vec::new()),

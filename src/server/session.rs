@@ -63,7 +63,7 @@ impl Session {
         let end = match socket.set_nodelay(true).and_then(|()| socket.local_addr()) {
             Ok(local) => {
                 let peer = Peer { slot: self.slot, address, local };
-                let mut connection = Connection::new(peer, self.server.request_bytes_max);
+                let mut connection = Connection::new(peer);
                 let end = self.serve(&socket, &mut connection).await;
                 if let Some(buffer) = connection.reclaim_large_buffer() {
                     self.server.give_large_buffer_back(buffer);

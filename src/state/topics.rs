@@ -34,6 +34,7 @@ pub struct Topics {
     by_name: BTreeMap<String, u32>,
     by_number: BTreeMap<u32, Topic>,
     partitions: usize,
+    message_bytes_max: u32,
 }
 
 impl Topics {
@@ -50,6 +51,16 @@ impl Topics {
     /// How many partitions all topics have.
     pub fn partitions(&self) -> usize {
         self.partitions
+    }
+
+    /// Bytes of the largest batch that any topic takes (`max.message.bytes`); 0 without topics.
+    pub fn message_bytes_max(&self) -> u32 {
+        self.message_bytes_max
+    }
+
+    fn note_sizes(&mut self) {
+        let sizes = self.by_number.values().map(|topic| topic.config.max_message_bytes);
+        self.message_bytes_max = sizes.max().unwrap_or(0);
     }
 
     /// The topic of this name.
@@ -77,6 +88,7 @@ impl Topics {
         self.partitions += topic.partitions.len();
         self.by_name.insert(topic.name.clone(), topic.number);
         self.by_number.insert(topic.number, topic);
+        self.note_sizes();
     }
 
     /// Removes a topic.
@@ -84,6 +96,7 @@ impl Topics {
         let topic = self.by_number.remove(&number)?;
         self.by_name.remove(&topic.name);
         self.partitions -= topic.partitions.len();
+        self.note_sizes();
         Some(topic)
     }
 
@@ -102,6 +115,7 @@ impl Topics {
             topic.config = EffectiveTopicConfig::new(broker, &overrides);
             topic.overrides = overrides;
         }
+        self.note_sizes();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::api::testing::{TestBroker, request};
+use crate::limits::TOPIC_MESSAGE_BYTES_MAX;
 use crate::wire::record::BatchBuilder;
 
 struct Wire {
@@ -17,7 +18,7 @@ impl Wire {
         let address = "127.0.0.1:4000".parse().unwrap();
         let local = "127.0.0.1:9092".parse().unwrap();
         let peer = Peer { slot: 0, address, local };
-        Wire { test, connection: Connection::new(peer, 64 * 1024), sent: Vec::new() }
+        Wire { test, connection: Connection::new(peer), sent: Vec::new() }
     }
 
     fn work(&mut self) -> Result<Worked, Fault> {
@@ -215,8 +216,30 @@ fn a_large_request_borrows_a_buffer_that_grows_with_what_arrives() {
 }
 
 #[test]
+fn a_topic_may_take_larger_batches_than_the_broker_up_to_a_limit() {
+    let mut wire = Wire::new();
+    for (topic, bytes) in [("large", 3 << 20), ("huge", i32::MAX)] {
+        let create = frame(1, 19, 2, |w| {
+            w.array(1);
+            w.string(topic);
+            w.i32(1);
+            w.i16(1);
+            w.array(0);
+            w.array(1);
+            w.string("max.message.bytes");
+            w.nullable_string(Some(&bytes.to_string()));
+            w.i32(1000);
+            w.bool(false);
+        });
+        wire.arrive(&create, 4096).unwrap();
+        let limit = TOPIC_MESSAGE_BYTES_MAX.min(bytes as u32) as usize + REQUEST_OVERHEAD_BYTES;
+        assert_eq!(wire.connection.request_bytes_max, limit);
+    }
+}
+
+#[test]
 fn impossible_frame_lengths_are_faults() {
-    for length in [-1, 0, 7, 64 * 1024 + 1, i32::MAX, i32::MIN] {
+    for length in [-1, 0, 7, 1_048_588 + (1 << 20) + 1, i32::MAX, i32::MIN] {
         let mut wire = Wire::new();
         let result = wire.arrive(&length.to_be_bytes(), 4);
         assert!(matches!(result, Err(Fault::FrameLength(l)) if l == length), "{length}");
