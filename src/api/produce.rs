@@ -181,3 +181,6 @@ fn write_partition(
     });
     w.tags();
 }
+
+#[cfg(test)]
+mod tests;
