@@ -247,3 +247,6 @@ fn write_head(w: &mut Writer<'_>, partition: i32, code: ErrorCode, view: Option<
     w.since(4, |w| w.array(0));
     w.since(11, |w| w.i32(-1));
 }
+
+#[cfg(test)]
+mod tests;
