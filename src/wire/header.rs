@@ -58,4 +58,42 @@ mod tests {
         let (header, _) = RequestHeader::read(&frame, |_, _| false).unwrap();
         assert_eq!(header.client_id, "");
     }
+
+    #[test]
+    fn every_truncation_of_a_header_is_refused() {
+        let frame = [0, 18, 0, 3, 0, 0, 0, 7, 0, 2, b'm', b'e', 1, 5, 2, 0xaa, 0xbb];
+        let (_, body) = RequestHeader::read(&frame, |_, _| true).unwrap();
+        assert_eq!(body.rest(), b"");
+        for end in 0..frame.len() {
+            assert!(RequestHeader::read(&frame[..end], |_, _| true).is_err(), "{end} bytes");
+        }
+    }
+
+    #[test]
+    fn random_headers_never_panic_and_the_body_is_the_frames_end() {
+        let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+        let (mut good, mut refused) = (0, 0);
+        for round in 0..50_000 {
+            let mut frame = [0u8; 40];
+            for byte in &mut frame {
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                *byte = seed as u8 & if round % 2 == 0 { 0xff } else { 0x03 };
+            }
+            // A client id of a length that is possible, every other time.
+            frame[8] &= if round % 4 < 3 { 0 } else { 0xff };
+            let frame = &frame[..(seed >> 32) as usize % (frame.len() + 1)];
+            match RequestHeader::read(frame, |key, version| (key ^ version) & 1 == 0) {
+                Ok((header, body)) => {
+                    good += 1;
+                    assert!(frame.ends_with(body.rest()));
+                    assert!(10 + header.client_id.len() + body.rest().len() <= frame.len());
+                    assert_eq!(body.version(), header.api_version);
+                }
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(good > 1_000 && refused > 1_000, "{good} {refused}");
+    }
 }

@@ -334,4 +334,126 @@ mod tests {
         assert_eq!(r.rest(), &[7]);
         assert!(Reader::new(&[1, 9, 3, 0xaa, 0xbb], 3, true).tags().is_err());
     }
+
+    fn xorshift(seed: &mut u64) -> u64 {
+        *seed ^= *seed << 13;
+        *seed ^= *seed >> 7;
+        *seed ^= *seed << 17;
+        *seed
+    }
+
+    /// Whether `part` lies inside `whole`, as memory.
+    fn inside(part: &[u8], whole: &[u8]) -> bool {
+        let (part, whole) = (part.as_ptr_range(), whole.as_ptr_range());
+        whole.start <= part.start && part.end <= whole.end
+    }
+
+    /// Calls method `which` and tells how many bytes it handed out. All that it hands out lies in
+    /// what was unread before, and no count is larger than what is unread after it.
+    fn call(r: &mut Reader<'_>, which: u64, seed: &mut u64) -> Read<usize> {
+        let unread = r.rest();
+        let slice = |part: &[u8]| {
+            assert!(part.is_empty() || inside(part, unread));
+            part.len()
+        };
+        match which {
+            0 => r.i8("f").map(|_| 1),
+            1 => r.i16("f").map(|_| 2),
+            2 => r.i32("f").map(|_| 4),
+            3 => r.i64("f").map(|_| 8),
+            4 => r.bool("f").map(|_| 1),
+            5 => r.uuid("f").map(|id| id.len()),
+            6 => r.unsigned_varint("f").map(|_| 1),
+            7 => r.varint("f").map(|_| 1),
+            8 => r.varlong("f").map(|_| 1),
+            9 => r.string("f").map(|s| slice(s.as_bytes())),
+            10 => r.nullable_string("f").map(|s| slice(s.unwrap_or_default().as_bytes())),
+            11 => r.legacy_nullable_string("f").map(|s| slice(s.unwrap_or_default().as_bytes())),
+            12 => r.bytes("f").map(slice),
+            13 => r.nullable_bytes("f").map(|b| slice(b.unwrap_or_default())),
+            14 => r.array("f").inspect(|count| assert!(*count <= r.rest().len())).map(|_| 1),
+            15 => {
+                let count = r.nullable_array("f")?.unwrap_or_default();
+                assert!(count <= r.rest().len());
+                Ok(1)
+            }
+            16 => r.tags().map(|()| 0),
+            17 => {
+                let mut handed_out = 0;
+                r.tags_with(|_, value| {
+                    handed_out += slice(value);
+                    Ok(())
+                })?;
+                Ok(handed_out)
+            }
+            18 => r.since(5, 0, |r| r.i64("f").map(|_| 8)),
+            19 => r.within(0, 5, 0, |r| r.i16("f").map(|_| 2)),
+            _ => r.take("f", xorshift(seed) as usize % 64).map(slice),
+        }
+    }
+
+    #[test]
+    fn random_bytes_never_panic_and_never_give_more_than_was_there() {
+        let mut seed = 0x9e37_79b9_7f4a_7c15;
+        let (mut good, mut refused) = ([0u32; 21], [0u32; 21]);
+        for round in 0..60_000u64 {
+            let mut bytes = [0u8; 48];
+            // Small numbers are often right as lengths, large ones hardly ever: some of each.
+            let mask = if round % 3 == 0 { 0xff } else { 0x03 };
+            bytes.iter_mut().for_each(|byte| *byte = xorshift(&mut seed) as u8 & mask);
+            let length = xorshift(&mut seed) as usize % (bytes.len() + 1);
+            let bytes = &bytes[..length];
+            let version = (xorshift(&mut seed) % 10) as i16;
+            let mut r = Reader::new(bytes, version, round % 2 == 0);
+            for _ in 0..12 {
+                let which = xorshift(&mut seed) % 21;
+                let before = r.position();
+                match call(&mut r, which, &mut seed) {
+                    Ok(handed_out) => {
+                        good[which as usize] += 1;
+                        assert!(r.position() - before >= handed_out, "method {which}");
+                    }
+                    Err(_) => refused[which as usize] += 1,
+                }
+                assert!((before..=bytes.len()).contains(&r.position()), "method {which}");
+                assert_eq!(r.rest(), &bytes[r.position()..]);
+            }
+        }
+        // The chaos is worth something only if each method saw both.
+        assert!(good.iter().chain(&refused).all(|count| *count > 100), "{good:?} {refused:?}");
+    }
+
+    #[test]
+    fn every_truncation_of_a_good_message_is_refused_in_both_encodings() {
+        for flexible in [false, true] {
+            let mut bytes = Vec::new();
+            let mut w = crate::wire::Writer::new(&mut bytes, 3, flexible);
+            w.i64(1);
+            w.string("topic");
+            w.nullable_string(None);
+            w.array(1);
+            w.bytes(b"value");
+            w.uuid(&[9; 16]);
+            w.varlong(i64::MIN);
+            w.bool(true);
+            w.tags();
+            let read = |bytes: &[u8]| -> Read<usize> {
+                let mut r = Reader::new(bytes, 3, flexible);
+                r.i64("a")?;
+                assert_eq!(r.string("b")?, "topic");
+                assert_eq!(r.nullable_string("c")?, None);
+                assert_eq!(r.array("d")?, 1);
+                assert_eq!(r.bytes("e")?, b"value");
+                assert_eq!(r.uuid("f")?, [9; 16]);
+                assert_eq!(r.varlong("g")?, i64::MIN);
+                assert!(r.bool("h")?);
+                r.tags()?;
+                Ok(r.position())
+            };
+            assert_eq!(read(&bytes), Ok(bytes.len()));
+            for end in 0..bytes.len() {
+                assert!(read(&bytes[..end]).is_err(), "flexible: {flexible}, {end} bytes");
+            }
+        }
+    }
 }
