@@ -71,6 +71,8 @@ struct Sum {
     records: u64,
     bytes_max: usize,
     failed: bool,
+    /// A partition has more than this answer takes: it would not get fuller by waiting.
+    more: bool,
     partitions: usize,
 }
 
@@ -95,10 +97,13 @@ fn handle(
         w.i32(0);
     });
     let bytes_max = usize::try_from(request.max_bytes).unwrap_or(0).min(FETCH_BYTES_MAX);
-    let mut sum = Sum { bytes: 0, records: 0, bytes_max, failed: false, partitions: 0 };
+    let mut sum =
+        Sum { bytes: 0, records: 0, bytes_max, failed: false, more: false, partitions: 0 };
     write_topics(context, &mut r, reply, &mut sum)?;
     reply.w.tags();
-    let enough = sum.bytes as i64 >= i64::from(request.min_bytes);
+    // More than max_bytes will never come (`KafkaApis.handleFetchRequest` has the same minimum).
+    let bytes_min = usize::try_from(request.min_bytes).unwrap_or(0).min(bytes_max);
+    let enough = sum.bytes >= bytes_min || sum.more;
     if enough || sum.failed || sum.partitions == 0 || request.max_wait_ms <= 0 {
         return Ok(done(context, &sum));
     }
@@ -185,7 +190,7 @@ fn read(
     view: &PartitionView,
     wanted: &Wanted,
     reply: &Reply<'_>,
-    sum: &Sum,
+    sum: &mut Sum,
 ) -> Result<Option<Slice>, ErrorCode> {
     let at_least_one = sum.bytes == 0;
     let left = sum.bytes_max.saturating_sub(sum.bytes);
@@ -194,6 +199,7 @@ fn read(
     let offset = wanted.fetch_offset;
     let inside = (view.log_start_offset..=view.high_watermark).contains(&offset);
     if none_left && inside {
+        sum.more |= offset < view.high_watermark;
         return Ok(None);
     }
     let slice = context.broker.read(view.index, offset, max, at_least_one);
@@ -206,6 +212,10 @@ fn read(
         }
         error => code_of_fetch(error),
     });
+    if let Ok(Some(slice)) = &slice {
+        // Cut by a limit, maybe to nothing, or at the end of a segment.
+        sum.more |= slice.next_offset < view.high_watermark;
+    }
     match slice {
         Err(ErrorCode::None) => Ok(None),
         other => Ok(other?.filter(|slice| slice.bytes > 0)),

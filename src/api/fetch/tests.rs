@@ -322,6 +322,44 @@ fn min_bytes_counts_all_partitions_together() {
 }
 
 #[test]
+fn a_fetch_does_not_wait_for_more_than_its_answer_could_hold() {
+    let (mut test, bytes) = broker();
+    test.three_records("t", 1);
+    let parts = [("t", 1, 0, MIB, -1), ("t", 2, 0, MIB, -1)];
+    // Full to the byte; full, because the next batch is too large; nothing taken of the second.
+    for max_bytes in [2 * bytes, 2 * bytes - 1, bytes, 1] {
+        let ask = Ask { min_bytes: MIB, max_bytes, ..WAIT };
+        assert_eq!(bases(&fetch(&mut test, ask, &parts)[0].records), [0], "{max_bytes}");
+    }
+    test.three_records("t", 1);
+    let ask = Ask { min_bytes: MIB, ..WAIT };
+    let cut = fetch(&mut test, ask, &[("t", 1, 0, 2 * bytes - 1, -1)]);
+    assert_eq!(bases(&cut[0].records), [0]);
+    // There is room for more, but no more: that is what waiting is for.
+    assert!(matches!(test.ask_raw(&frame(ask, &parts)).0, Outcome::Park(_)));
+}
+
+#[test]
+fn a_fetch_at_the_end_of_an_old_segment_does_not_wait() {
+    let mut test = TestBroker::new();
+    let mut overrides = crate::config::TopicOverrides::default();
+    overrides.set("segment.bytes", "4096").unwrap();
+    let new =
+        crate::broker::NewTopic { name: "t", partitions: 1, replication_factor: 1, overrides };
+    test.broker.create_topic(new, test.now).unwrap();
+    test.sync();
+    for _ in 0..60 {
+        test.three_records("t", 0);
+    }
+    let ask = Ask { min_bytes: MIB, ..WAIT };
+    let first = fetch(&mut test, ask, &[("t", 0, 0, MIB, -1)]).remove(0);
+    let in_segment = bases(&first.records).len() as i64;
+    assert!((1..60).contains(&in_segment));
+    let rest = frame(ask, &[("t", 0, 3 * in_segment, MIB, -1)]);
+    assert!(matches!(test.ask_raw(&rest).0, Outcome::Park(_)));
+}
+
+#[test]
 fn requests_that_need_not_wait_are_answered_at_once() {
     let (mut test, _) = broker();
     let end = [("t", 0, 0, MIB, -1)];
