@@ -133,7 +133,11 @@ pub struct Server {
     timers: Notify,
     commit_deadline: Cell<Option<Millis>>,
     timers_deadline: Cell<Option<Millis>>,
+    /// The committer has said that storage failed.
+    failure_told: Cell<bool>,
     stopping: Cell<bool>,
+    /// The time for answers under way is over.
+    ending: Cell<bool>,
     stop: Notify,
 }
 
@@ -153,7 +157,9 @@ impl Server {
             timers: Notify::new(),
             commit_deadline: Cell::new(None),
             timers_deadline: Cell::new(None),
+            failure_told: Cell::new(false),
             stopping: Cell::new(false),
+            ending: Cell::new(false),
             stop: Notify::new(),
         })
     }
@@ -174,6 +180,9 @@ impl Server {
         while self.connections() > 0 && self.clock.now().mono.since(started) < STOP_MS / 2 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+        // A client that does not read its answers shall not cost the last checkpoint.
+        self.ending.set(true);
+        self.wake_all();
         timers.abort();
         let left = STOP_MS.saturating_sub(self.clock.now().mono.since(started));
         self.commit.notify_one();
@@ -239,6 +248,9 @@ impl Server {
         drop(broker);
         self.large_buffers.borrow_mut().forget(slot);
         self.wake_for_buffers();
+        if self.ending.get() {
+            self.commit.notify_one();
+        }
     }
 
     fn wake(&self, slot: Slot) {
@@ -262,7 +274,8 @@ impl Server {
             (Some(_), None) => true,
             (None, _) => false,
         };
-        if sooner(broker.storage().sync_deadline(), self.commit_deadline.get()) {
+        let failed = broker.storage().failed().is_some() && !self.failure_told.get();
+        if failed || sooner(broker.storage().sync_deadline(), self.commit_deadline.get()) {
             self.commit.notify_one();
         }
         if sooner(broker.poll_timeout(), self.timers_deadline.get()) {

@@ -54,6 +54,24 @@ fn sigterm_ends_it_in_order_with_clients_connected() {
 }
 
 #[test]
+fn a_client_that_does_not_read_costs_no_checkpoint_at_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let ottla = Ottla::start(dir.path());
+    let mut lazy = Raw::connect(ottla.address);
+    lazy.ask(&raw::metadata(1, "t"));
+    lazy.ask(&raw::produce(2, -1, "t", &vec![b'x'; 900_000]));
+    // More than the sockets' buffers take.
+    (0..40).for_each(|n| lazy.send(&raw::fetch(n, "t", 0, 1, 0)));
+    Raw::connect(ottla.address).ask(&raw::api_versions(1));
+    let (status, took, log) = ottla.terminate();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(took < STOP, "{took:?}");
+    assert!(!log.contains("without a last checkpoint"), "{log}");
+    let ottla = Ottla::start(dir.path());
+    assert!(!ottla.log().contains("recovered:"), "{}", ottla.log());
+}
+
+#[test]
 fn sigint_ends_it_in_order_with_nobody_connected() {
     let dir = tempfile::tempdir().unwrap();
     let ottla = Ottla::start(dir.path());
