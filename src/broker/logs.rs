@@ -231,6 +231,8 @@ impl Broker {
         let slice = self.storage.read(index, offset, bytes_max, at_least_one).inspect_err(|e| {
             if let LogError::Rotten { segment_base, position } = e
                 && let Some(partition) = self.storage.partition(index)
+                // Consumers ask again, ten times a second: that shall not fill the card.
+                && self.rotten_told.insert((partition.key, *segment_base))
             {
                 log::error!(
                     "{}: segment {segment_base} is unreadable at byte {position}",

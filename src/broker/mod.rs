@@ -26,9 +26,10 @@ use crate::state::groups::{Groups, Refusal as GroupRefusal};
 use crate::state::offsets::{Commit, OffsetRow};
 use crate::state::producers::Producers;
 use crate::state::topics::Topics;
-use crate::storage::{Lsn, Storage, WriteError};
+use crate::storage::{Lsn, PartitionKey, Storage, WriteError};
 use crate::time::{Millis, Now};
 use ids::Ids;
+use std::collections::BTreeSet;
 use waiting::Waiting;
 
 pub use ids::base64;
@@ -103,6 +104,8 @@ pub struct Broker {
     ids: Ids,
     waiting: Waiting,
     retention_due: Millis,
+    /// Segments of which was said that they are unreadable.
+    rotten_told: BTreeSet<(PartitionKey, i64)>,
     started: Now,
     /// Figures for `ottla status`.
     pub figures: Figures,

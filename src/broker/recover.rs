@@ -14,7 +14,7 @@ use crate::storage::recovery::{Effect, OpenError, Replay, Report};
 use crate::storage::{Options, PartitionKey, Storage};
 use crate::time::Now;
 use crate::wire::batch::BatchHeader;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// A broker, and what start-up found.
@@ -205,6 +205,7 @@ pub fn open(
         ids,
         waiting: Waiting::default(),
         retention_due: now.mono,
+        rotten_told: BTreeSet::new(),
         started: now,
         figures: Figures::default(),
     };

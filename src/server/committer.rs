@@ -23,6 +23,7 @@ pub async fn run(server: Rc<Server>) {
             }
             broker.storage_mut().start_sync(now.mono)
         };
+        tell_of_failure(&server);
         if let Some(file) = file {
             server.commit_deadline.set(None);
             let job = file.sync_job();
@@ -54,19 +55,28 @@ pub async fn run(server: Rc<Server>) {
     }
 }
 
+/// Once: says that storage has failed, wherever that was found, and wakes whom nothing else would
+/// wake any more. Their connections are closed.
+fn tell_of_failure(server: &Server) {
+    let Some(error) = server.broker.borrow().storage().failed() else { return };
+    if server.failure_told.replace(true) {
+        return;
+    }
+    log::error!(
+        "the disk failed ({error}): nothing is acknowledged any more; what was acknowledged is \
+         safe. Check the card, then restart ottla"
+    );
+    wake_waiting(server);
+}
+
 fn finish(server: &Server, result: Result<(), DiskError>) {
     let now = server.clock.now();
-    let failed = {
-        let mut broker = server.broker.borrow_mut();
-        broker.storage_mut().finish_sync(result, now.mono);
-        broker.storage().failed()
-    };
-    if let Some(error) = failed {
-        log::error!(
-            "a sync failed ({error}): nothing is acknowledged any more; what was acknowledged is \
-             safe. Check the card, then restart ottla"
-        );
-    }
+    server.broker.borrow_mut().storage_mut().finish_sync(result, now.mono);
+    wake_waiting(server);
+    server.after_work();
+}
+
+fn wake_waiting(server: &Server) {
     let waiting = core::mem::take(&mut *server.awaiting_sync.borrow_mut());
     waiting.iter().for_each(|slot| server.wake(*slot));
     // Keeps the list's memory for the next round.
@@ -75,6 +85,4 @@ fn finish(server: &Server, result: Result<(), DiskError>) {
         *list = waiting;
         list.clear();
     }
-    drop(list);
-    server.after_work();
 }

@@ -12,14 +12,16 @@
 //! answered, syncs, checkpoints and ends within two seconds, unless the card takes longer.
 //! Absent: what a request means (`api`), and when bytes are durable (`storage`).
 
+mod buffers;
 mod committer;
 pub mod connection;
 mod session;
 
 use crate::broker::{Broker, Slot};
 use crate::config::{BrokerConfig, Listener};
-use crate::limits::{CONNECTION_BUFFER_BYTES, REQUEST_BUFFERS, STOP_MS};
+use crate::limits::STOP_MS;
 use crate::time::{Millis, Now};
+use buffers::LargeBuffers;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
@@ -125,15 +127,16 @@ pub struct Server {
     seats: RefCell<Vec<Option<Seat>>>,
     /// Connections to be woken when the sync that is under way has ended.
     awaiting_sync: RefCell<Vec<Slot>>,
-    /// Large buffers that nobody uses, and how many more may be made.
-    large_buffers: RefCell<Vec<Vec<u8>>>,
-    large_buffers_left: Cell<usize>,
-    waiting_for_buffer: RefCell<Vec<Slot>>,
+    large_buffers: RefCell<LargeBuffers>,
     commit: Notify,
     timers: Notify,
     commit_deadline: Cell<Option<Millis>>,
     timers_deadline: Cell<Option<Millis>>,
+    /// The committer has said that storage failed.
+    failure_told: Cell<bool>,
     stopping: Cell<bool>,
+    /// The time for answers under way is over.
+    ending: Cell<bool>,
     stop: Notify,
 }
 
@@ -145,14 +148,14 @@ impl Server {
             clock,
             seats: RefCell::new(Vec::new()),
             awaiting_sync: RefCell::new(Vec::new()),
-            large_buffers: RefCell::new(Vec::new()),
-            large_buffers_left: Cell::new(REQUEST_BUFFERS),
-            waiting_for_buffer: RefCell::new(Vec::new()),
+            large_buffers: RefCell::new(LargeBuffers::new()),
             commit: Notify::new(),
             timers: Notify::new(),
             commit_deadline: Cell::new(None),
             timers_deadline: Cell::new(None),
+            failure_told: Cell::new(false),
             stopping: Cell::new(false),
+            ending: Cell::new(false),
             stop: Notify::new(),
         })
     }
@@ -173,6 +176,9 @@ impl Server {
         while self.connections() > 0 && self.clock.now().mono.since(started) < STOP_MS / 2 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+        // A client that does not read its answers shall not cost the last checkpoint.
+        self.ending.set(true);
+        self.wake_all();
         timers.abort();
         let left = STOP_MS.saturating_sub(self.clock.now().mono.since(started));
         self.commit.notify_one();
@@ -235,6 +241,12 @@ impl Server {
         let mut broker = self.broker.borrow_mut();
         broker.figures.connections -= 1;
         broker.connection_closed(slot);
+        drop(broker);
+        self.large_buffers.borrow_mut().forget(slot);
+        self.wake_for_buffers();
+        if self.ending.get() {
+            self.commit.notify_one();
+        }
     }
 
     fn wake(&self, slot: Slot) {
@@ -258,7 +270,8 @@ impl Server {
             (Some(_), None) => true,
             (None, _) => false,
         };
-        if sooner(broker.storage().sync_deadline(), self.commit_deadline.get()) {
+        let failed = broker.storage().failed().is_some() && !self.failure_told.get();
+        if failed || sooner(broker.storage().sync_deadline(), self.commit_deadline.get()) {
             self.commit.notify_one();
         }
         if sooner(broker.poll_timeout(), self.timers_deadline.get()) {
@@ -286,24 +299,15 @@ impl Server {
 
     /// A large buffer, if there is one left; else `slot` is woken when one is given back.
     fn borrow_large_buffer(&self, slot: Slot) -> Option<Vec<u8>> {
-        if let Some(buffer) = self.large_buffers.borrow_mut().pop() {
-            return Some(buffer);
-        }
-        if self.large_buffers_left.get() == 0 {
-            self.waiting_for_buffer.borrow_mut().push(slot);
-            return None;
-        }
-        self.large_buffers_left.set(self.large_buffers_left.get() - 1);
-        Some(vec![0; 4 * CONNECTION_BUFFER_BYTES])
+        self.large_buffers.borrow_mut().borrow(slot)
     }
 
     fn give_large_buffer_back(&self, buffer: Vec<u8>) {
-        self.large_buffers.borrow_mut().push(buffer);
-        let mut waiting = self.waiting_for_buffer.borrow_mut();
-        if !waiting.is_empty() {
-            let first = waiting.remove(0);
-            drop(waiting);
-            self.wake(first);
-        }
+        self.large_buffers.borrow_mut().give_back(buffer);
+        self.wake_for_buffers();
+    }
+
+    fn wake_for_buffers(&self) {
+        self.large_buffers.borrow().next().for_each(|slot| self.wake(slot));
     }
 }

@@ -106,7 +106,8 @@ impl Session {
             {
                 return End::SyncFailed;
             }
-            if self.server.stopping.get() && (connection.is_parked() || connection.is_flushed()) {
+            let done = connection.is_parked() || connection.is_flushed();
+            if self.server.ending.get() || (self.server.stopping.get() && done) {
                 return End::Stopping;
             }
             match self.receive(socket, connection) {

@@ -12,6 +12,7 @@ mod admin;
 mod bad_input;
 mod bare_socket;
 mod crashes;
+mod failing_disk;
 mod files;
 mod groups;
 mod load;

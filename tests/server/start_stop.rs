@@ -2,7 +2,7 @@
 
 use crate::support::clients::{create_topic, produce_texts, read_all, reader, take, text};
 use crate::support::process::{Ottla, port_for_restarts, run_to_end, serve_command};
-use crate::support::raw::{self, Raw};
+use crate::support::raw::{self, Raw, read_fetch};
 use crate::support::wait_until;
 use rdkafka::Offset;
 use rustix::process::Signal;
@@ -51,6 +51,42 @@ fn sigterm_ends_it_in_order_with_clients_connected() {
     assert_eq!(records.iter().map(text).collect::<Vec<_>>(), ["a", "b", "c"]);
     // After an orderly end there is nothing to recover.
     assert!(!ottla.log().contains("recovered:"), "{}", ottla.log());
+}
+
+#[test]
+fn a_client_that_does_not_read_costs_no_checkpoint_at_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let ottla = Ottla::start(dir.path());
+    let mut lazy = Raw::connect(ottla.address);
+    lazy.ask(&raw::metadata(1, "t"));
+    lazy.ask(&raw::produce(2, -1, "t", &vec![b'x'; 900_000]));
+    // More than the sockets' buffers take.
+    (0..40).for_each(|n| lazy.send(&raw::fetch(n, "t", 0, 1, 0)));
+    Raw::connect(ottla.address).ask(&raw::api_versions(1));
+    let (status, took, log) = ottla.terminate();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(took < STOP, "{took:?}");
+    assert!(!log.contains("without a last checkpoint"), "{log}");
+    let ottla = Ottla::start(dir.path());
+    assert!(!ottla.log().contains("recovered:"), "{}", ottla.log());
+}
+
+#[test]
+fn an_unreadable_segment_is_one_line_however_often_it_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let ottla = Ottla::start(dir.path());
+    let mut raw = Raw::connect(ottla.address);
+    raw.ask(&raw::metadata(1, "t"));
+    (0..2).for_each(|n| drop(raw.ask(&raw::produce(n, -1, "t", b"x"))));
+    let segment = dir.path().join("topics/t-0/00000000000000000000.log");
+    let bytes = std::fs::read(&segment).unwrap();
+    std::fs::write(&segment, vec![0xff; bytes.len()]).unwrap();
+    // KAFKA_STORAGE_ERROR, which clients retry.
+    (0..20).for_each(|n| {
+        assert_eq!(read_fetch(&raw.ask(&raw::fetch(n, "t", 0, 1, 0))).error, 56);
+    });
+    let (_, _, log) = ottla.terminate();
+    assert_eq!(log.matches("unreadable").count(), 1, "{log}");
 }
 
 #[test]

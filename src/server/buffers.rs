@@ -1,0 +1,113 @@
+//! The large input buffers that all connections share, and who waits for one.
+//!
+//! Promises: at most `REQUEST_BUFFERS` of them exist; while one is free and somebody waits, those
+//! at the head of the queue have been told, whoever else came or left in between. A connection
+//! stands in the queue once, and leaves it when it has its buffer or is gone.
+//! Absent: waking (the caller does that), and what is in a buffer.
+
+use crate::broker::Slot;
+use crate::limits::{CONNECTION_BUFFER_BYTES, REQUEST_BUFFERS};
+
+/// The buffers.
+#[derive(Debug)]
+pub struct LargeBuffers {
+    free: Vec<Vec<u8>>,
+    /// How many more may be made.
+    left: usize,
+    waiting: Vec<Slot>,
+}
+
+impl LargeBuffers {
+    /// None is made yet.
+    pub fn new() -> LargeBuffers {
+        LargeBuffers { free: Vec::new(), left: REQUEST_BUFFERS, waiting: Vec::new() }
+    }
+
+    /// A buffer for the connection in `slot`, if there is one left; else it is in the queue.
+    pub fn borrow(&mut self, slot: Slot) -> Option<Vec<u8>> {
+        let buffer = match self.free.pop() {
+            Some(buffer) => buffer,
+            None if self.left > 0 => {
+                self.left -= 1;
+                vec![0; 4 * CONNECTION_BUFFER_BYTES]
+            }
+            None => {
+                if !self.waiting.contains(&slot) {
+                    self.waiting.push(slot);
+                }
+                return None;
+            }
+        };
+        self.forget(slot);
+        Some(buffer)
+    }
+
+    /// A connection needs its buffer no more: wake [`LargeBuffers::next`].
+    pub fn give_back(&mut self, buffer: Vec<u8>) {
+        self.free.push(buffer);
+    }
+
+    /// A connection does not wait any more: wake [`LargeBuffers::next`], for it may have been told
+    /// of a buffer that it never took.
+    pub fn forget(&mut self, slot: Slot) {
+        self.waiting.retain(|waiting| *waiting != slot);
+    }
+
+    /// Those for whom there is a buffer. They stay in the queue until they take it.
+    pub fn next(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.waiting.iter().copied().take(self.free.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(buffers: &LargeBuffers) -> Vec<Slot> {
+        buffers.next().collect()
+    }
+
+    /// All buffers are lent, to slots from 100 on; slots 1 and 2 wait, and 1 looked twice.
+    fn all_lent() -> (LargeBuffers, Vec<Vec<u8>>) {
+        let mut buffers = LargeBuffers::new();
+        let count = REQUEST_BUFFERS as Slot;
+        let lent = (100..100 + count).map(|slot| buffers.borrow(slot).unwrap()).collect();
+        for slot in [1, 1, 2, 1] {
+            assert_eq!(buffers.borrow(slot), None);
+        }
+        (buffers, lent)
+    }
+
+    #[test]
+    fn who_looked_twice_is_told_once_and_then_it_is_the_next_ones_turn() {
+        let (mut buffers, mut lent) = all_lent();
+        buffers.give_back(lent.pop().unwrap());
+        assert_eq!(next(&buffers), [1]);
+        let first = buffers.borrow(1).unwrap();
+        assert_eq!(next(&buffers), []);
+        buffers.give_back(first);
+        assert_eq!(next(&buffers), [2], "a second entry of the first one would take its turn");
+    }
+
+    #[test]
+    fn a_buffer_that_its_waiter_never_took_goes_to_the_next() {
+        let (mut buffers, mut lent) = all_lent();
+        buffers.give_back(lent.pop().unwrap());
+        assert_eq!(next(&buffers), [1]);
+        // It was told, but its client went away.
+        buffers.forget(1);
+        assert_eq!(next(&buffers), [2]);
+    }
+
+    #[test]
+    fn who_is_overtaken_keeps_its_place() {
+        let (mut buffers, mut lent) = all_lent();
+        buffers.give_back(lent.pop().unwrap());
+        let overtaker = buffers.borrow(3).unwrap();
+        assert_eq!(buffers.borrow(1), None);
+        buffers.give_back(overtaker);
+        assert_eq!(next(&buffers), [1]);
+        lent.into_iter().for_each(|buffer| buffers.give_back(buffer));
+        assert_eq!(next(&buffers), [1, 2]);
+    }
+}
