@@ -166,6 +166,7 @@ impl Broker {
         verdict(topic, bytes, header, now)?;
         let name = (topic.number, partition as u32);
         let config = topic.config;
+        let by_broker = config.message_timestamp_type == TimestampType::LogAppendTime;
         let claim = Claim {
             id: header.producer_id,
             epoch: header.producer_epoch,
@@ -175,10 +176,10 @@ impl Broker {
         if header.has_producer_id() {
             match self.producers.check(name, claim) {
                 Ok(Verdict::New) => {}
-                Ok(Verdict::Duplicate(base_offset)) => {
+                Ok(Verdict::Duplicate(first)) => {
                     return Ok(Produced {
-                        base_offset,
-                        log_append_time_ms: -1,
+                        base_offset: first.base_offset,
+                        log_append_time_ms: if by_broker { first.timestamp } else { -1 },
                         log_start_offset: view.log_start_offset,
                         // The first copy may not be durable yet: wait for all that is staged.
                         lsn: self.storage.last(),
@@ -188,7 +189,6 @@ impl Broker {
                 Err(SequenceError::OutOfOrder) => return Err(ProduceError::OutOfOrderSequence),
             }
         }
-        let by_broker = config.message_timestamp_type == TimestampType::LogAppendTime;
         let log_append_time = by_broker.then_some(now.wall_ms);
         let policy = SegmentPolicy {
             segment_bytes: config.segment_bytes,
@@ -202,7 +202,8 @@ impl Broker {
             other => ProduceError::Storage(other),
         })?;
         if header.has_producer_id() {
-            self.producers.record(name, claim, appended.base_offset, header.max_timestamp);
+            let time = log_append_time.unwrap_or(header.max_timestamp);
+            self.producers.record(name, claim, appended.base_offset, time);
         }
         if self.waiting.any(view.index) {
             self.storage.want_sync(now.mono.saturating_add(FETCH_WAITING_SYNC_MS));

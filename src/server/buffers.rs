@@ -15,12 +15,14 @@ pub struct LargeBuffers {
     /// How many more may be made.
     left: usize,
     waiting: Vec<Slot>,
+    /// Whether one was lent since [`LargeBuffers::trim`].
+    used: bool,
 }
 
 impl LargeBuffers {
     /// None is made yet.
     pub fn new() -> LargeBuffers {
-        LargeBuffers { free: Vec::new(), left: REQUEST_BUFFERS, waiting: Vec::new() }
+        LargeBuffers { free: Vec::new(), left: REQUEST_BUFFERS, waiting: Vec::new(), used: false }
     }
 
     /// A buffer for the connection in `slot`, if there is one left; else it is in the queue.
@@ -39,7 +41,17 @@ impl LargeBuffers {
             }
         };
         self.forget(slot);
+        self.used = true;
         Some(buffer)
+    }
+
+    /// Gives the memory of buffers back that nobody needed since this was last called: what a
+    /// burst took does not stay taken, and a steady load allocates nothing.
+    pub fn trim(&mut self) {
+        if !core::mem::take(&mut self.used) {
+            self.left += self.free.len();
+            self.free = Vec::new();
+        }
     }
 
     /// A connection needs its buffer no more: wake [`LargeBuffers::next`].
@@ -109,5 +121,17 @@ mod tests {
         assert_eq!(next(&buffers), [1]);
         lent.into_iter().for_each(|buffer| buffers.give_back(buffer));
         assert_eq!(next(&buffers), [1, 2]);
+    }
+
+    #[test]
+    fn what_is_not_needed_for_a_while_is_given_back_and_can_be_lent_again() {
+        let (mut buffers, lent) = all_lent();
+        lent.into_iter().for_each(|buffer| buffers.give_back(buffer));
+        buffers.trim();
+        assert_eq!(buffers.free.len(), REQUEST_BUFFERS, "used a moment ago");
+        buffers.trim();
+        assert!(buffers.free.is_empty());
+        assert_eq!(buffers.left, REQUEST_BUFFERS);
+        assert!(buffers.borrow(1).is_some());
     }
 }

@@ -10,14 +10,17 @@ use std::rc::Rc;
 /// Runs until the server stops and everything is synced and checkpointed.
 pub async fn run(server: Rc<Server>) {
     let mut last_checkpoint = false;
+    let mut checkpoint_refused = false;
     loop {
         let now = server.clock.now();
         let stopping = server.stopping.get();
         let file = {
             let mut broker = server.broker.borrow_mut();
-            if broker.checkpoint(false, false, now).is_err() {
-                log::error!("a checkpoint could not be begun");
+            let refused = broker.checkpoint(false, false, now).is_err();
+            if refused && !checkpoint_refused {
+                log::error!("a checkpoint could not be begun; it is tried again with every sync");
             }
+            checkpoint_refused = refused;
             if stopping {
                 broker.storage_mut().want_sync(now.mono);
             }

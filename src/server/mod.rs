@@ -286,6 +286,7 @@ impl Server {
             let deadline = self.broker.borrow().poll_timeout();
             if deadline.is_some_and(|deadline| deadline <= now.mono) {
                 self.broker.borrow_mut().handle_timeout(now);
+                self.large_buffers.borrow_mut().trim();
                 self.after_work();
                 continue;
             }

@@ -25,8 +25,8 @@ pub enum SequenceError {
 pub enum Verdict {
     /// Append it.
     New,
-    /// It is here already, at this base offset.
-    Duplicate(i64),
+    /// It is here already.
+    Duplicate(Batch),
 }
 
 /// One remembered batch.
@@ -132,7 +132,7 @@ impl Producers {
             b.first_sequence == claim.first_sequence && b.last_sequence == claim.last_sequence
         };
         if let Some(batch) = row.batches.iter().find(same) {
-            return Ok(Verdict::Duplicate(batch.base_offset));
+            return Ok(Verdict::Duplicate(*batch));
         }
         match row.batches.last() {
             Some(last) if following(last.last_sequence) != claim.first_sequence => {
@@ -238,7 +238,13 @@ mod tests {
         let producers = with_batches(7);
         for n in 2..7 {
             let again = claim(0, n * 10, n * 10 + 9);
-            assert_eq!(producers.check(P, again), Ok(Verdict::Duplicate(i64::from(n) * 10)));
+            let first = Batch {
+                first_sequence: n * 10,
+                last_sequence: n * 10 + 9,
+                base_offset: i64::from(n) * 10,
+                timestamp: 0,
+            };
+            assert_eq!(producers.check(P, again), Ok(Verdict::Duplicate(first)));
         }
         assert_eq!(producers.check(P, claim(0, 10, 19)), Err(SequenceError::OutOfOrder));
     }
@@ -269,7 +275,8 @@ mod tests {
         producers.record(P, claim(0, 10, 19), 10, 0);
         producers.record(P, Claim { id: 200, ..claim(0, 5, 5) }, 0, 0);
         assert_eq!(producers.len(), 4);
-        assert_eq!(producers.check(P, claim(0, 10, 19)), Ok(Verdict::Duplicate(10)));
+        let verdict = producers.check(P, claim(0, 10, 19));
+        assert!(matches!(verdict, Ok(Verdict::Duplicate(Batch { base_offset: 10, .. }))));
         let evicted = Claim { id: 100, ..claim(0, 777, 777) };
         assert_eq!(producers.check(P, evicted), Ok(Verdict::New));
     }

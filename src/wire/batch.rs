@@ -87,7 +87,7 @@ pub enum BatchError {
     Magic,
     /// The CRC-32C does not match.
     Crc,
-    /// `records_count` below 1, or not `last_offset_delta + 1`.
+    /// `records_count` below 1, not `last_offset_delta + 1`, or not what the records come to.
     Count,
     /// A codec number that Kafka does not have.
     Codec,
@@ -212,7 +212,8 @@ impl BatchHeader {
     }
 }
 
-/// Checks one whole batch as a client sent it: length, magic, CRC, counts, codec.
+/// Checks one whole batch as a client sent it: length, magic, CRC, counts, codec, and of an
+/// uncompressed one that its records are there.
 ///
 /// # Errors
 /// The first check that failed; nothing is trusted before the one that guards it.
@@ -224,10 +225,17 @@ pub fn check(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
     if header.records_count < 1 || header.records_count - 1 != header.last_offset_delta {
         return Err(BatchError::Count);
     }
-    if header.codec().is_none() {
-        return Err(BatchError::Codec);
+    match header.codec() {
+        None => Err(BatchError::Codec),
+        // A claim of two billion records would move the log's end by as many. Compressed records
+        // are not looked into: that would take memory that the sender chooses.
+        Some(Codec::None) if !has_all_records(bytes, &header) => Err(BatchError::Count),
+        Some(_) => Ok(header),
     }
-    Ok(header)
+}
+
+fn has_all_records(bytes: &[u8], header: &BatchHeader) -> bool {
+    bytes.len() > HEADER_BYTES && records(bytes, header).are_complete()
 }
 
 /// Checks the batch at the start of `bytes`, which may go on behind it: length, magic, CRC.
@@ -360,6 +368,33 @@ mod tests {
         let mut longer = good;
         longer.push(0);
         assert_eq!(check(&longer), Err(BatchError::Trailing));
+    }
+
+    #[test]
+    fn an_uncompressed_batch_holds_the_records_it_claims() {
+        let with = |count: i32, spoil: fn(&mut Vec<u8>)| {
+            let mut covered = sample().split_off(field::ATTRIBUTES);
+            let at = |field: usize| field - field::ATTRIBUTES;
+            let delta = at(field::LAST_OFFSET_DELTA);
+            covered[delta..delta + 4].copy_from_slice(&(count - 1).to_be_bytes());
+            let counted = at(field::RECORDS_COUNT);
+            covered[counted..counted + 4].copy_from_slice(&count.to_be_bytes());
+            spoil(&mut covered);
+            let mut bytes = sample()[..field::CRC].to_vec();
+            let length = (covered.len() + 9) as i32;
+            bytes[field::BATCH_LENGTH..field::LEADER_EPOCH].copy_from_slice(&length.to_be_bytes());
+            bytes.extend_from_slice(&crc32c(&covered).to_be_bytes());
+            bytes.extend_from_slice(&covered);
+            check(&bytes).map(|header| header.records_count)
+        };
+        assert_eq!(with(2, |_| ()), Ok(2));
+        for count in [1, 3, i32::MAX] {
+            assert_eq!(with(count, |_| ()), Err(BatchError::Count), "{count} claimed");
+        }
+        assert_eq!(with(2, |covered| covered.push(0)), Err(BatchError::Count), "a byte more");
+        // The first record's offset delta: behind length, attributes and timestamp delta.
+        assert_eq!(with(2, |covered| covered[43] = 2), Err(BatchError::Count), "numbered from 1");
+        assert_eq!(with(1, |covered| covered.truncate(40)), Err(BatchError::Count), "none there");
     }
 
     #[test]

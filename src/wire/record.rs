@@ -59,6 +59,20 @@ impl<'a> Records<'a> {
         Records { r: Reader::new(bytes, 0, false), left: if bytes.is_empty() { 0 } else { count } }
     }
 
+    /// Whether there are as many records as claimed, numbered from 0 without a gap, and nothing
+    /// behind the last one (`LogValidator` of Apache Kafka asks the same).
+    pub fn are_complete(mut self) -> bool {
+        let mut expected = 0;
+        for record in self.by_ref() {
+            if record.is_ok_and(|record| record.offset_delta == expected) {
+                expected += 1;
+            } else {
+                return false;
+            }
+        }
+        self.r.rest().is_empty()
+    }
+
     fn read(&mut self) -> Result<Record<'a>, ReadError> {
         let length = self.r.varint("record length")?;
         let body = self.r.take("record", usize::try_from(length).unwrap_or(usize::MAX))?;
