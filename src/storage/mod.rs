@@ -14,9 +14,9 @@
 //! A batch of `LARGE_BATCH_BYTES` and more skips the journal: its segment is synced first, then
 //! only a reference goes into the journal. So bulk data is written once, at the price of a second
 //! sync in its commit. Where the two ways cost the same is the sync's time times the card's
-//! bandwidth: 128 to 256 KiB on the virtual disk where it was measured (0.15 ms, 300 MB/s and up;
-//! a reference took 2.2 times as long at 4 KiB, 1.4 times at 64 KiB, 0.8 times at 256 KiB), and
-//! about the same on a card with 10 ms and 15 MB/s.
+//! bandwidth: 128 KiB on the virtual disk where `cargo bench --bench large_batch` was run (a
+//! reference took 2.1 times as long at 4 KiB, 1.4 at 64 KiB, 1.05 at 128 KiB, 0.8 at 256 KiB), and
+//! about the same, reckoned, on a card with 10 ms and 15 MB/s.
 //!
 //! Promises: nothing is called durable before a sync that began after it was written returned
 //! `Ok`; after one failed sync nothing is called durable any more (the kernel forgets dirty pages
