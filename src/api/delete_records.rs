@@ -106,21 +106,14 @@ mod tests {
     use crate::api::testing::{Golden, TestBroker, golden};
     use crate::config::TopicOverrides;
 
-    fn with_records() -> TestBroker {
-        let mut test = TestBroker::new();
-        test.topic("t", 2);
-        test.three_records("t", 0);
-        test
-    }
-
     #[test]
     fn every_version_is_read_and_written_as_kafkas_own_classes_do() {
-        golden(&API, with_records, GOLDEN);
+        golden(&API, || TestBroker::with_records(2), GOLDEN);
     }
 
     #[test]
     fn a_move_is_waited_for_and_a_compacted_topic_is_not_trimmed() {
-        let mut test = with_records();
+        let mut test = TestBroker::with_records(2);
         let ask = |test: &mut TestBroker| {
             test.ask(21, 0, |w| {
                 w.array(1);

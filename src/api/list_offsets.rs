@@ -128,21 +128,14 @@ mod tests {
     use crate::limits::LOG_END_WAIT_MS;
     use crate::wire::record::BatchBuilder;
 
-    fn with_records() -> TestBroker {
-        let mut test = TestBroker::new();
-        test.topic("t", 1);
-        test.three_records("t", 0);
-        test
-    }
-
     #[test]
     fn every_version_is_read_and_written_as_kafkas_own_classes_do() {
-        golden(&API, with_records, GOLDEN);
+        golden(&API, || TestBroker::with_records(1), GOLDEN);
     }
 
     #[test]
     fn what_is_not_synced_is_waited_for_but_not_for_ever() {
-        let mut test = with_records();
+        let mut test = TestBroker::with_records(1);
         let mut batch = BatchBuilder::new(9_000);
         batch.push(9_000, None, Some(b"v"), &[]);
         test.produce("t", 0, &batch.finish());
@@ -161,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_largest_timestamp_is_found_among_what_is_left_and_at_the_end_of_time() {
-        let mut test = with_records();
+        let mut test = TestBroker::with_records(1);
         for time in [i64::MAX, 500] {
             let mut batch = BatchBuilder::new(time);
             batch.push(time, None, Some(b"v"), &[]);

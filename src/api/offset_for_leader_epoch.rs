@@ -80,16 +80,9 @@ mod tests {
     use super::API;
     use crate::api::testing::{Golden, TestBroker, golden};
 
-    fn with_records() -> TestBroker {
-        let mut test = TestBroker::new();
-        test.topic("t", 1);
-        test.three_records("t", 0);
-        test
-    }
-
     #[test]
     fn every_version_is_read_and_written_as_kafkas_own_classes_do() {
-        golden(&API, with_records, GOLDEN);
+        golden(&API, || TestBroker::with_records(1), GOLDEN);
     }
 
     /// Made with kafka-clients 4.3.0: its message classes wrote both sides.

@@ -35,6 +35,14 @@ impl TestBroker {
         TestBroker::with(TestBroker::config())
     }
 
+    /// A first start, and a topic `t` with three records in the first of its partitions.
+    pub fn with_records(partitions: i32) -> TestBroker {
+        let mut test = TestBroker::new();
+        test.topic("t", partitions);
+        test.three_records("t", 0);
+        test
+    }
+
     /// The configuration of [`TestBroker::new`].
     pub fn config() -> BrokerConfig {
         BrokerConfig { journal_bytes: 256 * 1024, ..BrokerConfig::default() }
