@@ -537,13 +537,17 @@ impl Partition {
         buffer: &mut Vec<u8>,
     ) -> Result<Option<BatchHeader>, LogError> {
         for at in 0..self.segments.len() {
-            let limit = self.readable(at);
-            if self.segments[at].max_timestamp < timestamp || limit == 0 {
+            let (limit, segment) = (self.readable(at), self.segments[at]);
+            let gone = self.segments.get(at + 1).is_some_and(|next| next.base_offset <= from);
+            if gone || segment.max_timestamp < timestamp || limit == 0 {
                 continue;
             }
             let open = self.open_at(disk, at)?;
-            let mut position =
-                open.index.last_where(|e| e.max_timestamp_before < timestamp).position;
+            // Both rule out what lies before them, so the later one is where to begin.
+            let by_time = open.index.last_where(|e| e.max_timestamp_before < timestamp);
+            let relative = from - segment.base_offset;
+            let by_offset = open.index.last_where(|e| i64::from(e.relative_offset) <= relative);
+            let mut position = by_time.position.max(by_offset.position);
             if read_header(&open.log, position, limit).is_err() {
                 position = 0;
             }
