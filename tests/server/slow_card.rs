@@ -22,7 +22,7 @@ struct Stalling {
     thread: Option<JoinHandle<()>>,
 }
 
-const STALL: Duration = Duration::from_secs(3);
+const STALL: Duration = Duration::from_secs(5);
 
 /// What has nothing to do with the card is answered within this.
 const PROMPTLY: Duration = Duration::from_secs(1);

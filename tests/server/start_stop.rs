@@ -6,6 +6,7 @@ use crate::support::raw::{self, Raw, read_fetch};
 use crate::support::wait_until;
 use rdkafka::Offset;
 use rustix::process::Signal;
+use std::path::Path;
 use std::time::Duration;
 
 /// The two seconds that are promised, and one for the machine that runs the tests.
@@ -53,16 +54,33 @@ fn sigterm_ends_it_in_order_with_clients_connected() {
     assert!(!ottla.log().contains("recovered:"), "{}", ottla.log());
 }
 
-#[test]
-fn a_client_that_does_not_read_costs_no_checkpoint_at_the_end() {
-    let dir = tempfile::tempdir().unwrap();
-    let ottla = Ottla::start(dir.path());
+/// A broker whose orderly end takes a while: it has answers for somebody who does not take them.
+fn with_a_client_that_does_not_read(dir: &Path) -> (Ottla, Raw) {
+    let ottla = Ottla::start(dir);
     let mut lazy = Raw::connect(ottla.address);
     lazy.ask(&raw::metadata(1, "t"));
     lazy.ask(&raw::produce(2, -1, "t", &vec![b'x'; 900_000]));
     // More than the sockets' buffers take.
     (0..40).for_each(|n| lazy.send(&raw::fetch(n, "t", 0, 1, 0)));
     Raw::connect(ottla.address).ask(&raw::api_versions(1));
+    (ottla, lazy)
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ottla, _lazy) = with_a_client_that_does_not_read(dir.path());
+    ottla.signal(Signal::TERM);
+    ottla.wait_for_log("stopping");
+    let (status, _, log) = ottla.end_with(Signal::INT);
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(!log.contains("stopped"), "{log}");
+}
+
+#[test]
+fn a_client_that_does_not_read_costs_no_checkpoint_at_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ottla, _lazy) = with_a_client_that_does_not_read(dir.path());
     let (status, took, log) = ottla.terminate();
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(took < STOP, "{took:?}");

@@ -104,10 +104,15 @@ impl Ottla {
         self.end_with(Signal::TERM)
     }
 
+    /// Sends a signal and goes on.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+    }
+
     /// Sends a signal that ends it; as [`Ottla::terminate`].
     pub fn end_with(mut self, signal: Signal) -> (ExitStatus, Duration, String) {
         let start = Instant::now();
-        kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+        self.signal(signal);
         let mut status = None;
         wait_until("the end of the broker", || {
             status = self.child.try_wait().expect("a child");
