@@ -158,7 +158,7 @@ impl Session {
         connection.release(storage.written(), storage.durable());
         let worked = connection.work(&mut broker, now, advertised);
         // A fault may come right behind records with acks=0 that were taken.
-        if worked.is_err() || worked.is_ok_and(|worked| worked.must_write) {
+        if worked.map_or(true, |worked| worked.must_write) {
             // A record with acks=1 survives the death of this process once it is acknowledged.
             // Held-back frames (references) wait for their segment's sync, so ask for one.
             if broker.storage_mut().write_staged().is_ok()

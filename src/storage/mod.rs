@@ -117,8 +117,6 @@ pub struct Counters {
     pub syncs: u64,
     /// Checkpoints since start.
     pub checkpoints: u64,
-    /// Bytes of batches appended.
-    pub appended_bytes: u64,
     /// When the last journal sync ended.
     pub last_sync: Option<Millis>,
     /// How long it took, in milliseconds.
@@ -252,24 +250,22 @@ impl Storage {
         self.writable()?;
         let age_s = self.age_s(now);
         let large = self.large_batch_bytes();
-        let Some(partition) = self.partitions.get_mut(index).and_then(Option::as_mut) else {
-            return Err(WriteError::Disk(DiskError::NotFound));
-        };
-        let base_offset = partition.log_end;
+        let base_offset =
+            self.partition(index).ok_or(WriteError::Disk(DiskError::NotFound))?.log_end;
         let stamped = stamp(base_offset).ok_or(WriteError::Disk(DiskError::UnexpectedEnd))?;
         let header = stamped.header().map_err(|_| WriteError::Disk(DiskError::UnexpectedEnd))?;
         let payload = PLACE_BYTES + stamped.len().min(large);
-        if self.journal.room(payload, false) == Err(Full::Staging)
-            && let Err(error) = self.journal.write_staged()
-        {
-            self.failed = Some(error);
-            return Err(WriteError::ReadOnly);
+        if self.journal.room(payload, false) == Err(Full::Staging) {
+            self.write_staged()?;
         }
         let inline = stamped.len() < large && self.journal.room(payload, false).is_ok();
         if !inline {
             self.journal.room(PLACE_BYTES + HEADER_BYTES, false)?;
         }
         let disk = &*self.disk;
+        let Some(partition) = self.partitions.get_mut(index).and_then(Option::as_mut) else {
+            return Err(WriteError::Disk(DiskError::NotFound));
+        };
         if partition.must_roll(stamped.len(), policy.segment_bytes, policy.segment_s, age_s) {
             if self.checkpoint_number == 0 {
                 // Directories without a coordinator file would look like an accident to the next
@@ -298,7 +294,6 @@ impl Storage {
             self.journal.raise_barrier(PLACE_BYTES + HEADER_BYTES)
         };
         self.sync.appended(index, now, self.options.flush_interval_ms);
-        self.counters.appended_bytes += stamped.len() as u64;
         Ok(Appended { base_offset, lsn })
     }
 

@@ -151,11 +151,6 @@ impl Storage {
         [step, self.sync.deadline].into_iter().flatten().min()
     }
 
-    /// Whether a sync is under way.
-    pub fn is_syncing(&self) -> bool {
-        self.sync.under_way.is_some()
-    }
-
     /// Partitions whose high watermark moved since this was last asked.
     pub fn take_advanced(&mut self, mut visit: impl FnMut(PartitionIndex)) {
         self.sync.advanced.drain(..).for_each(&mut visit);

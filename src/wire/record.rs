@@ -148,11 +148,6 @@ impl BatchBuilder {
         self.count
     }
 
-    /// Bytes of the records so far, without the batch's header.
-    pub fn records_bytes(&self) -> usize {
-        self.records.len()
-    }
-
     /// Adds a record.
     pub fn push(
         &mut self,
