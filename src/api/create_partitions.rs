@@ -5,7 +5,7 @@
 //! Promises: the answer waits until the partitions would survive a power cut. A manual assignment
 //! is accepted if it names this node for every new partition.
 
-use super::shared::{Refused, error_of, read_assignment, repeated};
+use super::shared::{Refused, error_of, named_once, read_assignment, repeated};
 use super::{Api, Context, Outcome, Reply};
 use crate::broker::Refusal;
 use crate::storage::Lsn;
@@ -62,12 +62,7 @@ fn handle(
     for _ in 0..count {
         let wanted = read_topic(&mut topics, node_id)?;
         let name = wanted.name;
-        let result = if twice.contains(name) {
-            let message = "the request names this topic more than once";
-            Err(Refused::new(ErrorCode::InvalidRequest, message))
-        } else {
-            create(context, wanted, validate_only)
-        };
+        let result = named_once(&twice, name).and_then(|()| create(context, wanted, validate_only));
         let (code, message) = error_of(&result);
         w.string(name);
         w.error(code);

@@ -9,7 +9,7 @@
 //! Absent: quotas, and the collision of `a.b` with `a_b`, which are one name only in Apache
 //! Kafka's metrics.
 
-use super::shared::{Refused, error_of, read_assignment, repeated, write_config};
+use super::shared::{Refused, error_of, named_once, read_assignment, repeated, write_config};
 use super::{Api, Context, Outcome, Reply};
 use crate::broker::NewTopic;
 use crate::config::{ConfigEntry, TopicOverrides, describe_topic};
@@ -95,12 +95,7 @@ fn handle(
     for _ in 0..count {
         let topic = read_topic(&mut topics, node_id)?;
         let name = topic.name;
-        let result = if twice.contains(name) {
-            let message = "the request names this topic more than once";
-            Err(Refused::new(ErrorCode::InvalidRequest, message))
-        } else {
-            create(context, topic, validate_only)
-        };
+        let result = named_once(&twice, name).and_then(|()| create(context, topic, validate_only));
         last = last.max(result.as_ref().ok().and_then(|created| created.lsn));
         write_result(w, name, &result);
         if w.overflowed() {

@@ -70,9 +70,7 @@ fn wait_for_sync(
             let index = r.i32("partition_index")?;
             r.i64("offset")?;
             r.tags()?;
-            let topic = context.broker.topics().find(name);
-            let view = topic.and_then(|topic| context.broker.partition(topic, index));
-            if let Some(outcome) = view.and_then(|view| context.wait_for_sync(&view)) {
+            if let Some(outcome) = context.wait_for_sync(name, index) {
                 return Ok(Some(outcome));
             }
         }
@@ -88,9 +86,8 @@ fn delete(
     partition: i32,
     offset: i64,
 ) -> Result<(i64, Lsn), ErrorCode> {
-    let unknown = ErrorCode::UnknownTopicOrPartition;
-    let topic = context.broker.topics().find(topic).ok_or(unknown)?;
-    let view = context.broker.partition(topic, partition).ok_or(unknown)?;
+    let found = context.broker.find_partition(topic, partition);
+    let (topic, view) = found.ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let policy = topic.config.cleanup_policy;
     if policy.compact && !policy.delete {
         // `Partition.deleteRecordsOnLeader`: such a topic is a table, whose rows are not trimmed.

@@ -45,9 +45,7 @@ fn handle(
 
 fn write_partition(context: &Context<'_>, w: &mut Writer<'_>, topic: &str, index: i32) {
     w.i32(index);
-    let topic = context.broker.topics().find(topic);
-    let found = topic.filter(|topic| context.broker.partition(topic, index).is_some());
-    let Some(topic) = found else {
+    let Some((topic, _)) = context.broker.find_partition(topic, index) else {
         w.error(ErrorCode::UnknownTopicOrPartition);
         w.nullable_string(Some("there is no such topic or partition"));
         w.array(0);

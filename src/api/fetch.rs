@@ -165,10 +165,22 @@ fn write_topics(
 }
 
 fn find(context: &Context<'_>, topic: &str, wanted: &Wanted) -> Result<PartitionView, ErrorCode> {
-    let unknown = ErrorCode::UnknownTopicOrPartition;
-    let topic = context.broker.topics().find(topic).ok_or(unknown)?;
-    let view = context.broker.partition(topic, wanted.partition).ok_or(unknown)?;
-    check_leader_epoch(wanted.current_leader_epoch, view.leader_epoch)?;
+    find_at_epoch(context, topic, wanted.partition, wanted.current_leader_epoch)
+}
+
+/// The offsets of a partition, for a client that knows this leader epoch of it.
+///
+/// # Errors
+/// UNKNOWN_TOPIC_OR_PARTITION, or what [`check_leader_epoch`] says.
+pub fn find_at_epoch(
+    context: &Context<'_>,
+    topic: &str,
+    partition: i32,
+    current_leader_epoch: i32,
+) -> Result<PartitionView, ErrorCode> {
+    let found = context.broker.find_partition(topic, partition);
+    let (_, view) = found.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    check_leader_epoch(current_leader_epoch, view.leader_epoch)?;
     Ok(view)
 }
 

@@ -13,7 +13,7 @@
 //!
 //! [`Broker::offset_for_time`]: crate::broker::Broker::offset_for_time
 
-use super::fetch::check_leader_epoch;
+use super::fetch::find_at_epoch;
 use super::{Api, Context, Outcome, Reply, code_of_fetch};
 use crate::wire::{ErrorCode, ReadError, Reader};
 
@@ -60,7 +60,7 @@ fn handle(
             r.tags()?;
             let version = r.version();
             if timestamp != EARLIEST
-                && let Some(outcome) = wait_for_sync(context, name, index)
+                && let Some(outcome) = context.wait_for_sync(name, index)
             {
                 return Ok(outcome);
             }
@@ -84,12 +84,6 @@ fn handle(
     Ok(Outcome::Now)
 }
 
-fn wait_for_sync(context: &mut Context<'_>, topic: &str, partition: i32) -> Option<Outcome> {
-    let topic = context.broker.topics().find(topic)?;
-    let view = context.broker.partition(topic, partition)?;
-    context.wait_for_sync(&view)
-}
-
 fn find(
     context: &mut Context<'_>,
     version: i16,
@@ -103,10 +97,7 @@ fn find(
         // As Apache Kafka 4.3 does (`ReplicaManager.fetchOffset`).
         return Err(ErrorCode::UnsupportedVersion);
     }
-    let unknown = ErrorCode::UnknownTopicOrPartition;
-    let topic = context.broker.topics().find(topic).ok_or(unknown)?;
-    let view = context.broker.partition(topic, partition).ok_or(unknown)?;
-    check_leader_epoch(current_leader_epoch, view.leader_epoch)?;
+    let view = find_at_epoch(context, topic, partition, current_leader_epoch)?;
     let at = |offset, timestamp| Found { timestamp, offset, leader_epoch: view.leader_epoch };
     let found = match timestamp {
         LATEST => return Ok(at(view.high_watermark, -1)),

@@ -50,7 +50,7 @@ pub mod testing;
 
 pub use codes::{code_of, code_of_commit, code_of_fetch, code_of_group};
 
-use crate::broker::{Broker, PartitionView, Slot};
+use crate::broker::{Broker, Slot};
 use crate::limits::{LOG_END_WAIT_MS, RESPONSE_BYTES_MAX, RESPONSE_FILES_MAX};
 use crate::state::groups::{JoinTicket, SyncTicket};
 use crate::storage::Lsn;
@@ -199,7 +199,8 @@ impl Context<'_> {
     /// A question about where a log ends: if records are there that no sync has covered yet, the
     /// answer waits for one, as a parked fetch does, so that a client which was told "acks=1"
     /// finds what it wrote. On a stalled card it is answered without them after a while.
-    pub fn wait_for_sync(&mut self, view: &PartitionView) -> Option<Outcome> {
+    pub fn wait_for_sync(&mut self, topic: &str, partition: i32) -> Option<Outcome> {
+        let (_, view) = self.broker.find_partition(topic, partition)?;
         let storage = self.broker.storage();
         if view.log_end_offset == view.high_watermark || storage.failed().is_some() {
             return None;

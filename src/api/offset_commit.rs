@@ -95,8 +95,7 @@ fn commit_partition(
 ) -> Result<Lsn, ErrorCode> {
     let now = context.now;
     let broker = &mut *context.broker;
-    let known = broker.topics().find(topic).and_then(|it| broker.partition(it, partition));
-    known.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    broker.find_partition(topic, partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let &mut Request { group_id, member_id, instance_id, generation, .. } = request;
     let verdict = *request.verdict.get_or_insert_with(|| {
         broker.groups.validate_commit(group_id, member_id, instance_id, generation, now)

@@ -65,8 +65,7 @@ fn delete(
     partition: i32,
 ) -> Result<Lsn, ErrorCode> {
     let broker = &mut *context.broker;
-    let known = broker.topics().find(topic).and_then(|it| broker.partition(it, partition));
-    known.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    broker.find_partition(topic, partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     broker.delete_offset(group_id, topic, partition, context.now).map_err(code_of_commit)
 }
 

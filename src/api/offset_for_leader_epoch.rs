@@ -7,7 +7,7 @@
 //! to which nothing that a consumer read is ever taken back. An epoch that never was gets (-1, -1),
 //! as `LeaderEpochFileCache.endOffsetFor` answers.
 
-use super::fetch::check_leader_epoch;
+use super::fetch::find_at_epoch;
 use super::{Api, Context, Outcome, Reply};
 use crate::wire::{ErrorCode, ReadError, Reader};
 
@@ -65,10 +65,7 @@ fn find(
     current_leader_epoch: i32,
     leader_epoch: i32,
 ) -> Result<(i32, i64), ErrorCode> {
-    let unknown = ErrorCode::UnknownTopicOrPartition;
-    let topic = context.broker.topics().find(topic).ok_or(unknown)?;
-    let view = context.broker.partition(topic, partition).ok_or(unknown)?;
-    check_leader_epoch(current_leader_epoch, view.leader_epoch)?;
+    let view = find_at_epoch(context, topic, partition, current_leader_epoch)?;
     if leader_epoch != view.leader_epoch {
         return Ok((-1, -1));
     }

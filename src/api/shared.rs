@@ -94,6 +94,18 @@ pub fn repeated<T: Ord + Copy>(
     })
 }
 
+/// Refuses a topic that a request names more than once, see [`repeated`].
+///
+/// # Errors
+/// INVALID_REQUEST.
+pub fn named_once(again: &BTreeSet<&str>, name: &str) -> Result<(), Refused> {
+    if again.contains(name) {
+        let message = "the request names this topic more than once";
+        return Err(Refused::new(ErrorCode::InvalidRequest, message));
+    }
+    Ok(())
+}
+
 /// Reads one partition's `broker_ids` of a manual assignment, which must be this one node.
 pub fn read_assignment(r: &mut Reader<'_>, node_id: i32) -> Result<Result<(), Refused>, ReadError> {
     let count = r.array("broker_ids")?;

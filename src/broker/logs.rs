@@ -149,6 +149,12 @@ impl Broker {
         })
     }
 
+    /// The topic of this name and the offsets of one of its partitions.
+    pub fn find_partition(&self, topic: &str, partition: i32) -> Option<(&Topic, PartitionView)> {
+        let topic = self.topics.find(topic)?;
+        Some((topic, self.partition(topic, partition)?))
+    }
+
     /// Appends one batch that passed [`batch::check`], unless it is there already.
     ///
     /// # Errors
@@ -161,8 +167,8 @@ impl Broker {
         header: &BatchHeader,
         now: Now,
     ) -> Result<Produced, ProduceError> {
-        let topic = self.topics.find(topic).ok_or(ProduceError::UnknownTopicOrPartition)?;
-        let view = self.partition(topic, partition).ok_or(ProduceError::UnknownTopicOrPartition)?;
+        let found = self.find_partition(topic, partition);
+        let (topic, view) = found.ok_or(ProduceError::UnknownTopicOrPartition)?;
         verdict(topic, bytes, header, now)?;
         let name = (topic.number, partition as u32);
         let config = topic.config;
