@@ -62,7 +62,7 @@ impl TestBroker {
     pub fn sync(&mut self) {
         let storage = self.broker.storage_mut();
         storage.want_sync(self.now.mono);
-        while let Some(file) = storage.start_sync(Millis(u64::MAX)) {
+        while let Some(file) = storage.start_sync(self.now.mono) {
             storage.finish_sync(file.sync(), self.now.mono);
         }
     }

@@ -2,7 +2,6 @@
 
 use super::{Broker, Refusal, Slot};
 use crate::config::TimestampType;
-use crate::limits::FETCH_WAITING_SYNC_MS;
 use crate::state::producers::{Claim, SequenceError, Verdict};
 use crate::state::topics::Topic;
 use crate::storage::partition::{LogError, Slice};
@@ -212,7 +211,7 @@ impl Broker {
             self.producers.record(name, claim, appended.base_offset, time);
         }
         if self.waiting.any(view.index) {
-            self.storage.want_sync(now.mono.saturating_add(FETCH_WAITING_SYNC_MS));
+            self.storage.hurry(view.index);
         }
         self.figures.records_in += header.records_count.max(0) as u64;
         self.figures.bytes_in += bytes.len() as u64;

@@ -180,6 +180,7 @@ pub fn open(
     let options = Options {
         journal_bytes: u64::from(config.journal_bytes),
         flush_interval_ms: config.log_flush_interval_ms,
+        flush_pause_ms: config.log_flush_pause_ms,
         large_batch_bytes: LARGE_BATCH_BYTES,
     };
     let (storage, mut report) = Storage::open(disk, options, &mut recovering, now.mono)?;

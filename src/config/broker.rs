@@ -86,6 +86,7 @@ pub struct BrokerConfig {
     pub node_id: i32,
     pub journal_bytes: u32,
     pub log_flush_interval_ms: u64,
+    pub log_flush_pause_ms: u64,
 
     pub auto_create_topics_enable: bool,
     pub delete_topic_enable: bool,
@@ -134,6 +135,7 @@ impl Default for BrokerConfig {
             node_id: 1,
             journal_bytes: 8 << 20,
             log_flush_interval_ms: 1000,
+            log_flush_pause_ms: 0,
 
             auto_create_topics_enable: true,
             delete_topic_enable: true,

@@ -151,6 +151,16 @@ pub static BROKER_KEYS: &[BrokerKey] = &[
          durable and visible. Records with acks=all are synced before they are acknowledged.",
     ),
     key(
+        "log.flush.pause.ms",
+        Long,
+        Range(0, 1000),
+        |c| show(&c.log_flush_pause_ms),
+        |c, v| c.log_flush_pause_ms = number(v),
+        "The least time between two syncs that acknowledge records. With many small writers it \
+         spares the flash: each sync writes at least one block, whatever is in it. An \
+         acknowledgement takes so much longer. (ottla)",
+    ),
+    key(
         "auto.create.topics.enable",
         Boolean,
         Any,

@@ -2,7 +2,8 @@
 //!
 //! Promises: at most `REQUEST_BUFFERS` of them exist; while one is free and somebody waits, those
 //! at the head of the queue have been told, whoever else came or left in between. A connection
-//! stands in the queue once, and leaves it when it has its buffer or is gone.
+//! stands in the queue once, and leaves it when it has its buffer or is gone. While nobody waits,
+//! a connection may keep the buffer that it has between two requests.
 //! Absent: waking (the caller does that), and what is in a buffer.
 
 use crate::broker::Slot;
@@ -12,6 +13,8 @@ use crate::limits::{CONNECTION_BUFFER_BYTES, REQUEST_BUFFERS};
 #[derive(Debug)]
 pub struct LargeBuffers {
     free: Vec<Vec<u8>>,
+    /// Who has the others.
+    holders: heapless::Vec<Slot, REQUEST_BUFFERS>,
     /// How many more may be made.
     left: usize,
     waiting: Vec<Slot>,
@@ -22,7 +25,13 @@ pub struct LargeBuffers {
 impl LargeBuffers {
     /// None is made yet.
     pub fn new() -> LargeBuffers {
-        LargeBuffers { free: Vec::new(), left: REQUEST_BUFFERS, waiting: Vec::new(), used: false }
+        LargeBuffers {
+            free: Vec::new(),
+            holders: heapless::Vec::new(),
+            left: REQUEST_BUFFERS,
+            waiting: Vec::new(),
+            used: false,
+        }
     }
 
     /// A buffer for the connection in `slot`, if there is one left; else it is in the queue.
@@ -41,8 +50,20 @@ impl LargeBuffers {
             }
         };
         self.forget(slot);
+        // There is a place in the list for each buffer that exists.
+        self.holders.push(slot).ok();
         self.used = true;
         Some(buffer)
+    }
+
+    /// Whether somebody waits for whom there is no buffer: who has one shall not keep it.
+    pub fn are_wanted(&self) -> bool {
+        self.waiting.len() > self.free.len()
+    }
+
+    /// Who has a buffer.
+    pub fn holders(&self) -> &[Slot] {
+        &self.holders
     }
 
     /// Gives the memory of buffers back that nobody needed since this was last called: what a
@@ -54,8 +75,9 @@ impl LargeBuffers {
         }
     }
 
-    /// A connection needs its buffer no more: wake [`LargeBuffers::next`].
-    pub fn give_back(&mut self, buffer: Vec<u8>) {
+    /// The connection in `slot` needs its buffer no more: wake [`LargeBuffers::next`].
+    pub fn give_back(&mut self, slot: Slot, buffer: Vec<u8>) {
+        self.holders.retain(|holder| *holder != slot);
         self.free.push(buffer);
     }
 
@@ -90,21 +112,45 @@ mod tests {
         (buffers, lent)
     }
 
+    fn give_back_last(buffers: &mut LargeBuffers, lent: &mut Vec<Vec<u8>>) {
+        let buffer = lent.pop().unwrap();
+        buffers.give_back(100 + lent.len() as Slot, buffer);
+    }
+
+    fn give_back_all(buffers: &mut LargeBuffers, mut lent: Vec<Vec<u8>>) {
+        while !lent.is_empty() {
+            give_back_last(buffers, &mut lent);
+        }
+    }
+
+    #[test]
+    fn who_has_one_is_told_when_it_is_wanted() {
+        let (mut buffers, mut lent) = all_lent();
+        assert!(buffers.are_wanted());
+        assert_eq!(buffers.holders(), (100..100 + REQUEST_BUFFERS as Slot).collect::<Vec<_>>());
+        give_back_last(&mut buffers, &mut lent);
+        assert!(buffers.are_wanted(), "two wait, one is free");
+        give_back_last(&mut buffers, &mut lent);
+        assert!(!buffers.are_wanted(), "there is one for each");
+        buffers.borrow(2).unwrap();
+        assert!(buffers.holders().contains(&2));
+    }
+
     #[test]
     fn who_looked_twice_is_told_once_and_then_it_is_the_next_ones_turn() {
         let (mut buffers, mut lent) = all_lent();
-        buffers.give_back(lent.pop().unwrap());
+        give_back_last(&mut buffers, &mut lent);
         assert_eq!(next(&buffers), [1]);
         let first = buffers.borrow(1).unwrap();
-        assert_eq!(next(&buffers), []);
-        buffers.give_back(first);
+        assert!(next(&buffers).is_empty());
+        buffers.give_back(1, first);
         assert_eq!(next(&buffers), [2], "a second entry of the first one would take its turn");
     }
 
     #[test]
     fn a_buffer_that_its_waiter_never_took_goes_to_the_next() {
         let (mut buffers, mut lent) = all_lent();
-        buffers.give_back(lent.pop().unwrap());
+        give_back_last(&mut buffers, &mut lent);
         assert_eq!(next(&buffers), [1]);
         // It was told, but its client went away.
         buffers.forget(1);
@@ -114,19 +160,19 @@ mod tests {
     #[test]
     fn who_is_overtaken_keeps_its_place() {
         let (mut buffers, mut lent) = all_lent();
-        buffers.give_back(lent.pop().unwrap());
+        give_back_last(&mut buffers, &mut lent);
         let overtaker = buffers.borrow(3).unwrap();
         assert_eq!(buffers.borrow(1), None);
-        buffers.give_back(overtaker);
+        buffers.give_back(3, overtaker);
         assert_eq!(next(&buffers), [1]);
-        lent.into_iter().for_each(|buffer| buffers.give_back(buffer));
+        give_back_all(&mut buffers, lent);
         assert_eq!(next(&buffers), [1, 2]);
     }
 
     #[test]
     fn what_is_not_needed_for_a_while_is_given_back_and_can_be_lent_again() {
         let (mut buffers, lent) = all_lent();
-        lent.into_iter().for_each(|buffer| buffers.give_back(buffer));
+        give_back_all(&mut buffers, lent);
         buffers.trim();
         assert_eq!(buffers.free.len(), REQUEST_BUFFERS, "used a moment ago");
         buffers.trim();

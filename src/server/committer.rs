@@ -1,11 +1,18 @@
 //! Group commit: one sync after the other, for everybody who waits.
 //!
-//! Requests that arrive while a sync runs share the next one. The sync itself runs on the helper
-//! thread; this task only starts it, takes its result, and wakes whom it concerns.
+//! Requests that arrive while a sync runs share the next one, and those of clients that the last
+//! one answered, if waiting for them pays (`gather`). The sync itself runs on the helper thread;
+//! this task only starts it, takes its result, and wakes whom it concerns.
 
 use super::Server;
 use crate::disk::DiskError;
+use crate::limits::GATHER_LOOKS_MAX;
 use std::rc::Rc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The resolution of the runtime's timers.
+const TIMER_STEP: Duration = Duration::from_millis(1);
 
 /// Runs until the server stops and everything is synced and checkpointed.
 pub async fn run(server: Rc<Server>) {
@@ -30,8 +37,13 @@ pub async fn run(server: Rc<Server>) {
         if let Some(file) = file {
             server.commit_deadline.set(None);
             let job = file.sync_job();
+            let began = Instant::now();
+            let durable = server.broker.borrow().storage().durable();
             let result = tokio::task::spawn_blocking(move || job.run()).await;
             finish(&server, result.unwrap_or(Err(DiskError::Io)));
+            if server.broker.borrow().storage().durable() > durable && !stopping {
+                gather(&server, began.elapsed()).await;
+            }
             continue;
         }
         let deadline = server.broker.borrow().storage().sync_deadline();
@@ -54,6 +66,26 @@ pub async fn run(server: Rc<Server>) {
         tokio::select! {
             () = server.clock.sleep_until(deadline) => {}
             () = server.commit.notified() => {}
+        }
+    }
+}
+
+/// Gives those whom a sync has just answered, `took` long, time to send their next requests.
+async fn gather(server: &Server, took: Duration) {
+    let pause = server.gather.borrow_mut().sync_ended(took);
+    // They were woken: their answers go out now.
+    tokio::task::yield_now().await;
+    // What is shorter than the runtime's timers can tell is spent looking at the sockets.
+    let looks = pause < TIMER_STEP;
+    let until = Instant::now() + if looks { pause.min(GATHER_LOOKS_MAX) } else { pause };
+    while server.gather.borrow().is_incomplete() && Instant::now() < until {
+        if looks {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        tokio::select! {
+            () = server.gathered.notified() => {}
+            () = tokio::time::sleep_until(until) => {}
         }
     }
 }

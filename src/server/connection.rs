@@ -14,7 +14,8 @@
 use crate::api::{self, Broken, Buffers, FilePiece, Outcome, Parked, Peer};
 use crate::broker::Broker;
 use crate::limits::{
-    CONNECTION_BUFFER_BYTES, OUTPUT_BYTES_MAX, PRODUCE_IN_FLIGHT_MAX, REQUEST_OVERHEAD_BYTES,
+    CONNECTION_BUFFER_BYTES, OUTPUT_BYTES_MAX, PRODUCE_IN_FLIGHT_MAX, READ_AHEAD_BYTES,
+    REQUEST_OVERHEAD_BYTES,
 };
 use crate::storage::Lsn;
 use crate::time::{Millis, Now};
@@ -96,6 +97,8 @@ pub struct Worked {
     pub must_write: bool,
     /// Requests that were answered or parked.
     pub requests: usize,
+    /// Answers among them that wait for a sync.
+    pub after_sync: u32,
 }
 
 /// A connection.
@@ -103,7 +106,8 @@ pub struct Connection {
     peer: Peer,
     request_bytes_max: usize,
     input: Input,
-    large: bool,
+    /// The connection's own small buffer, while `input` has a large one.
+    small: Option<Vec<u8>>,
     output: Vec<u8>,
     pieces: Vec<FilePiece>,
     marks: heapless::Deque<Mark, PRODUCE_IN_FLIGHT_MAX>,
@@ -140,7 +144,7 @@ impl Connection {
             peer,
             request_bytes_max: REQUEST_OVERHEAD_BYTES,
             input: Input { bytes, start: 0, end: 0 },
-            large: false,
+            small: None,
             output: Vec::new(),
             pieces: Vec::new(),
             marks: heapless::Deque::new(),
@@ -167,47 +171,45 @@ impl Connection {
     /// [`Fault::FrameLength`].
     pub fn needs_large_buffer(&self) -> Result<bool, Fault> {
         let needed = self.frame_bytes()?.unwrap_or(0);
-        Ok(!self.large && needed > CONNECTION_BUFFER_BYTES)
+        Ok(self.small.is_none() && needed > CONNECTION_BUFFER_BYTES)
     }
 
     /// Gives it one.
     pub fn give_large_buffer(&mut self, buffer: Vec<u8>) {
-        self.input.move_to(buffer);
-        self.large = true;
+        self.small = Some(self.input.move_to(buffer));
     }
 
-    /// Takes the large buffer back once the connection can do without it.
+    /// Whether it has a large buffer with nothing in it.
+    pub fn can_spare_large_buffer(&self) -> bool {
+        self.small.is_some() && self.input.filled().is_empty()
+    }
+
+    /// Takes the large buffer back whatever is in it: nothing of worth, or the connection is
+    /// closed.
     pub fn take_large_buffer(&mut self) -> Option<Vec<u8>> {
-        let idle = self.large && self.input.filled().is_empty();
-        idle.then(|| self.drop_large_buffer())
-    }
-
-    /// Takes the large buffer back whatever is in it: the connection is closed.
-    pub fn reclaim_large_buffer(&mut self) -> Option<Vec<u8>> {
+        let small = self.small.take()?;
         (self.input.start, self.input.end) = (0, 0);
-        self.large.then(|| self.drop_large_buffer())
+        Some(self.input.move_to(small))
     }
 
-    fn drop_large_buffer(&mut self) -> Vec<u8> {
-        self.large = false;
-        self.input.move_to(vec![0; CONNECTION_BUFFER_BYTES])
-    }
-
-    /// Where the next bytes from the socket go; empty when no more are wanted now.
+    /// Where the next bytes from the socket go; empty when no more are wanted now. `ahead` lets
+    /// the next requests come into a large buffer together with this one.
     ///
     /// # Errors
     /// [`Fault::FrameLength`].
-    pub fn room(&mut self) -> Result<&mut [u8], Fault> {
+    pub fn room(&mut self, ahead: bool) -> Result<&mut [u8], Fault> {
         let needed = self.frame_bytes()?;
         self.input.compact();
         let input = &mut self.input;
-        if !self.large {
+        if self.small.is_none() {
             return Ok(&mut input.bytes[input.end..]);
         }
-        // Only this frame, so that the buffer is free again when it is done; and as much room as
-        // has arrived already, so that a claim alone costs nobody memory.
+        // If others wait, only this frame, so that the buffer is free again when it is done; and
+        // as much room as has arrived already, so that a claim alone costs nobody memory.
         let frame = needed.unwrap_or(CONNECTION_BUFFER_BYTES).max(input.end);
-        let step = frame.min((input.end * 2).max(4 * CONNECTION_BUFFER_BYTES));
+        let wanted = if ahead { frame.max(READ_AHEAD_BYTES) } else { frame };
+        let step = (input.end * 2).max(4 * CONNECTION_BUFFER_BYTES).max(input.bytes.len());
+        let step = wanted.min(step);
         if input.bytes.len() < step {
             input.bytes.resize(step, 0);
         }
@@ -234,7 +236,7 @@ impl Connection {
 
     /// Whether it has borrowed a large buffer, which others may be waiting for.
     pub fn has_large_buffer(&self) -> bool {
-        self.large
+        self.small.is_some()
     }
 
     /// Whether answers or a parked request are waiting for a sync to end.
@@ -308,7 +310,10 @@ impl Connection {
                     worked.must_write = true;
                     Some(Release::Written(lsn))
                 }
-                Outcome::AfterSync(lsn) => Some(Release::Synced(lsn)),
+                Outcome::AfterSync(lsn) => {
+                    worked.after_sync += 1;
+                    Some(Release::Synced(lsn))
+                }
                 Outcome::Now | Outcome::Close(_) => Some(Release::Now),
             };
             self.input.start += bytes;
@@ -335,8 +340,9 @@ impl Connection {
     }
 
     /// Frames up to `written` survive the process, up to `durable` a power cut: releases the
-    /// answers that waited for that.
-    pub fn release(&mut self, written: Lsn, durable: Lsn) {
+    /// answers that waited for that. Returns how many of them waited for a sync.
+    pub fn release(&mut self, written: Lsn, durable: Lsn) -> u32 {
+        let mut synced = 0;
         while let Some(mark) = self.marks.front().copied() {
             let free = match mark.release {
                 Release::Now => true,
@@ -344,11 +350,13 @@ impl Connection {
                 Release::Synced(lsn) => lsn <= durable,
             };
             if !free {
-                return;
+                break;
             }
+            synced += u32::from(matches!(mark.release, Release::Synced(_)));
             self.released = mark.end;
             self.marks.pop_front();
         }
+        synced
     }
 
     /// What to send next.

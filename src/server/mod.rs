@@ -15,6 +15,7 @@
 mod buffers;
 mod committer;
 pub mod connection;
+mod gather;
 mod session;
 
 use crate::broker::{Broker, Slot};
@@ -22,6 +23,7 @@ use crate::config::{BrokerConfig, Listener};
 use crate::limits::STOP_MS;
 use crate::time::{Millis, Now};
 use buffers::LargeBuffers;
+use gather::Gather;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
@@ -56,10 +58,15 @@ impl Clock {
         self.start + Duration::from_millis(at.0.min(100 * 365 * 24 * 3_600_000))
     }
 
-    /// Waits until `at`, for ever if there is none. Rounded up, so that it is due when it is over.
+    /// The moment for the runtime's timers at which `at` is due: rounded up.
+    fn due(&self, at: Millis) -> Instant {
+        self.instant(at) + Duration::from_millis(1)
+    }
+
+    /// Waits until `at`, for ever if there is none.
     async fn sleep_until(&self, at: Option<Millis>) {
         match at {
-            Some(at) => tokio::time::sleep_until(self.instant(at) + Duration::from_millis(1)).await,
+            Some(at) => tokio::time::sleep_until(self.due(at)).await,
             None => std::future::pending().await,
         }
     }
@@ -128,6 +135,9 @@ pub struct Server {
     /// Connections to be woken when the sync that is under way has ended.
     awaiting_sync: RefCell<Vec<Slot>>,
     large_buffers: RefCell<LargeBuffers>,
+    gather: RefCell<Gather>,
+    /// Everybody whom the last sync answered is back.
+    gathered: Notify,
     commit: Notify,
     timers: Notify,
     commit_deadline: Cell<Option<Millis>>,
@@ -149,6 +159,8 @@ impl Server {
             seats: RefCell::new(Vec::new()),
             awaiting_sync: RefCell::new(Vec::new()),
             large_buffers: RefCell::new(LargeBuffers::new()),
+            gather: RefCell::new(Gather::new()),
+            gathered: Notify::new(),
             commit: Notify::new(),
             timers: Notify::new(),
             commit_deadline: Cell::new(None),
@@ -298,13 +310,18 @@ impl Server {
         }
     }
 
-    /// A large buffer, if there is one left; else `slot` is woken when one is given back.
+    /// A large buffer, if there is one left; else `slot` is woken when one is given back, and
+    /// those who have one are asked for it.
     fn borrow_large_buffer(&self, slot: Slot) -> Option<Vec<u8>> {
-        self.large_buffers.borrow_mut().borrow(slot)
+        let buffer = self.large_buffers.borrow_mut().borrow(slot);
+        if buffer.is_none() {
+            self.large_buffers.borrow().holders().iter().for_each(|holder| self.wake(*holder));
+        }
+        buffer
     }
 
-    fn give_large_buffer_back(&self, buffer: Vec<u8>) {
-        self.large_buffers.borrow_mut().give_back(buffer);
+    fn give_large_buffer_back(&self, slot: Slot, buffer: Vec<u8>) {
+        self.large_buffers.borrow_mut().give_back(slot, buffer);
         self.wake_for_buffers();
     }
 

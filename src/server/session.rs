@@ -2,18 +2,23 @@
 
 use super::Server;
 use super::connection::{Connection, Fault, Send};
+use super::gather::Expected;
 use crate::api::Peer;
 use crate::broker::Slot;
 use crate::disk::os::{SendFile, send_file};
-use crate::limits::REQUEST_STALL_MS;
-use crate::time::Millis;
+use crate::limits::{LARGE_BUFFER_KEEP_MS, REQUEST_STALL_MS, TURN_BYTES};
+use crate::time::{Millis, Now};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::pin::Pin;
 use std::rc::Rc;
-use tokio::io::Interest;
+use std::task::{Context, Poll, Waker};
+use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::time::Sleep;
 
 /// A session before it has its socket.
 pub struct Session {
@@ -59,19 +64,23 @@ impl Session {
     }
 
     /// Serves the connection to its end.
-    pub async fn run(self, socket: TcpStream, address: SocketAddr) {
+    pub async fn run(self, mut socket: TcpStream, address: SocketAddr) {
+        let mut expected = Expected::default();
         let end = match socket.set_nodelay(true).and_then(|()| socket.local_addr()) {
             Ok(local) => {
                 let peer = Peer { slot: self.slot, address, local };
                 let mut connection = Connection::new(peer);
-                let end = self.serve(&socket, &mut connection).await;
-                if let Some(buffer) = connection.reclaim_large_buffer() {
-                    self.server.give_large_buffer_back(buffer);
+                let end = self.serve(&mut socket, &mut connection, &mut expected).await;
+                if let Some(buffer) = connection.take_large_buffer() {
+                    self.server.give_large_buffer_back(self.slot, buffer);
                 }
                 end
             }
             Err(_) => End::Gone,
         };
+        if self.server.gather.borrow_mut().left(&mut expected) {
+            self.server.gathered.notify_one();
+        }
         self.server.leave_seat(self.slot);
         self.server.after_work();
         match end {
@@ -90,13 +99,23 @@ impl Session {
         }
     }
 
-    async fn serve(&self, socket: &TcpStream, connection: &mut Connection) -> End {
+    async fn serve(
+        &self,
+        socket: &mut TcpStream,
+        connection: &mut Connection,
+        expected: &mut Expected,
+    ) -> End {
         let mut last_moved = self.server.clock.now().mono;
+        // One timer for the connection's whole life: nearly all waits end before it does.
+        let timer = tokio::time::sleep_until(self.server.clock.due(last_moved));
+        tokio::pin!(timer);
+        let mut turn_bytes = 0;
         loop {
-            let worked = self.work(connection);
+            let now = self.server.clock.now();
+            let worked = self.work(connection, expected, now);
             match self.send(socket, connection) {
                 Ok(0) => {}
-                Ok(_) => last_moved = self.server.clock.now().mono,
+                Ok(_) => last_moved = now.mono,
                 Err(end) => return end,
             }
             if let Err(fault) = worked {
@@ -110,29 +129,48 @@ impl Session {
             if self.server.ending.get() || (self.server.stopping.get() && done) {
                 return End::Stopping;
             }
+            let keep = last_moved.saturating_add(LARGE_BUFFER_KEEP_MS);
+            self.spare_large_buffer(connection, keep <= now.mono);
             match self.receive(socket, connection) {
                 Ok(0) => {}
-                Ok(_) => {
-                    last_moved = self.server.clock.now().mono;
-                    // A client that never stops sending is one among others.
-                    tokio::task::yield_now().await;
+                Ok(count) => {
+                    last_moved = now.mono;
+                    turn_bytes += count;
+                    if turn_bytes >= TURN_BYTES {
+                        // A client that never stops sending is one among others.
+                        turn_bytes = 0;
+                        tokio::task::yield_now().await;
+                    }
                     continue;
                 }
                 Err(end) => return end,
             }
+            turn_bytes = 0;
             if connection.can_work() {
                 // Sending or writing has made room for the next request, which is here already.
                 tokio::task::yield_now().await;
                 continue;
             }
             let patience = self.patience_ms(connection).map(|ms| last_moved.saturating_add(ms));
-            if patience.is_some_and(|at| at <= self.server.clock.now().mono) {
+            if patience.is_some_and(|at| at <= now.mono) {
                 return if connection.is_idle() { End::Idle } else { End::Stalled };
             }
-            let deadline = connection.deadline().or(patience);
-            if let Err(end) = self.wait(socket, connection, deadline).await {
+            let keep = connection.can_spare_large_buffer().then_some(keep);
+            let deadlines = [connection.deadline().or(patience), keep];
+            let deadline = deadlines.into_iter().flatten().min();
+            if let Err(end) = self.wait(socket, connection, timer.as_mut(), deadline).await {
                 return end;
             }
+        }
+    }
+
+    /// Gives a large buffer back that holds nothing, if others wait for one or it was kept for
+    /// long enough.
+    fn spare_large_buffer(&self, connection: &mut Connection, kept: bool) {
+        let spare = connection.can_spare_large_buffer()
+            && (kept || self.server.large_buffers.borrow().are_wanted());
+        if spare && let Some(buffer) = connection.take_large_buffer() {
+            self.server.give_large_buffer_back(self.slot, buffer);
         }
     }
 
@@ -150,12 +188,19 @@ impl Session {
     }
 
     /// Answers what there is to answer.
-    fn work(&self, connection: &mut Connection) -> Result<(), Fault> {
-        let now = self.server.clock.now();
+    fn work(
+        &self,
+        connection: &mut Connection,
+        expected: &mut Expected,
+        now: Now,
+    ) -> Result<(), Fault> {
         let advertised = self.advertised.as_ref().as_ref().map(|(host, port)| (&**host, *port));
         let mut broker = self.server.broker.borrow_mut();
         let storage = broker.storage();
-        connection.release(storage.written(), storage.durable());
+        let answered = connection.release(storage.written(), storage.durable());
+        if answered > 0 {
+            self.server.gather.borrow_mut().answered(expected, answered);
+        }
         let worked = connection.work(&mut broker, now, advertised);
         // A fault may come right behind records with acks=0 that were taken.
         if worked.map_or(true, |worked| worked.must_write) {
@@ -170,6 +215,10 @@ impl Session {
         let storage = broker.storage();
         connection.release(storage.written(), storage.durable());
         drop(broker);
+        let after_sync = worked.map_or(0, |worked| worked.after_sync);
+        if after_sync > 0 && self.server.gather.borrow_mut().returned(expected, after_sync) {
+            self.server.gathered.notify_one();
+        }
         if connection.awaits_sync() {
             let mut awaiting = self.server.awaiting_sync.borrow_mut();
             if !awaiting.contains(&self.slot) {
@@ -216,28 +265,32 @@ impl Session {
     }
 
     /// Reads what has come, once; 0 is nothing now.
-    fn receive(&self, socket: &TcpStream, connection: &mut Connection) -> Result<usize, End> {
-        if let Some(buffer) = connection.take_large_buffer() {
-            self.server.give_large_buffer_back(buffer);
-        }
+    fn receive(&self, socket: &mut TcpStream, connection: &mut Connection) -> Result<usize, End> {
         if connection.needs_large_buffer()? {
             match self.server.borrow_large_buffer(self.slot) {
                 Some(buffer) => connection.give_large_buffer(buffer),
                 None => return Ok(0),
             }
         }
-        let room = connection.room()?;
+        let ahead = !self.server.large_buffers.borrow().are_wanted();
+        let room = connection.room(ahead)?;
         if room.is_empty() {
             return Ok(0);
         }
-        match socket.try_read(room) {
-            Ok(0) => Err(End::Gone),
-            Ok(count) => {
-                connection.received(count);
-                Ok(count)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-            Err(_) => Err(End::Gone),
+        // Unlike `try_read`, this knows that a read which did not fill the room has emptied the
+        // socket: no second call only to hear that. Who is to be woken, `wait` says.
+        let mut buffer = ReadBuf::new(room);
+        let mut context = Context::from_waker(Waker::noop());
+        match Pin::new(socket).poll_read(&mut context, &mut buffer) {
+            Poll::Pending => Ok(0),
+            Poll::Ready(Ok(())) => match buffer.filled().len() {
+                0 => Err(End::Gone),
+                count => {
+                    connection.received(count);
+                    Ok(count)
+                }
+            },
+            Poll::Ready(Err(_)) => Err(End::Gone),
         }
     }
 
@@ -245,26 +298,32 @@ impl Session {
         &self,
         socket: &TcpStream,
         connection: &mut Connection,
+        mut timer: Pin<&mut Sleep>,
         deadline: Option<Millis>,
     ) -> Result<(), End> {
-        let wants_room = !connection.needs_large_buffer()? && !connection.room()?.is_empty();
+        let wants_room = !connection.needs_large_buffer()? && !connection.room(true)?.is_empty();
         let has_output = !matches!(connection.next_send(), Send::Nothing);
-        let interest = match (wants_room, has_output) {
-            (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
-            (true, false) => Some(Interest::READABLE),
-            (false, true) => Some(Interest::WRITABLE),
-            (false, false) => None,
-        };
-        let ready = async {
-            match interest {
-                Some(interest) => socket.ready(interest).await.map(|_| ()),
-                None => std::future::pending().await,
+        let ready = poll_fn(|context| {
+            if wants_room && let Poll::Ready(ready) = socket.poll_read_ready(context) {
+                return Poll::Ready(ready);
             }
-        };
+            if has_output {
+                return socket.poll_write_ready(context);
+            }
+            Poll::Pending
+        });
+        if let Some(at) = deadline {
+            let at = self.server.clock.due(at);
+            // One that is due too early costs a look.
+            if timer.is_elapsed() || timer.deadline() > at {
+                timer.as_mut().reset(at);
+            }
+        }
         tokio::select! {
+            biased;
             ready = ready => ready.map_err(|_| End::Gone),
             () = self.wake.notified() => Ok(()),
-            () = self.server.clock.sleep_until(deadline) => Ok(()),
+            () = timer, if deadline.is_some() => Ok(()),
         }
     }
 }

@@ -38,7 +38,7 @@ mod sweep;
 mod sync;
 
 use crate::disk::{Disk, DiskError};
-use crate::limits::{FETCH_WAITING_SYNC_MS, RING_BYTES_MIN};
+use crate::limits::RING_BYTES_MIN;
 use crate::time::Millis;
 use crate::wire::batch::{BatchHeader, HEADER_BYTES, Stamped};
 use journal::{Full, Journal};
@@ -64,6 +64,8 @@ pub struct Options {
     pub journal_bytes: u64,
     /// Milliseconds from an append that nobody waits for to its sync.
     pub flush_interval_ms: u64,
+    /// Milliseconds between the beginnings of two commits at least.
+    pub flush_pause_ms: u64,
     /// Bytes from which on a batch is synced in its segment instead of being carried in the
     /// journal; never more than a sixteenth of the ring.
     pub large_batch_bytes: usize,
@@ -367,13 +369,6 @@ impl Storage {
     pub fn want_sync(&mut self, by: Millis) {
         if self.journal.durable() < self.journal.last() {
             self.sync.want(by);
-        }
-    }
-
-    /// A fetch waits at the end of this partition: what is there already is synced soon.
-    pub fn hurry(&mut self, index: PartitionIndex) {
-        if let Some(since) = self.sync.dirty_since(index) {
-            self.sync.want(since.saturating_add(FETCH_WAITING_SYNC_MS));
         }
     }
 

@@ -16,7 +16,7 @@ use super::layout;
 use super::partition::Place;
 use super::{PartitionIndex, Storage, WriteError};
 use crate::disk::{DiskError, DiskResult, FileRef, Open};
-use crate::limits::CHECKPOINT_RETRY_MS;
+use crate::limits::{CHECKPOINT_RETRY_MS, FETCH_SYNC_PAUSE_MS, FETCH_SYNC_PAUSE_SYNCS};
 use crate::time::Millis;
 
 /// What the sync that is under way is for.
@@ -65,6 +65,8 @@ pub struct SyncState {
     /// When the last sync began.
     began: Millis,
     deadline: Option<Millis>,
+    /// No commit begins before this.
+    next_commit: Millis,
     dirty: Vec<PartitionIndex>,
     dirty_since: Vec<Option<Millis>>,
     referred: Vec<PartitionIndex>,
@@ -139,6 +141,16 @@ impl SyncState {
 }
 
 impl Storage {
+    /// A fetch waits at the end of this partition: what is there already is synced soon. At once
+    /// if it has been quiet; else after a pause, so that a card has most of its time for others.
+    pub fn hurry(&mut self, index: PartitionIndex) {
+        let Some(since) = self.sync.dirty_since(index) else { return };
+        let pause = self.counters.last_sync_took_ms.saturating_mul(FETCH_SYNC_PAUSE_SYNCS);
+        let pause = pause.clamp(FETCH_SYNC_PAUSE_MS.0, FETCH_SYNC_PAUSE_MS.1);
+        let rested = self.counters.last_sync.map(|last| last.saturating_add(pause));
+        self.sync.want(rested.map_or(since, |rested| rested.max(since)));
+    }
+
     /// When the next sync should begin; `None` while one is under way or nothing needs one.
     pub fn sync_deadline(&self) -> Option<Millis> {
         if self.sync.under_way.is_some() || self.failed.is_some() {
@@ -148,7 +160,8 @@ impl Storage {
             return Some(Millis(0));
         }
         let step = self.sync.checkpoint.as_ref().map(|c| c.retry_at.unwrap_or(Millis(0)));
-        [step, self.sync.deadline].into_iter().flatten().min()
+        let commit = self.sync.deadline.map(|deadline| deadline.max(self.sync.next_commit));
+        [step, commit].into_iter().flatten().min()
     }
 
     /// Partitions whose high watermark moved since this was last asked.
@@ -187,8 +200,10 @@ impl Storage {
         if self.checkpoint_number == 0 && self.sync.checkpoint.is_some() {
             return self.checkpoint_step(now);
         }
-        let due = self.sync.deadline.is_some_and(|deadline| deadline <= now);
+        let due =
+            self.sync.deadline.is_some_and(|deadline| deadline.max(self.sync.next_commit) <= now);
         if due && self.journal.durable() < self.journal.last() {
+            self.sync.next_commit = now.saturating_add(self.options.flush_pause_ms);
             return self.begin_commit();
         }
         if due {

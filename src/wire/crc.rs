@@ -1,24 +1,43 @@
 //! CRC-32C (Castagnoli), the checksum of record batches and of our own files.
 //!
-//! One function, so that a board's CPU instructions can take its place behind it. The table is
-//! the 16-lane one: 3 GB/s measured on x86, against 0.35 GB/s of the one-lane table.
+//! Two ways behind one function: the CPU's own instructions where it has them (x86 since 2008, ARM
+//! since ARMv8: 18 GB/s measured on x86), and tables where it doesn't (ARMv6 and v7: the 16-lane
+//! one, 3 GB/s on x86, against 0.35 GB/s of the one-lane table).
 
 use crc::{CRC_32_ISCSI, Crc, Table};
 
 static CASTAGNOLI: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
-/// The CRC-32C of `bytes`.
-pub fn crc32c(bytes: &[u8]) -> u32 {
-    CASTAGNOLI.checksum(bytes)
+/// Whether the CPU has instructions for this very polynomial. The standard library looks once.
+fn has_instructions() -> bool {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    return std::arch::is_x86_feature_detected!("sse4.2");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("crc");
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
+    false
 }
 
-/// The CRC-32C of several pieces, as if they stood one behind the other.
-pub fn crc32c_parts(parts: &[&[u8]]) -> u32 {
+fn by_tables(parts: &[&[u8]]) -> u32 {
     let mut digest = CASTAGNOLI.digest();
     for part in parts {
         digest.update(part);
     }
     digest.finalize()
+}
+
+/// The CRC-32C of `bytes`.
+pub fn crc32c(bytes: &[u8]) -> u32 {
+    crc32c_parts(&[bytes])
+}
+
+/// The CRC-32C of several pieces, as if they stood one behind the other.
+pub fn crc32c_parts(parts: &[&[u8]]) -> u32 {
+    if has_instructions() {
+        parts.iter().fold(0, |crc, part| crc32c::crc32c_append(crc, part))
+    } else {
+        by_tables(parts)
+    }
 }
 
 #[cfg(test)]
@@ -29,5 +48,14 @@ mod tests {
     fn the_check_value_of_the_castagnoli_polynomial() {
         assert_eq!(crc32c(b"123456789"), 0xe306_9283);
         assert_eq!(crc32c_parts(&[b"1234", b"", b"56789"]), 0xe306_9283);
+    }
+
+    #[test]
+    fn both_ways_come_to_the_same() {
+        let bytes: Vec<u8> = (0..3000u32).map(|i| (i * i >> 3) as u8).collect();
+        for end in (0..200).chain([1023, 1024, 1025, 2999, 3000]) {
+            let parts = [&bytes[..end / 3], &bytes[end / 3..end]];
+            assert_eq!(crc32c_parts(&parts), by_tables(&parts), "{end} bytes");
+        }
     }
 }

@@ -57,8 +57,12 @@ struct Way {
 impl Way {
     fn new(dir: &Path, large_batch_bytes: usize) -> Way {
         let disk: Rc<dyn Disk> = Rc::new(OsDisk::open(dir).expect("the directory"));
-        let options =
-            Options { journal_bytes: 8 << 20, flush_interval_ms: 1000, large_batch_bytes };
+        let options = Options {
+            journal_bytes: 8 << 20,
+            flush_interval_ms: 1000,
+            flush_pause_ms: 0,
+            large_batch_bytes,
+        };
         let opened = Storage::open(disk, options, &mut Nothing, Millis(0));
         let (mut storage, _) = opened.expect("a new directory opens");
         storage.add_partition(PartitionKey { topic: 1, partition: 0 }, "bench");

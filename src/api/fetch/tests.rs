@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::testing::{Golden, TestBroker, body, golden, request};
-use crate::limits::{FETCH_WAITING_SYNC_MS, RESPONSE_FILES_MAX};
+use crate::limits::{FETCH_SYNC_PAUSE_MS, RESPONSE_FILES_MAX};
 use crate::wire::batch;
 
 /// One partition of a request: topic, partition, offset, partition_max_bytes, known leader epoch.
@@ -274,25 +274,31 @@ fn a_fetch_at_the_end_is_parked_until_there_is_a_record_that_is_synced() {
     test.now.mono = test.now.mono.saturating_add(100);
     unsynced(&mut test);
     assert_eq!(woken(&mut test), [0u32; 0]);
-    // It brings the sync forward, and keeps its first deadline when it is looked at again.
-    let soon = test.now.mono.saturating_add(FETCH_WAITING_SYNC_MS);
-    assert_eq!(test.broker.storage().sync_deadline(), Some(soon));
+    // It brings the sync forward, at once after a silence, and keeps its first deadline when it is
+    // looked at again.
+    assert_eq!(test.broker.storage().sync_deadline(), Some(test.now.mono));
     assert_eq!(test.again(&frame), (parked, vec![]));
     test.sync();
     assert_eq!(woken(&mut test), [0]);
     let (outcome, answer) = test.again(&frame);
     assert_eq!(outcome, Outcome::Now);
     assert_eq!(bases(&answers(&answer).1[0].records), [0]);
+    // The next record comes right behind it: the disk rests a little.
+    unsynced(&mut test);
+    let rested = test.now.mono.saturating_add(FETCH_SYNC_PAUSE_MS.0);
+    let index = test.broker.find_partition("t", 0).unwrap().1.index;
+    test.broker.wait_for_records(index, 0);
+    assert_eq!(test.broker.storage().sync_deadline(), Some(rested));
 }
 
 #[test]
 fn a_fetch_that_comes_after_unsynced_records_brings_their_sync_forward() {
     let (mut test, _) = broker();
     unsynced(&mut test);
-    let soon = test.now.mono.saturating_add(FETCH_WAITING_SYNC_MS);
+    let soon = test.now.mono.saturating_add(FETCH_SYNC_PAUSE_MS.1);
     assert!(test.broker.storage().sync_deadline().unwrap() > soon);
     assert!(matches!(test.ask_raw(&frame(WAIT, &[("t", 0, 0, MIB, -1)])).0, Outcome::Park(_)));
-    assert_eq!(test.broker.storage().sync_deadline(), Some(soon));
+    assert!(test.broker.storage().sync_deadline().unwrap() <= soon);
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl Wire {
             if self.connection.needs_large_buffer()? {
                 self.connection.give_large_buffer(Vec::new());
             }
-            let room = self.connection.room()?;
+            let room = self.connection.room(false)?;
             let count = room.len().min(bytes.len()).min(step);
             assert!(count > 0, "no room though nothing is in the way");
             room[..count].copy_from_slice(&bytes[..count]);

@@ -42,8 +42,8 @@ impl Log {
     /// Batches of changing sizes in segments of 40 KiB, so that there are index entries.
     fn filled() -> Log {
         let mut log = Log::new();
-        for n in 0..120 {
-            log.append(1 + n % 3, 200 + (n as usize * 131) % 900, i64::from(n) * 10, 40 * 1024);
+        for n in 0..400 {
+            log.append(1 + n % 3, 200 + (n as usize * 131) % 900, i64::from(n) * 10, 160 * 1024);
         }
         log.partition.all_durable();
         assert!(log.partition.segments.len() > 2);
@@ -80,10 +80,11 @@ fn every_offset_is_found_with_and_without_index_and_bookmarks() {
         let slice = partition.read(&log.disk, *base, 1, true).unwrap().unwrap();
         assert_eq!(slice.first.base_offset, *base);
     }
+    let mut spoiled = 0;
     for (name, _) in log.disk.list("topics/t-0").unwrap() {
         if name.ends_with(".index") {
             let file = log.disk.open(&format!("topics/t-0/{name}"), Open::Write).unwrap();
-            assert!(file.length().unwrap() >= 32, "there are entries to spoil");
+            spoiled += usize::from(file.length().unwrap() >= 32);
             // Entries that ascend and point into the middle of batches.
             for entry in 0..2u64 {
                 let position = (entry as u32 + 1) * INDEX_INTERVAL_BYTES + 13;
@@ -94,6 +95,7 @@ fn every_offset_is_found_with_and_without_index_and_bookmarks() {
             }
         }
     }
+    assert!(spoiled > 0, "there are entries to spoil");
     let mut partition = log.reopened();
     log.check_every_offset(&mut partition);
     log.partition = partition;
@@ -153,10 +155,10 @@ fn a_batch_is_found_by_time_and_a_late_one_does_not_hide_it() {
         let found = partition.batch_at_time(&log.disk, time, 0, &mut buffer).unwrap();
         found.map(|header| header.max_timestamp)
     };
-    for time in [0, 1, 10, 555, 1_189, 1_190] {
+    for time in [0, 1, 10, 555, 3_989, 3_990] {
         assert_eq!(at(time), Some((time + 9) / 10 * 10), "time {time}");
     }
-    assert_eq!(at(1_191), Some(9_999));
+    assert_eq!(at(3_991), Some(9_999));
     assert_eq!(at(10_000), None);
     let from = log.batches[50].0;
     let found = partition.batch_at_time(&log.disk, 0, from, &mut buffer).unwrap();
