@@ -24,20 +24,21 @@ final class ChannelSteps {
         Suite.create(topic("between"), 1);
     }
 
+    /** One agent for all steps: those in which it goes away itself come last. */
     static void all(Check check) throws Exception {
-        ChannelSteps steps = new ChannelSteps("quiet");
+        ChannelSteps steps = new ChannelSteps("channels");
         try (Agent agent = steps.agent()) {
             check.step("programs: netcat, Kafka channel, files", steps::lines);
             check.step("programs: Kafka source, Kafka channel, Kafka sink", steps::copy);
-        }
-        check.step("restarts: agent restarted", () -> agentGone("agent-restarted", Agent::stop));
-        check.step("restarts: agent killed", () -> agentGone("agent-killed", Agent::kill));
-        if (Check.env("OTTLA_CTL").isEmpty()) {
-            check.skip("restarts: broker restarted", "no broker to restart");
-            check.skip("restarts: broker killed", "no broker to restart");
-        } else {
-            check.step("restarts: broker restarted", () -> brokerGone("restarted", "restart"));
-            check.step("restarts: broker killed", () -> brokerGone("killed", "kill9", "start"));
+            if (Check.env("OTTLA_CTL").isEmpty()) {
+                check.skip("restarts: broker restarted", "no broker to restart");
+                check.skip("restarts: broker killed", "no broker to restart");
+            } else {
+                check.step("restarts: broker restarted", () -> steps.brokerGone("restarted", "restart"));
+                check.step("restarts: broker killed", () -> steps.brokerGone("killed", "kill9", "start"));
+            }
+            check.step("restarts: agent restarted", () -> steps.agentGone("agent-restarted", agent, Agent::stop));
+            check.step("restarts: agent killed", () -> steps.agentGone("agent-killed", agent, Agent::kill));
         }
     }
 
@@ -82,36 +83,35 @@ final class ChannelSteps {
         void go(Agent agent) throws Exception;
     }
 
-    private static void agentGone(String name, Going going) throws Exception {
-        ChannelSteps steps = new ChannelSteps(name);
-        try (Agent agent = steps.agent();
-             Lines lines = new Lines(steps.port);
-             Feeder feeder = new Feeder(steps.topic("in"))) {
-            steps.underWay();
+    private void agentGone(String step, Agent agent, Going going) throws Exception {
+        try (Lines lines = new Lines(port, step); Feeder feeder = new Feeder(topic("in"), step)) {
+            underWay(step);
             going.go(agent);
             agent.start();
-            steps.arrived(lines, feeder);
+            arrived(lines, feeder);
         }
     }
 
-    private static void brokerGone(String name, String... verbs) throws Exception {
-        ChannelSteps steps = new ChannelSteps(name);
-        try (Agent agent = steps.agent();
-             Lines lines = new Lines(steps.port);
-             Feeder feeder = new Feeder(steps.topic("in"))) {
-            steps.underWay();
+    private void brokerGone(String step, String... verbs) throws Exception {
+        long before = Suite.end(topic("lines"));
+        try (Lines lines = new Lines(port, step); Feeder feeder = new Feeder(topic("in"), step)) {
+            underWay(step);
             for (String verb : verbs) {
                 Check.ctl(verb);
             }
-            Set<String> acknowledged = new HashSet<>(steps.arrived(lines, feeder));
+            List<String> acknowledged = arrived(lines, feeder);
             // The channel's producer is idempotent and was not restarted: what it wrote is there once.
-            Check.same(Suite.end(steps.topic("lines")), (long) acknowledged.size(), "records in the channel");
+            Check.same(Suite.end(topic("lines")) - before, (long) acknowledged.size(), "records in the channel");
         }
     }
 
-    private void underWay() throws Exception {
+    private static long count(List<String> values, String step) {
+        return values.stream().filter(value -> value.startsWith(step)).count();
+    }
+
+    private void underWay(String step) throws Exception {
         Check.eventually("100 lines and 100 copies", 30,
-            () -> Agent.lines(name).size() >= 100 && Suite.end(topic("out")) >= 100);
+            () -> count(Agent.lines(name), step) >= 100 && count(copies(), step) >= 100);
     }
 
     /** Both feeders go on for a while; then all that was acknowledged must come out at the end. */
@@ -166,17 +166,19 @@ final class ChannelSteps {
     private static final class Lines extends Feeding {
         private final List<String> acknowledged = new ArrayList<>();
         private final int port;
+        private final String prefix;
         private Agent.Netcat netcat;
         private int number;
 
-        Lines(int port) {
+        Lines(int port, String step) {
             this.port = port;
+            prefix = step + "-line";
             begin();
         }
 
         @Override
         void one() throws Exception {
-            String line = "line" + number++;
+            String line = prefix + number++;
             try {
                 if (netcat == null) {
                     netcat = new Agent.Netcat(port);
@@ -223,16 +225,18 @@ final class ChannelSteps {
             Records.producer("linger.ms", 5, "enable.idempotence", "true", "acks", "all");
         private final List<Future<RecordMetadata>> sent = new ArrayList<>();
         private final String topic;
+        private final String prefix;
 
-        Feeder(String topic) {
+        Feeder(String topic, String step) {
             this.topic = topic;
+            prefix = step + "-record";
             begin();
         }
 
         @Override
         void one() {
             int number = sent.size();
-            sent.add(producer.send(new ProducerRecord<>(topic, number % 2, null, "record" + number)));
+            sent.add(producer.send(new ProducerRecord<>(topic, number % 2, null, prefix + number)));
         }
 
         List<String> finish() throws Exception {
@@ -240,7 +244,7 @@ final class ChannelSteps {
             for (Future<RecordMetadata> answer : sent) {
                 answer.get();
             }
-            return Records.named("record", sent.size());
+            return Records.named(prefix, sent.size());
         }
 
         @Override
