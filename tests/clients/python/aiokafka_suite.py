@@ -32,7 +32,8 @@ async def started(kind, *arguments, **settings):
 
 class Producer:
     # aiokafka has one request per broker in flight, always.
-    def __init__(self, acks="all", compression=None, idempotent=False, in_flight=1, linger_ms=0, request_bytes_max=1_048_576):
+    def __init__(self, acks="all", compression=None, idempotent=False, in_flight=1, linger_ms=0,
+                 request_bytes_max=1_048_576):
         self.client = wait(started(
             AIOKafkaProducer, acks=acks if acks == "all" else int(acks), compression_type=compression,
             enable_idempotence=idempotent, linger_ms=linger_ms, max_request_size=request_bytes_max,
@@ -77,7 +78,8 @@ class Consumer:
         return {at.partition for at in self.client.assignment()}
 
     def commit(self, offsets):
-        wait(self.client.commit({TopicPartition(self.topic, partition): offset for partition, offset in offsets.items()}))
+        what = {TopicPartition(self.topic, partition): offset for partition, offset in offsets.items()}
+        wait(self.client.commit(what))
 
     def committed(self, partition):
         return wait(self.client.committed(TopicPartition(self.topic, partition)))

@@ -2,7 +2,8 @@
 
 An adapter has, all of them blocking:
 - name, prefix (of its topics), errors (the class of what it raises), cooperative (its assignor of that kind), and
-  lacks: what the client has not got (idempotent, incremental, static member, cooperative, delete groups, delete records)
+  lacks: what the client has not got (idempotent, incremental, static member, cooperative, delete groups,
+  delete records)
 - create, topics, partitions, settings, alter, add_partitions, delete_records, delete, groups, group, group_offsets,
   delete_group, code (of an error), more_steps (those that only this client has)
 - producer(**settings) with send(topic, record, partition, done), flush(), close(); done(error, offset) is called once
@@ -128,7 +129,7 @@ class Steps:
         check.step("groups: second member joins and leaves", self.second_member, None)
         self._if("static member", "groups: static member", self.static_member)
         self._if("cooperative", "groups: cooperative", self.second_member, self.client.cooperative)
-        check.step("groups: list, describe" if self.lacks("delete groups") else "groups: list, describe, delete", self.groups)
+        check.step(f"groups: list, describe{'' if self.lacks('delete groups') else ', delete'}", self.groups)
         self._if("delete records", "topics: delete records", self.delete_records)
         check.step("topics: delete", self.delete)
         check.step("errors: unknown topic", self.unknown_topic)
@@ -138,7 +139,7 @@ class Steps:
         self.client.more_steps(check, apache)
         restarts = (("broker restarted", self.restarted), ("broker killed", self.killed))
         if CTL:
-            # All topics before the first restart: kafka-python's admin client finds its idle connection broken only then.
+            # All topics before the first restart: kafka-python's admin client gives up on a broken connection.
             for name, _ in restarts:
                 self.client.create(self.topic(name.split()[1]), 2)
         for name, how in restarts:
