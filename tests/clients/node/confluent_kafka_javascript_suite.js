@@ -6,7 +6,7 @@ const { version } = require('@confluentinc/kafka-javascript/package.json');
 const { promisify } = require('node:util');
 const { Steps } = require('./steps.js');
 
-const { Kafka, CompressionTypes, PartitionAssigners, ConsumerGroupStates, logLevel } = KafkaJS;
+const { Kafka, PartitionAssigners, ConsumerGroupStates, logLevel } = KafkaJS;
 const bootstrap = { 'bootstrap.servers': process.env.OTTLA_BOOTSTRAP };
 
 class Consumer {
@@ -88,7 +88,7 @@ class Client {
       kafkaJS: {
         acks,
         idempotent,
-        compression: CompressionTypes[compression.toUpperCase()],
+        compression,
         ...(inFlight ? { maxInFlightRequests: inFlight } : {}),
       },
       'message.max.bytes': bytesMax,
@@ -122,7 +122,7 @@ class Client {
   }
 
   async partitions(topic) {
-    return (await this.admin.fetchTopicMetadata({ topics: [topic] })).topics[0].partitions.length;
+    return (await this.admin.fetchTopicMetadata({ topics: [topic] }))[0].partitions.length;
   }
 
   /** Only the client's older interface has it. */
