@@ -55,7 +55,8 @@ class Consumer:
 
     def poll(self, seconds):
         # kafka-python 3.0.12 forgets its assignment when a poll ends while the answer to SyncGroup is on its way
-        # (join_group_async of its coordinator/base.py): with short polls it has no partitions once in 50 joins.
+        # (join_group_async of its coordinator/base.py): polled every 100 ms it was left without partitions in 2 of 112
+        # joins here, and in 3 of 178 with Apache Kafka.
         seconds = seconds if OLD else max(seconds, 1)
         polled = self.client.poll(timeout_ms=int(seconds * 1000))
         return [
