@@ -4,62 +4,29 @@
 const { AdminClient, KafkaJS } = require('@confluentinc/kafka-javascript');
 const { version } = require('@confluentinc/kafka-javascript/package.json');
 const { promisify } = require('node:util');
+const { BaseClient, BaseConsumer } = require('./kafkajs_interface.js');
 const { Steps } = require('./steps.js');
 
 const { Kafka, PartitionAssigners, ConsumerGroupStates, logLevel } = KafkaJS;
 const bootstrap = { 'bootstrap.servers': process.env.OTTLA_BOOTSTRAP };
 
-class Consumer {
+class Consumer extends BaseConsumer {
   constructor(kafka, { group, topic, instance, strategy }) {
-    this.topic = topic;
-    this.reads = [];
-    this.client = kafka.consumer({
-      kafkaJS: {
-        groupId: group,
-        fromBeginning: true,
-        autoCommit: false,
-        sessionTimeout: 6000,
-        heartbeatInterval: 300,
-        maxWaitTimeInMs: 200,
-        ...(strategy ? { partitionAssigners: [strategy] } : {}),
-      },
+    const times = { sessionTimeout: 6000, heartbeatInterval: 300, maxWaitTimeInMs: 200 };
+    const assigners = strategy ? { partitionAssigners: [strategy] } : {};
+    const client = kafka.consumer({
+      kafkaJS: { groupId: group, fromBeginning: true, autoCommit: false, ...times, ...assigners },
       ...(instance ? { 'group.instance.id': instance } : {}),
     });
-  }
-
-  async start() {
-    await this.client.connect();
-    await this.client.subscribe({ topic: this.topic });
-    await this.client.run({
-      eachMessage: async ({ partition, message: { key, value, headers = {}, timestamp, offset } }) => {
-        const record = { key, value, headers, timestamp: Number(timestamp) };
-        this.reads.push({ partition, offset: Number(offset), record });
-      },
-    });
-    return this;
+    super(client, topic);
   }
 
   owned() {
     return this.client.assignment().map(({ partition }) => partition);
   }
-
-  async commit(offsets) {
-    const { topic } = this;
-    await this.client.commitOffsets(
-      Object.entries(offsets).map(([at, offset]) => ({ topic, partition: Number(at), offset: `${offset}` })),
-    );
-  }
-
-  async seek(partition, offset) {
-    await this.client.seek({ topic: this.topic, partition, offset: `${offset}` });
-  }
-
-  async close() {
-    await this.client.disconnect();
-  }
 }
 
-class Client {
+class Client extends BaseClient {
   name = `confluent-kafka-javascript ${version}`;
   prefix = 'confluent-kafka-javascript';
   // Its admin client has no call for a topic's settings.
@@ -67,58 +34,25 @@ class Client {
   cooperative = PartitionAssigners.cooperativeSticky;
 
   constructor() {
-    this.kafka = new Kafka({
+    const kafka = new Kafka({
       kafkaJS: { brokers: [process.env.OTTLA_BOOTSTRAP], logLevel: logLevel.NOTHING },
       'reconnect.backoff.max.ms': 200,
     });
-    this.admin = this.kafka.admin();
+    super(kafka, kafka.admin());
   }
 
-  async start() {
-    await this.admin.connect();
-    return this;
-  }
-
-  code(error) {
-    return error.errors?.[0].code ?? error.code;
-  }
-
-  async producer({ acks = -1, compression = 'none', idempotent = false, inFlight, bytesMax = 1_000_000 }) {
+  producer({ acks = -1, compression = 'none', idempotent = false, inFlight, bytesMax = 1_000_000 }) {
+    const requests = inFlight ? { maxInFlightRequests: inFlight } : {};
     const client = this.kafka.producer({
-      kafkaJS: {
-        acks,
-        idempotent,
-        compression,
-        ...(inFlight ? { maxInFlightRequests: inFlight } : {}),
-      },
+      kafkaJS: { acks, idempotent, compression, ...requests },
       'message.max.bytes': bytesMax,
       'linger.ms': 5,
     });
-    await client.connect();
-    return {
-      send: async (topic, partition, records) => {
-        const messages = records.map((record) => ({ ...record, partition, timestamp: `${record.timestamp}` }));
-        const answer = await client.send({ topic, messages });
-        return Number(answer[0]?.baseOffset);
-      },
-      close: () => client.disconnect(),
-    };
+    return this.connected(client, {});
   }
 
-  async consumer(settings) {
-    return new Consumer(this.kafka, settings).start();
-  }
-
-  async create(topic, { partitions = 1, replicas = 1, settings = {} } = {}) {
-    const configEntries = Object.entries(settings).map(([name, value]) => ({ name, value }));
-    const topics = [{ topic, numPartitions: partitions, replicationFactor: replicas, configEntries }];
-    if (!(await this.admin.createTopics({ topics }))) {
-      throw Object.assign(new Error('false: the topic exists'), { code: 36 });
-    }
-  }
-
-  topics() {
-    return this.admin.listTopics();
+  consumer(settings) {
+    return new Consumer(this.kafka, settings).start({}, {});
   }
 
   async partitions(topic) {
@@ -132,40 +66,10 @@ class Client {
     admin.disconnect();
   }
 
-  async deleteRecords(topic, offset) {
-    await this.admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: `${offset}` }] });
-  }
-
-  async lowOffset(topic) {
-    return Number((await this.admin.fetchTopicOffsets(topic))[0].low);
-  }
-
-  async offsetAt(topic, timestamp) {
-    return Number((await this.admin.fetchTopicOffsetsByTimestamp(topic, timestamp))[0].offset);
-  }
-
-  async delete(topic) {
-    await this.admin.deleteTopics({ topics: [topic] });
-  }
-
-  async groups() {
-    return (await this.admin.listGroups()).groups.map((group) => group.groupId);
-  }
-
   async group(name) {
     const [{ state, members }] = (await this.admin.describeGroups([name])).groups;
-    const names = Object.entries(ConsumerGroupStates).map(([text, code]) => [code, text]);
-    const text = new Map(names).get(state) ?? `${state}`;
+    const text = Object.keys(ConsumerGroupStates).find((known) => ConsumerGroupStates[known] === state) ?? `${state}`;
     return { state: text[0] + text.slice(1).toLowerCase(), members: members.length };
-  }
-
-  async groupOffsets(groupId, topic) {
-    const answer = await this.admin.fetchOffsets({ groupId, topics: [topic] });
-    return Object.fromEntries(answer[0].partitions.map(({ partition, offset }) => [partition, Number(offset)]));
-  }
-
-  async deleteGroup(name) {
-    await this.admin.deleteGroups([name]);
   }
 }
 
