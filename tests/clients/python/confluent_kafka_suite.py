@@ -1,19 +1,16 @@
 """confluent-kafka: a recent librdkafka, which decides by the versions a broker advertises what it may use."""
 
 import os
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
-from check import BOOTSTRAP, CTL, Check, ctl, eventually, fails, missing, same, that
+from check import BOOTSTRAP, Check, fails, same, that
 from confluent_kafka import (
-    OFFSET_BEGINNING,
-    Consumer,
+    Consumer as KafkaConsumer,
     ConsumerGroupTopicPartitions,
-    KafkaError,
     KafkaException,
-    Producer,
+    Producer as KafkaProducer,
     TopicPartition,
+    __version__,
 )
 from confluent_kafka.admin import (
     AdminClient,
@@ -25,27 +22,10 @@ from confluent_kafka.admin import (
     OffsetSpec,
     ResourceType,
 )
+from steps import SECONDS, Read, Record, Steps, records
 
-SECONDS = 15
-
-
-# Errors that a step does not see are in the step's result; connections that break in "kill -9" are expected.
-BASE = {"bootstrap.servers": BOOTSTRAP, "log_level": 2}
-# One for all steps: it has to outlive the futures that its calls return.
-ADMIN = AdminClient(BASE)
-
-
-def producer(**settings):
-    return Producer({**BASE, **dotted(settings)})
-
-
-def consumer(**settings):
-    return Consumer({**BASE, "group.id": "unused", "auto.offset.reset": "earliest", **dotted(settings)})
-
-
-def dotted(settings):
-    return {name.replace("_", "."): value for name, value in settings.items()}
-
+# Errors that a step does not see are in the step's result; connections that break in "broker killed" are expected.
+BASE = {"bootstrap.servers": BOOTSTRAP, "log_level": 2, "reconnect.backoff.max.ms": 200}
 
 
 def done(futures):
@@ -53,323 +33,180 @@ def done(futures):
     return {key: future.result(SECONDS) for key, future in futures.items()}
 
 
-def produce(topic, prefix, count, **settings):
-    client = producer(**settings)
-    answers = []
-    for at in range(count):
-        client.produce(topic, b"%s%d" % (prefix, at), b"k%d" % at, on_delivery=lambda *answer: answers.append(answer))
-    same(client.flush(SECONDS), 0, "messages left in the queue")
-    for error, _ in answers:
-        that(error is None, f"not delivered: {error}")
-    return [message for _, message in answers]
+class Producer:
+    def __init__(self, acks="all", compression=None,
+                 idempotent=False, in_flight=5, linger_ms=0, request_bytes_max=1_000_000):
+        self.client = KafkaProducer({
+            **BASE, "acks": acks, "compression.type": compression or "none", "enable.idempotence": idempotent,
+            "max.in.flight.requests.per.connection": in_flight, "linger.ms": linger_ms,
+            "message.max.bytes": request_bytes_max,
+        })
+
+    def send(self, topic, record, partition, answered):
+        def delivered(error, message):
+            answered(KafkaException(error) if error else None, message.offset())
+
+        times = {} if record.timestamp is None else {"timestamp": record.timestamp}
+        self.client.produce(topic, record.value, record.key, partition, delivered, headers=record.headers, **times)
+        self.client.poll(0)
+
+    def flush(self):
+        same(self.client.flush(30), 0, "messages left in the queue")
+
+    def close(self):
+        self.client.flush(1)
 
 
-def take(client, count, seconds=SECONDS):
-    taken = []
-    end = time.monotonic() + seconds
-    while len(taken) < count and time.monotonic() < end:
-        for message in client.consume(500, 0.1):
-            that(message.error() is None, f"error in a fetch: {message.error()}")
-            taken.append(message)
-    that(len(taken) >= count, f"expected {count} records, seen {len(taken)} in {seconds} s")
-    return taken
+class Consumer:
+    def __init__(self, group=None, topic=None, instance=None, strategy=None):
+        settings = {"group.instance.id": instance} if instance else {}
+        if strategy:
+            settings["partition.assignment.strategy"] = strategy
+        self.topic = topic
+        self.client = KafkaConsumer({
+            **BASE, "group.id": group or "unused", "auto.offset.reset": "earliest", "enable.auto.commit": False,
+            "session.timeout.ms": 6000, "heartbeat.interval.ms": 300, **settings,
+        })
+        if topic:
+            self.client.subscribe([topic])
+
+    def poll(self, seconds):
+        reads = []
+        for message in self.client.consume(500, seconds):
+            if message.error():
+                raise KafkaException(message.error())
+            record = Record(message.key(), message.value(), message.headers() or [], message.timestamp()[1])
+            reads.append(Read(message.partition(), message.offset(), record))
+        return reads
+
+    def owned(self):
+        return {at.partition for at in self.client.assignment()}
+
+    def commit(self, offsets):
+        what = [TopicPartition(self.topic, partition, offset) for partition, offset in offsets.items()]
+        self.client.commit(offsets=what, asynchronous=False)
+
+    def committed(self, partition):
+        return self.client.committed([TopicPartition(self.topic, partition)], SECONDS)[0].offset
+
+    def assign(self, topic, partition, offset):
+        self.client.assign([TopicPartition(topic, partition, offset)])
+
+    def seek(self, topic, partition, offset):
+        self.client.seek(TopicPartition(topic, partition, offset))
+
+    def offset_at(self, topic, partition, timestamp):
+        found = self.client.offsets_for_times([TopicPartition(topic, partition, timestamp)], SECONDS)[0]
+        return found.offset if found.offset >= 0 else None
+
+    def close(self):
+        self.client.close()
 
 
-def read_from_start(topic, count, seconds=SECONDS):
-    client = consumer()
-    client.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
-    taken = take(client, count, seconds)
-    client.close()
-    return taken
+class Client:
+    name = f"confluent-kafka {__version__}"
+    prefix = "confluent-kafka"
+    errors = KafkaException
+    lacks = ()
+    cooperative = "cooperative-sticky"
+    producer, consumer = Producer, Consumer
 
+    def __init__(self):
+        # One for all steps: it has to outlive the futures that its calls return.
+        self.admin = AdminClient(BASE)
 
-def end_offset(topic):
-    client = consumer()
-    _, high = client.get_watermark_offsets(TopicPartition(topic, 0), SECONDS)
-    client.close()
-    return high
-
-
-def named(prefix, count):
-    return [b"%s%d" % (prefix, at) for at in range(count)]
-
-
-def describe_cluster():
-    cluster = ADMIN.describe_cluster().result(SECONDS)
-    that(cluster.cluster_id, "no cluster id")
-    same(len(cluster.nodes), 1, "nodes")
-    same(f"{cluster.controller.host}:{cluster.controller.port}", BOOTSTRAP, "controller")
-
-
-def create_topic():
-    topic = NewTopic("confluent-made", 3, 1, config={"retention.ms": "7200000"})
-    done(ADMIN.create_topics([topic]))
-    error = fails(KafkaException, done, ADMIN.create_topics([topic]))
-    same(error.args[0].code(), KafkaError.TOPIC_ALREADY_EXISTS, "error of the second creation")
-    error = fails(KafkaException, done, ADMIN.create_topics([NewTopic("confluent-three", 1, 3)]))
-    same(error.args[0].code(), KafkaError.INVALID_REPLICATION_FACTOR, "error of three replicas")
-
-
-def list_topics():
-    metadata = ADMIN.list_topics(timeout=SECONDS)
-    that("confluent-made" in metadata.topics, "not listed")
-    same(len(metadata.topics["confluent-made"].partitions), 3, "partitions")
-
-
-def alter_config():
-    resource = ConfigResource(ResourceType.TOPIC, "confluent-made")
-    settings = ADMIN.describe_configs([resource])[resource].result(SECONDS)
-    same(settings["retention.ms"].value, "7200000", "retention.ms")
-    that(settings["cleanup.policy"].is_default, "cleanup.policy is not called a default")
-    change = ConfigEntry("segment.bytes", "2097152", incremental_operation=AlterConfigOpType.SET)
-    done(ADMIN.incremental_alter_configs([ConfigResource(ResourceType.TOPIC, "confluent-made", incremental_configs=[change])]))
-
-    def altered():
-        settings = ADMIN.describe_configs([resource])[resource].result(SECONDS)
-        return (settings["segment.bytes"].value, settings["retention.ms"].value) == ("2097152", "7200000")
-
-    eventually("segment.bytes is altered, retention.ms kept", 5, altered)
-
-
-def add_partitions():
-    done(ADMIN.create_partitions([NewPartitions("confluent-made", 5)]))
-    eventually("5 partitions", 5, lambda: len(ADMIN.list_topics("confluent-made", SECONDS).topics["confluent-made"].partitions) == 5)
-
-
-def compressed(codec):
-    topic = f"confluent-{codec}"
-    produce(topic, b"value", 500, compression_type=codec, linger_ms=50)
-    records = read_from_start(topic, 500)
-    same([record.value() for record in records], named(b"value", 500), "values")
-    same([record.key() for record in records], [b"k%d" % at for at in range(500)], "keys")
-
-
-def headers():
-    client = producer()
-    client.produce("confluent-headers", b"v", headers=[("one", b"1"), ("two", b""), ("null", None)], timestamp=1234567)
-    client.produce("confluent-headers", None, b"gone")
-    same(client.flush(SECONDS), 0, "messages left in the queue")
-    records = read_from_start("confluent-headers", 2)
-    same(records[0].headers(), [("one", b"1"), ("two", b""), ("null", None)], "headers")
-    same(records[0].timestamp()[1], 1234567, "timestamp")
-    same((records[1].key(), records[1].value()), (b"gone", None), "tombstone")
-
-
-def acks():
-    produce("confluent-acks", b"all", 50, acks="all")
-    produce("confluent-acks", b"zero", 50, acks="0")
-    eventually("50 unacknowledged records", 10, lambda: end_offset("confluent-acks") == 100)
-    same(produce("confluent-acks", b"one", 50, acks="1")[-1].offset(), 149, "offset with acks=1")
-
-
-def idempotent():
-    produce("confluent-idempotent", b"v", 2000, enable_idempotence=True, batch_num_messages=50, linger_ms=0)
-    records = read_from_start("confluent-idempotent", 2000)
-    same([record.value() for record in records], named(b"v", 2000), "values")
-
-
-def large():
-    value = b"0123456789" * 90_000
-    client = producer()
-    for _ in range(5):
-        client.produce("confluent-large", value)
-    same(client.flush(SECONDS), 0, "messages left in the queue")
-    same([len(record.value()) for record in read_from_start("confluent-large", 5)], [900_000] * 5, "lengths")
-
-
-def oversized():
-    answers = []
-    client = producer(message_max_bytes=5_000_000)
-    client.produce("confluent-oversized", b"x" * 2_000_000, on_delivery=lambda error, _: answers.append(error.code()))
-    same(client.flush(SECONDS), 0, "messages left in the queue")
-    same(answers, [KafkaError.MSG_SIZE_TOO_LARGE], "answer")
-
-
-def offsets_for_times():
-    client = producer()
-    for at in range(10):
-        client.produce("confluent-times", b"v%d" % at, timestamp=1_000_000 + at * 1000)
-    same(client.flush(SECONDS), 0, "messages left in the queue")
-    reader = consumer()
-    found = reader.offsets_for_times([TopicPartition("confluent-times", 0, 1_004_500)], SECONDS)[0]
-    same(found.offset, 5, "first record at or after 1004500")
-    reader.assign([found])
-    same([record.value() for record in take(reader, 5)], named(b"v", 10)[5:], "records from there")
-    reader.close()
-    partition = TopicPartition("confluent-times", 0)
-    for spec, offset in ((OffsetSpec.earliest(), 0), (OffsetSpec.latest(), 10), (OffsetSpec.max_timestamp(), 9)):
-        answer = ADMIN.list_offsets({partition: spec})[partition].result(SECONDS)
-        same(answer.offset, offset, f"list_offsets of {spec}")
-
-
-def commit_and_resume():
-    produce("confluent-commit", b"v", 100)
-    first = consumer(group_id="confluent-commit", enable_auto_commit=False)
-    first.subscribe(["confluent-commit"])
-    take(first, 40)
-    first.commit(offsets=[TopicPartition("confluent-commit", 0, 37)], asynchronous=False)
-    first.close()
-    second = consumer(group_id="confluent-commit", enable_auto_commit=False)
-    same(second.committed([TopicPartition("confluent-commit", 0)], SECONDS)[0].offset, 37, "committed")
-    second.subscribe(["confluent-commit"])
-    same([record.value() for record in take(second, 63)], named(b"v", 100)[37:], "the rest")
-    second.close()
-
-
-class Member(threading.Thread):
-    """A consumer of a group on a thread of its own."""
-
-    def __init__(self, topic, strategy):
-        super().__init__(daemon=True)
-        self.settings = {"group_id": topic, "partition_assignment_strategy": strategy, "topic": topic}
-        self.owned = 0
-        self.seen = []
-        self.leaving = False
-        self.start()
-
-    def run(self):
-        topic = self.settings.pop("topic")
-        client = consumer(heartbeat_interval_ms=300, session_timeout_ms=6000, **self.settings)
-        client.subscribe([topic])
-        while not self.leaving:
-            self.seen.extend(message.value() for message in client.consume(100, 0.05) if message.error() is None)
-            self.owned = len(client.assignment())
-        client.close()
-
-
-def rebalance(strategy):
-    topic = f"confluent-{strategy}"
-    done(ADMIN.create_topics([NewTopic(topic, 4, 1)]))
-    first = Member(topic, strategy)
-    eventually("the first member owns 4 partitions", 20, lambda: first.owned == 4)
-    second = Member(topic, strategy)
-    eventually("both own 2 partitions", 20, lambda: (first.owned, second.owned) == (2, 2))
-    produce(topic, b"v", 100)
-    eventually("both together saw all", 10, lambda: len(first.seen) + len(second.seen) >= 100)
-    same(sorted(first.seen + second.seen), sorted(named(b"v", 100)), "values")
-    that(first.seen and second.seen, "one member saw nothing")
-    second.leaving = True
-    second.join(20)
-    eventually("the first member owns 4 partitions again", 20, lambda: first.owned == 4)
-    first.leaving = True
-    first.join(20)
-
-
-def groups():
-    client = ADMIN
-    listed = [group.group_id for group in client.list_consumer_groups().result(SECONDS).valid]
-    that("confluent-commit" in listed, f"listed: {listed}")
-    group = done(client.describe_consumer_groups(["confluent-commit"]))["confluent-commit"]
-    same(group.state.name, "EMPTY", "state")
-    partition = TopicPartition("confluent-commit", 0, 11)
-    done(client.alter_consumer_group_offsets([ConsumerGroupTopicPartitions("confluent-commit", [partition])]))
-    answer = done(client.list_consumer_group_offsets([ConsumerGroupTopicPartitions("confluent-commit")]))
-    same([at.offset for at in answer["confluent-commit"].topic_partitions], [11], "offsets")
-    done(client.delete_consumer_groups(["confluent-commit"]))
-    listed = [group.group_id for group in client.list_consumer_groups().result(SECONDS).valid]
-    that("confluent-commit" not in listed, "still listed")
-
-
-def delete_records():
-    produce("confluent-delete", b"v", 20)
-    answer = done(ADMIN.delete_records([TopicPartition("confluent-delete", 0, 15)]))
-    same([at.low_watermark for at in answer.values()], [15], "low watermark")
-    same(read_from_start("confluent-delete", 5)[0].offset(), 15, "first offset that is left")
-
-
-def delete_topic():
-    done(ADMIN.delete_topics(["confluent-made"]))
-    eventually("no longer listed", 10, lambda: "confluent-made" not in ADMIN.list_topics(timeout=SECONDS).topics)
-
-
-def kill_and_start():
-    ctl("kill9")
-    time.sleep(0.5)
-    ctl("start")
-
-
-def kill_9(topic, idempotence):
-    client = producer(
-        acks="all", linger_ms=2, enable_idempotence=idempotence, max_in_flight_requests_per_connection=5 if idempotence else 1,
-        reconnect_backoff_max_ms=200,
-    )
-    acknowledged, failed = [], []
-    sent = 0
-
-    def delivered(error, message):
-        if error is None:
-            acknowledged.append(message.value())
+    def more_steps(self, check, apache):
+        self.steps = Steps(self, check)
+        check.step("topics: describe cluster", self.describe_cluster)
+        check.step("consume: list offsets", self.list_offsets)
+        check.step("groups: alter offsets", self.alter_offsets)
+        if apache:
+            check.skip("errors: transactions refused at once", "Apache Kafka has them")
         else:
-            failed.append(str(error))
+            check.step("errors: transactions refused at once", self.transactions)
 
-    def send_until(what, seconds, holds):
-        nonlocal sent
-        end = time.monotonic() + seconds
-        while not holds():
-            that(time.monotonic() < end, f"not within {seconds} s: {what}")
-            client.produce(topic, b"%06d" % sent, on_delivery=delivered)
-            sent += 1
-            client.poll(0.001)
+    def code(self, error):
+        return error.args[0].code()
 
-    send_until("500 records acknowledged", 20, lambda: len(acknowledged) > 500)
-    killed = ThreadPoolExecutor(1).submit(kill_and_start)
-    send_until("the broker is back", 60, killed.done)
-    killed.result()
-    before = len(acknowledged)
-    send_until("500 more acknowledged after the restart", 40, lambda: len(acknowledged) > before + 500)
-    same(client.flush(30), 0, "messages left in the queue")
-    same(failed, [], "records that failed")
-    stored = [record.value() for record in read_from_start(topic, end_offset(topic), 30)]
-    same(missing(acknowledged, stored), "", "records")
-    firsts = list(dict.fromkeys(stored))
-    same(firsts, sorted(firsts), "order of the records")
-    if idempotence:
-        same(len(stored), sent, "records stored, each once")
+    def create(self, topic, partitions=1, replicas=1, settings=()):
+        done(self.admin.create_topics([NewTopic(topic, partitions, replicas, config=dict(settings))]))
 
+    def topics(self):
+        return list(self.admin.list_topics(timeout=SECONDS).topics)
 
-def transactions():
-    client = producer(transactional_id="t")
-    start = time.monotonic()
-    error = fails(KafkaException, client.init_transactions, 20).args[0]
-    that(not error.retriable(), f"retriable: {error}")
-    that(time.monotonic() - start < 5, f"refused only after {time.monotonic() - start:.1f} s: {error}")
+    def partitions(self, topic):
+        return len(self.admin.list_topics(topic, SECONDS).topics[topic].partitions)
 
+    def settings(self, topic):
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        return {name: entry.value for name, entry in done(self.admin.describe_configs([resource]))[resource].items()}
 
-def main(apache):
-    check = Check("confluent-kafka 2.16.1")
-    check.step("describe cluster", describe_cluster)
-    check.step("create topic", create_topic)
-    check.step("list topics", list_topics)
-    check.step("alter topic config", alter_config)
-    check.step("add partitions", add_partitions)
-    for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
-        check.step(f"produce and consume, {codec}", compressed, codec)
-    check.step("headers, tombstones, timestamps", headers)
-    check.step("acks 0 and 1", acks)
-    check.step("idempotent producer", idempotent)
-    check.step("record of 900 kB", large)
-    check.step("oversized record refused", oversized)
-    check.step("offsets for time", offsets_for_times)
-    check.step("commit and resume", commit_and_resume)
-    check.step("two consumers, rebalance", rebalance, "range")
-    check.step("cooperative-sticky rebalance", rebalance, "cooperative-sticky")
-    check.step("list, describe and delete groups", groups)
-    check.step("delete records", delete_records)
-    check.step("delete topic", delete_topic)
-    if apache:
-        check.skip("transactions refused at once", "Apache Kafka has them")
-    else:
-        check.step("transactions refused at once", transactions)
-    for name, topic, idempotence in (
-        ("kill -9 under the producer", "confluent-kill", False),
-        ("kill -9 under the idempotent producer", "confluent-kill-idempotent", True),
-    ):
-        if CTL:
-            check.step(name, kill_9, topic, idempotence)
-        else:
-            check.skip(name, "no broker to kill")
-    check.end()
+    def alter(self, topic, settings):
+        changes = [
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in settings.items()
+        ]
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=changes)
+        done(self.admin.incremental_alter_configs([resource]))
+
+    def add_partitions(self, topic, total):
+        done(self.admin.create_partitions([NewPartitions(topic, total)]))
+
+    def delete_records(self, topic, before):
+        return list(done(self.admin.delete_records([TopicPartition(topic, 0, before)])).values())[0].low_watermark
+
+    def delete(self, topic):
+        done(self.admin.delete_topics([topic]))
+
+    def groups(self):
+        return [group.group_id for group in self.admin.list_consumer_groups().result(SECONDS).valid]
+
+    def group(self, name):
+        group = done(self.admin.describe_consumer_groups([name]))[name]
+        return group.state.name.capitalize(), len(group.members)
+
+    def group_offsets(self, name):
+        answer = done(self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)]))[name]
+        return {at.partition: at.offset for at in answer.topic_partitions}
+
+    def delete_group(self, name):
+        done(self.admin.delete_consumer_groups([name]))
+
+    # --- what only this client has ------------------------------------------------------------------------------
+
+    def describe_cluster(self):
+        cluster = self.admin.describe_cluster().result(SECONDS)
+        that(cluster.cluster_id, "no cluster id")
+        same(len(cluster.nodes), 1, "nodes")
+        same(f"{cluster.controller.host}:{cluster.controller.port}", BOOTSTRAP, "controller")
+
+    def list_offsets(self):
+        topic, what = self.steps.topic("list-offsets"), records(10)
+        self.create(topic)
+        self.steps.produce(topic, what)
+        at = TopicPartition(topic, 0)
+        for spec, offset in (
+            (OffsetSpec.earliest(), 0), (OffsetSpec.latest(), 10), (OffsetSpec.max_timestamp(), 9),
+            (OffsetSpec.for_timestamp(what[4].timestamp), 4),
+        ):
+            same(done(self.admin.list_offsets({at: spec}))[at].offset, offset, f"list_offsets of {spec}")
+
+    def alter_offsets(self):
+        topic, group = self.steps.topic("list-offsets"), self.steps.topic("altered")
+        what = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, 0, 7)])
+        done(self.admin.alter_consumer_group_offsets([what]))
+        same(self.group_offsets(group), {0: 7}, "offsets")
+        consumer = self.consumer(group=group, topic=topic)
+        same([read.offset for read in self.steps.take(consumer, 3)], [7, 8, 9], "records of a consumer of the group")
+        consumer.close()
+
+    def transactions(self):
+        client = KafkaProducer({**BASE, "transactional.id": "t"})
+        start = time.monotonic()
+        error = fails(KafkaException, client.init_transactions, 20).args[0]
+        that(not error.retriable(), f"retriable: {error}")
+        that(time.monotonic() - start < 5, f"refused only after {time.monotonic() - start:.1f} s: {error}")
 
 
 if __name__ == "__main__":
-    main(os.environ.get("OTTLA_BROKER") == "apache")
+    client = Client()
+    Steps(client, Check(client.name)).run(os.environ.get("OTTLA_BROKER") == "apache")
