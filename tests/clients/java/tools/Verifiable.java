@@ -1,6 +1,3 @@
-import java.io.BufferedReader;
-import java.io.File;
-import java.io.InputStreamReader;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -8,8 +5,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
-import java.util.concurrent.ConcurrentLinkedQueue;
-import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -24,7 +19,7 @@ final class Verifiable {
 
     static void producer() throws Exception {
         // A JVM of its own: it sends what is left, and prints the sum, in a shutdown hook of the JVM.
-        try (Running run = new Running("verifiable-producer", "--topic @verifiable --max-messages 1000")) {
+        try (Running run = start("verifiable-producer", "--topic @verifiable --max-messages 1000")) {
             Check.same(run.exitCode(20), 0, "exit code");
             new Tools.Run(0, String.join("\n", run.lines()))
                 .has("startup_complete", "\"sent\":1000", "\"acked\":1000");
@@ -57,9 +52,9 @@ final class Verifiable {
         Records.produce(topic, 0, List.of(new Records.Sent("first", "first", List.of(), 1)));
         // Its default is no retry, so that it tells of each record once what became of it: retries are switched on.
         String settings = Tools.file("retries=1000\nretry.backoff.ms=100\nenable.idempotence=true\n");
-        try (Running consumer = new Running("verifiable-consumer", "--topic " + topic + " --group-id " + topic
+        try (Running consumer = start("verifiable-consumer", "--topic " + topic + " --group-id " + topic
                  + " --session-timeout 6000 --verbose");
-             Running producer = new Running("verifiable-producer", "--topic " + topic + " --max-messages " + count
+             Running producer = start("verifiable-producer", "--topic " + topic + " --max-messages " + count
                  + " --throughput 300 --producer.config " + settings)) {
             Check.eventually("both are at work", 20,
                 () -> acknowledged(producer.lines()).size() > 200 && values(consumer.lines()).size() > 200);
@@ -105,45 +100,8 @@ final class Verifiable {
         return values;
     }
 
-    /** A tool in a JVM of its own; ends with the suite, in whose process group it is. */
-    private static final class Running implements AutoCloseable {
-        private final ConcurrentLinkedQueue<String> lines = new ConcurrentLinkedQueue<>();
-        private final Process process;
-        private final Thread reader;
-
-        Running(String tool, String arguments) throws Exception {
-            List<String> command = new ArrayList<>(List.of(
-                System.getProperty("java.home") + File.separator + "bin" + File.separator + "java", "-Xmx128m",
-                "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
-                "-cp", System.getProperty("java.class.path"), Tools.mainClass(tool),
-                "--bootstrap-server", Check.BOOTSTRAP));
-            command.addAll(List.of(Tools.expand(arguments).split(" ")));
-            process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
-            reader = new Thread(this::read, tool);
-            reader.setDaemon(true);
-            reader.start();
-        }
-
-        private void read() {
-            new BufferedReader(new InputStreamReader(process.getInputStream())).lines().forEach(lines::add);
-        }
-
-        List<String> lines() {
-            return new ArrayList<>(lines);
-        }
-
-        int exitCode(int seconds) throws Exception {
-            Check.eventually("the tool ended", seconds, () -> !process.isAlive());
-            reader.join(5000);
-            return process.exitValue();
-        }
-
-        @Override
-        public void close() throws Exception {
-            process.destroy();
-            if (!process.waitFor(10, TimeUnit.SECONDS)) {
-                process.destroyForcibly();
-            }
-        }
+    private static Running start(String tool, String arguments) throws Exception {
+        String all = "--bootstrap-server " + Check.BOOTSTRAP + " " + Tools.expand(arguments);
+        return new Running(Tools.mainClass(tool), all.split(" "));
     }
 }
