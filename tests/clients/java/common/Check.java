@@ -1,4 +1,5 @@
 import java.io.PrintStream;
+import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
@@ -58,6 +59,15 @@ final class Check {
         }
     }
 
+    /** A step that stops or kills the broker; there may be none that the suite can restart. */
+    void restartStep(String name, Body body) {
+        if (env("OTTLA_CTL").isEmpty()) {
+            skip(name, "no broker to restart");
+        } else {
+            step(name, body);
+        }
+    }
+
     void skip(String name, String why) {
         print(name, "skipped " + why);
     }
@@ -87,7 +97,8 @@ final class Check {
             text.append(text.length() == 0 ? "" : " <- ").append(cause);
         }
         for (StackTraceElement frame : thrown.getStackTrace()) {
-            if (frame.getFileName() != null && frame.getFileName().matches("(Suite|AdminSteps)\\.java")) {
+            // The suites' own classes are the ones without a package.
+            if (!frame.getClassName().contains(".") && !frame.getClassName().startsWith("Check")) {
                 return "(" + frame.getFileName() + ":" + frame.getLineNumber() + ") " + text;
             }
         }
@@ -102,6 +113,14 @@ final class Check {
 
     static void same(Object seen, Object expected, String what) {
         that(expected.equals(seen), what + ": expected " + expected + ", seen " + seen);
+    }
+
+    /** Compares element by element: of a thousand records that are not the same, the first one says it. */
+    static void sameList(List<?> seen, List<?> expected, String what) {
+        for (int at = 0; at < Math.min(seen.size(), expected.size()); at++) {
+            same(seen.get(at), expected.get(at), what + ", number " + at);
+        }
+        same(seen.size(), expected.size(), what + ", how many");
     }
 
     /** The body must fail with this class, directly or as a cause. */

@@ -1,3 +1,5 @@
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -48,30 +50,77 @@ final class Records {
         return new KafkaConsumer<>(settings, new StringDeserializer(), new StringDeserializer());
     }
 
-    /** Sends {@code count} records {@code <prefix>0 …}, one key per value, and waits for each answer. */
-    static List<RecordMetadata> produce(String topic, String prefix, int count, Object... pairs) throws Exception {
+    /** A record as a program knows it; {@code toString} shortens what is long. */
+    record Sent(String key, String value, List<String> headers, long timestamp) {
+        static Sent of(ConsumerRecord<String, String> record) {
+            List<String> headers = new ArrayList<>();
+            record.headers().forEach(header -> headers.add(header.key() + "=" + new String(header.value(), UTF_8)));
+            return new Sent(record.key(), record.value(), headers, record.timestamp());
+        }
+
+        ProducerRecord<String, String> to(String topic, int partition) {
+            ProducerRecord<String, String> record = new ProducerRecord<>(topic, partition, timestamp, key, value);
+            for (String header : headers) {
+                String[] parts = header.split("=", 2);
+                record.headers().add(parts[0], parts[1].getBytes(UTF_8));
+            }
+            return record;
+        }
+
+        @Override
+        public String toString() {
+            String shown = value.length() <= 60 ? value : value.substring(0, 60) + "… (" + value.length() + ")";
+            return key + " " + shown + " " + headers + " @" + timestamp;
+        }
+    }
+
+    /** Records with keys and two headers, short ones and longer ones, a millisecond apart. */
+    static List<Sent> many(int count) {
+        long start = System.currentTimeMillis() - count;
+        List<Sent> records = new ArrayList<>();
+        for (int at = 0; at < count; at++) {
+            String value = "value " + at + " " + "reading ".repeat(at % 11 * at % 31);
+            records.add(new Sent("key" + at % 17, value, List.of("number=" + at, "empty="), start + at));
+        }
+        return records;
+    }
+
+    static List<Sent> plain(String prefix, int count) {
+        List<Sent> records = new ArrayList<>();
+        for (int at = 0; at < count; at++) {
+            records.add(new Sent("key" + at, prefix + at, List.of(), 1_700_000_000_000L + at));
+        }
+        return records;
+    }
+
+    /** Sends and waits for each answer; with acks=0 an answer has no offset. */
+    static void produce(String topic, int partition, List<Sent> records, Object... pairs) throws Exception {
         try (KafkaProducer<String, String> producer = producer(pairs)) {
             List<Future<RecordMetadata>> sent = new ArrayList<>();
+            for (Sent record : records) {
+                sent.add(producer.send(record.to(topic, partition)));
+            }
+            for (int at = 0; at < sent.size(); at++) {
+                RecordMetadata answer = sent.get(at).get();
+                Check.that(!answer.hasOffset() || answer.partition() == partition, "answered for " + answer);
+            }
+        }
+    }
+
+    /** Values {@code <prefix>0 …}, to the four partitions of a topic in turn. */
+    static void spread(String topic, String prefix, int count) throws Exception {
+        try (KafkaProducer<String, String> producer = producer()) {
+            List<Future<RecordMetadata>> sent = new ArrayList<>();
             for (int at = 0; at < count; at++) {
-                sent.add(producer.send(new ProducerRecord<>(topic, "key" + at, prefix + at)));
+                sent.add(producer.send(new ProducerRecord<>(topic, at % 4, "key", prefix + at)));
             }
-            List<RecordMetadata> answers = new ArrayList<>();
             for (Future<RecordMetadata> answer : sent) {
-                answers.add(answer.get());
+                answer.get();
             }
-            return answers;
         }
     }
 
-    static List<String> named(String prefix, int count) {
-        List<String> values = new ArrayList<>();
-        for (int at = 0; at < count; at++) {
-            values.add(prefix + at);
-        }
-        return values;
-    }
-
-    /** Partition 0 from the consumer's position, until {@code count} records came or 15 s went by. */
+    /** What comes from the consumer's position, until {@code count} records came or 15 s went by. */
     static List<ConsumerRecord<String, String>> take(KafkaConsumer<String, String> consumer, int count) {
         List<ConsumerRecord<String, String>> taken = new ArrayList<>();
         long end = System.currentTimeMillis() + 15_000;
@@ -82,12 +131,25 @@ final class Records {
         return taken;
     }
 
-    static List<ConsumerRecord<String, String>> readFromStart(String topic, int count, Object... pairs) {
+    static List<ConsumerRecord<String, String>> readFromStart(String topic, int partition, int count, Object... pairs) {
         try (KafkaConsumer<String, String> consumer = consumer(pairs)) {
-            consumer.assign(Collections.singletonList(new TopicPartition(topic, 0)));
+            consumer.assign(Set.of(new TopicPartition(topic, partition)));
             consumer.seekToBeginning(consumer.assignment());
             return take(consumer, count);
         }
+    }
+
+    static long endOffset(String topic, int partition) {
+        TopicPartition at = new TopicPartition(topic, partition);
+        try (KafkaConsumer<String, String> consumer = consumer()) {
+            return consumer.endOffsets(Set.of(at)).get(at);
+        }
+    }
+
+    static List<Sent> seen(List<ConsumerRecord<String, String>> records) {
+        List<Sent> seen = new ArrayList<>();
+        records.forEach(record -> seen.add(Sent.of(record)));
+        return seen;
     }
 
     static List<String> values(List<ConsumerRecord<String, String>> records) {
