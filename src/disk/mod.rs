@@ -127,11 +127,11 @@ pub trait DiskFile {
     fn write_at(&self, parts: &[&[u8]], at: u64) -> DiskResult<()>;
 
     /// Reserves space for `bytes` from `at` on without changing the file's length, so that
-    /// writing there cannot run out of space. File systems that cannot are silently left alone.
+    /// writing there cannot run out of space. Returns false for file systems that cannot do that.
     ///
     /// # Errors
     /// [`DiskError::NoSpace`] above all.
-    fn reserve(&self, at: u64, bytes: u64) -> DiskResult<()>;
+    fn reserve(&self, at: u64, bytes: u64) -> DiskResult<bool>;
 
     /// Cuts the file, or lengthens it with zeros, to `length` bytes.
     ///
@@ -283,7 +283,7 @@ mod tests {
             (12, Some(file)) => {
                 let reserved = file.reserve(at, count + 1);
                 // A directory's length means nothing, and it cannot be reserved in.
-                format!("{reserved:?} {:?}", reserved.and_then(|()| file.length()))
+                format!("{reserved:?} {:?}", reserved.and_then(|_| file.length()))
             }
             _ => String::new(),
         }

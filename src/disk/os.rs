@@ -197,14 +197,15 @@ impl DiskFile for OsFile {
         }
     }
 
-    fn reserve(&self, at: u64, bytes: u64) -> DiskResult<()> {
+    fn reserve(&self, at: u64, bytes: u64) -> DiskResult<bool> {
         if bytes == 0 {
-            return Ok(()); // fallocate answers EINVAL.
+            return Ok(true); // fallocate answers EINVAL.
         }
         loop {
             match fs::fallocate(&self.descriptor, FallocateFlags::KEEP_SIZE, at, bytes) {
                 // vfat, older f2fs, NFS 3: the write itself will find out whether there is space.
-                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(false),
+                Ok(()) => return Ok(true),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(from_errno(errno)),
             }
@@ -498,9 +499,9 @@ mod tests {
         let (_directory, disk) = disk();
         disk.open("a", Open::CreateEmpty).unwrap().write_at(&[b"abc"], 0).unwrap();
         let file = disk.open("a", Open::Read).unwrap();
-        let bad_descriptor = Err(DiskError::Other(Errno::BADF.raw_os_error()));
-        assert_eq!(file.write_at(&[b"x"], 0), bad_descriptor);
-        assert_eq!(file.reserve(0, 10), bad_descriptor);
+        let bad_descriptor = DiskError::Other(Errno::BADF.raw_os_error());
+        assert_eq!(file.write_at(&[b"x"], 0), Err(bad_descriptor));
+        assert_eq!(file.reserve(0, 10), Err(bad_descriptor));
         assert_eq!(file.set_length(0), Err(DiskError::Other(Errno::INVAL.raw_os_error())));
         assert_eq!(content(&disk, "a"), b"abc");
     }

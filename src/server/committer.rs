@@ -39,7 +39,10 @@ pub async fn run(server: Rc<Server>) {
             let job = file.sync_job();
             let began = Instant::now();
             let durable = server.broker.borrow().storage().durable();
-            let result = tokio::task::spawn_blocking(move || job.run()).await;
+            let syncing = tokio::task::spawn_blocking(move || job.run());
+            // While the disk is busy, the page cache is not. A failure is seen below.
+            server.broker.borrow_mut().storage_mut().write_segments().ok();
+            let result = syncing.await;
             finish(&server, result.unwrap_or(Err(DiskError::Io)));
             if server.broker.borrow().storage().durable() > durable && !stopping {
                 gather(&server, began.elapsed()).await;

@@ -7,7 +7,8 @@
 //!
 //! Frames gather in memory (`staged`), go to the page cache with [`Journal::write_staged`], and
 //! are durable when a sync that began after that returned. Positions count from the journal's
-//! birth and are taken modulo the ring's size, so that "how much is used" is a subtraction.
+//! birth and are taken modulo the ring's size, so that "how much is used" is a subtraction. What is
+//! written stays in memory until [`Journal::let_go`]: the segments are written from there, later.
 //!
 //! Promises: once the ring has been written around, the file never changes its size or its blocks
 //! again, so that a sync is a plain overwrite. On the first way around it is filled with zeros a
@@ -51,11 +52,13 @@ pub struct Journal {
     durable: Lsn,
     /// Where replay would start.
     head: u64,
-    /// Frames not written yet, and the position of the first of their bytes.
+    /// Frames in memory, the position of the first of their bytes, and of the first that is not
+    /// written yet.
     staged: Vec<u8>,
     staged_at: u64,
-    /// Frame ends in `staged`, as (bytes up to there, sequence), for writing up to a barrier.
-    barrier: Option<(usize, Lsn)>,
+    unwritten: u64,
+    /// Where writing stops, and the last frame before it.
+    barrier: Option<(u64, Lsn)>,
     /// Bytes of the ring that have been written at least once.
     filled: u64,
     /// The next frame starts at a [`COMMIT_ALIGN`] boundary.
@@ -148,6 +151,7 @@ impl Journal {
     /// What the device said.
     pub fn new(file: FileRef, ring_bytes: u64, resume: Resume) -> DiskResult<Journal> {
         let filled = file.length()?.saturating_sub(JOURNAL_HEADER_BYTES);
+        let tail = resume.tail.next_multiple_of(COMMIT_ALIGN);
         Ok(Journal {
             filled,
             file,
@@ -158,7 +162,8 @@ impl Journal {
             durable: resume.durable,
             head: resume.head,
             staged: Vec::with_capacity(4096),
-            staged_at: resume.tail.next_multiple_of(COMMIT_ALIGN),
+            staged_at: tail,
+            unwritten: tail,
             barrier: None,
             align_next: false,
         })
@@ -225,7 +230,8 @@ impl Journal {
             return Err(Full::Ring);
         }
         let staged_max = (JOURNAL_STAGED_BYTES_MAX as u64).min(self.ring_bytes / 4);
-        if !self.staged.is_empty() && self.staged.len() as u64 + padding + bytes > staged_max {
+        let unwritten = self.tail() - self.unwritten;
+        if unwritten > 0 && self.staged.len() as u64 + padding + bytes > staged_max {
             return Err(Full::Staging);
         }
         Ok(())
@@ -236,12 +242,7 @@ impl Journal {
         let payload_bytes = parts.iter().map(|p| p.len()).sum();
         let (padding, _) = self.place(payload_bytes);
         self.align_next = false;
-        if self.staged.is_empty() {
-            // Jump over the gap, so that the sector before it, which is durable, stays untouched.
-            self.staged_at += padding;
-        } else {
-            self.staged.resize(self.staged.len() + padding as usize, 0);
-        }
+        self.pad(padding);
         let header = FrameHeader {
             sequence: self.next_sequence,
             durable: self.durable,
@@ -259,11 +260,48 @@ impl Journal {
         self.last()
     }
 
+    /// Moves the tail on by `padding`.
+    fn pad(&mut self, padding: u64) {
+        let all_written = self.unwritten == self.tail();
+        if self.staged.is_empty() {
+            self.staged_at += padding;
+        } else {
+            self.staged.resize(self.staged.len() + padding as usize, 0);
+        }
+        if all_written {
+            // Writing jumps over the gap: the sector before it, which is durable, stays untouched.
+            self.unwritten = self.tail();
+        }
+    }
+
+    /// The position of the last `bytes` that were staged.
+    pub fn position_of_last(&self, bytes: usize) -> u64 {
+        self.tail() - bytes as u64
+    }
+
+    /// Bytes that are still in memory, from a position on.
+    pub fn bytes_at(&self, position: u64, count: u32) -> &[u8] {
+        let from = (position - self.staged_at) as usize;
+        &self.staged[from..from + count as usize]
+    }
+
+    /// Bytes in memory.
+    pub fn staged_bytes(&self) -> usize {
+        self.staged.len()
+    }
+
+    /// Forgets the bytes that are written: nobody needs them from here any more.
+    pub fn let_go(&mut self) {
+        let gone = self.unwritten - self.staged_at;
+        self.staged.drain(..gone as usize);
+        self.staged_at = self.unwritten;
+    }
+
     /// Holds back the frame staged last, and all behind it, until [`Journal::lift_barrier`].
     /// Returns its own number.
     pub fn raise_barrier(&mut self, frame_payload_bytes: usize) -> Lsn {
         if self.barrier.is_none() {
-            let start = self.staged.len() - FRAME_HEADER_BYTES - frame_payload_bytes;
+            let start = self.position_of_last(FRAME_HEADER_BYTES + frame_payload_bytes);
             self.barrier = Some((start, self.last() - 1));
         }
         self.last()
@@ -276,14 +314,14 @@ impl Journal {
 
     /// Where a barrier would have to stand now to let pass all that is staged.
     /// What is staged from now on starts in a sector of its own.
-    pub fn mark(&mut self) -> (usize, Lsn) {
+    pub fn mark(&mut self) -> (u64, Lsn) {
         self.align_next = true;
-        (self.staged.len(), self.last())
+        (self.tail(), self.last())
     }
 
     /// Lets the frames before `mark` pass; later ones stay back if any of them is a reference
     /// (`more`), since its segment was not part of the sync that just ended.
-    pub fn lift_barrier(&mut self, mark: (usize, Lsn), more: bool) {
+    pub fn lift_barrier(&mut self, mark: (u64, Lsn), more: bool) {
         self.barrier = more.then_some(mark);
     }
 
@@ -292,23 +330,21 @@ impl Journal {
     /// # Errors
     /// What the device said; the frames stay staged.
     pub fn write_staged(&mut self) -> DiskResult<()> {
-        let (count, lsn) = self.barrier.unwrap_or((self.staged.len(), self.last()));
-        if count == 0 {
+        let (end, lsn) = self.barrier.unwrap_or((self.tail(), self.last()));
+        if end <= self.unwritten {
             return Ok(());
         }
-        let at = self.staged_at % self.ring_bytes;
-        let first = count.min((self.ring_bytes - at) as usize);
-        self.fill(at + first as u64)?;
-        self.file.write_at(&[&self.staged[..first]], JOURNAL_HEADER_BYTES + at)?;
-        if first < count {
-            self.file.write_at(&[&self.staged[first..count]], JOURNAL_HEADER_BYTES)?;
+        let at = self.unwritten % self.ring_bytes;
+        let first = (end - self.unwritten).min(self.ring_bytes - at);
+        self.fill(at + first)?;
+        let bytes = &self.staged[(self.unwritten - self.staged_at) as usize..];
+        let (first, rest) = bytes[..(end - self.unwritten) as usize].split_at(first as usize);
+        self.file.write_at(&[first], JOURNAL_HEADER_BYTES + at)?;
+        if !rest.is_empty() {
+            self.file.write_at(&[rest], JOURNAL_HEADER_BYTES)?;
         }
         self.written = lsn;
-        self.staged_at += count as u64;
-        self.staged.drain(..count);
-        if let Some((bytes, _)) = &mut self.barrier {
-            *bytes = 0;
-        }
+        self.unwritten = end;
         Ok(())
     }
 
@@ -369,8 +405,8 @@ impl Journal {
         debug_assert!(head >= self.head);
         self.head = head;
         // Nothing may be staged behind the mark: the next frame starts there or later.
-        if self.tail() < head && self.staged.is_empty() {
-            self.staged_at = head;
+        if self.tail() < head && self.unwritten == self.tail() {
+            self.pad(head - self.tail());
         }
     }
 }
@@ -395,6 +431,7 @@ mod tests {
         let lsn = journal.sync_begins();
         journal.file().sync().unwrap();
         journal.sync_ended(lsn);
+        journal.let_go();
     }
 
     /// The payloads that a scan from `head` on finds.

@@ -23,6 +23,7 @@
 //! that it could not write). One sync is under way at a time.
 //! Absent: threads, clocks, and the meaning of [`Storage::stage_change`]'s bytes.
 
+mod behind;
 pub mod coordinator;
 pub mod index;
 pub mod journal;
@@ -38,15 +39,16 @@ mod sweep;
 mod sync;
 
 use crate::disk::{Disk, DiskError};
-use crate::limits::RING_BYTES_MIN;
+use crate::limits::{RING_BYTES_MIN, SEGMENTS_BEHIND_BYTES};
 use crate::time::Millis;
 use crate::wire::batch::{BatchHeader, HEADER_BYTES, Stamped};
+use behind::Behind;
 use journal::{Full, Journal};
 use journal_frame::{
     BatchPlace, KIND_BATCH, KIND_CHANGE, KIND_LOG_START, KIND_REFERENCE, PLACE_BYTES,
     log_start_payload,
 };
-use partition::{LogError, Partition, Slice};
+use partition::{LogError, Partition, Place, Slice};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use sync::SyncState;
@@ -133,6 +135,8 @@ pub struct Storage {
     by_key: BTreeMap<PartitionKey, PartitionIndex>,
     names: BTreeMap<u32, String>,
     sync: SyncState,
+    /// What the segments lack yet, oldest first.
+    behind: Vec<Behind>,
     options: Options,
     /// The store's clock at start, and the monotonic time of the start.
     age_start_s: u32,
@@ -215,6 +219,7 @@ impl Storage {
             self.by_key.remove(&key);
             self.keep_promise_to_references(index);
             self.sync.forget(index);
+            self.behind.retain(|behind| behind.index != index);
             if let Some(partition) = self.partitions[index].take() {
                 let bases = partition.segments.iter().map(|s| s.base_offset).collect();
                 self.sync.remove_files(lsn, partition.dir, bases, true);
@@ -259,34 +264,40 @@ impl Storage {
         let payload = PLACE_BYTES + stamped.len().min(large);
         if self.journal.room(payload, false) == Err(Full::Staging) {
             self.write_staged()?;
+            self.write_segments()?;
         }
         let inline = stamped.len() < large && self.journal.room(payload, false).is_ok();
         if !inline {
             self.journal.room(PLACE_BYTES + HEADER_BYTES, false)?;
         }
+        let partition = self.partition(index).ok_or(WriteError::Disk(DiskError::NotFound))?;
+        let rolls =
+            partition.must_roll(stamped.len(), policy.segment_bytes, policy.segment_s, age_s);
+        if rolls && self.checkpoint_number == 0 {
+            // Directories without a coordinator file would look like an accident to the next
+            // start. The first checkpoint goes before everything else and ends soon.
+            return Err(WriteError::Busy);
+        }
+        if rolls {
+            self.write_segments()?;
+        }
         let disk = &*self.disk;
         let Some(partition) = self.partitions.get_mut(index).and_then(Option::as_mut) else {
             return Err(WriteError::Disk(DiskError::NotFound));
         };
-        if partition.must_roll(stamped.len(), policy.segment_bytes, policy.segment_s, age_s) {
-            if self.checkpoint_number == 0 {
-                // Directories without a coordinator file would look like an accident to the next
-                // start. The first checkpoint goes before everything else and ends soon.
-                return Err(WriteError::Busy);
-            }
+        if rolls {
             partition.roll(disk, age_s)?;
         }
-        let place = match partition.append(disk, &stamped, &header, age_s) {
+        let (place, later) = match partition.append(disk, &stamped, &header, age_s, inline) {
             // The active segment's file is gone: the log goes on in a new one.
             Err(DiskError::NotFound) => {
                 partition.roll(disk, age_s)?;
-                partition.append(disk, &stamped, &header, age_s)?
+                partition.append(disk, &stamped, &header, age_s, inline)?
             }
             other => other?,
         };
-        let key = partition.key;
-        let place = BatchPlace { key, segment_base: place.segment_base, position: place.position };
-        let place = place.encode();
+        let Place { segment_base, position } = place;
+        let place = BatchPlace { key: partition.key, segment_base, position }.encode();
         let [head, rest] = stamped.parts();
         let lsn = if inline {
             self.journal.stage(KIND_BATCH, age_s, &[&place, head, rest])
@@ -295,6 +306,10 @@ impl Storage {
             self.sync.refer(index);
             self.journal.raise_barrier(PLACE_BYTES + HEADER_BYTES)
         };
+        if later {
+            let at = self.journal.position_of_last(stamped.len());
+            self.behind.push(Behind { index, position, bytes: stamped.len() as u32, at });
+        }
         self.sync.appended(index, now, self.options.flush_interval_ms);
         Ok(Appended { base_offset, lsn })
     }
@@ -359,10 +374,14 @@ impl Storage {
     /// What the disk said; nothing can be promised any more then.
     pub fn write_staged(&mut self) -> Result<(), WriteError> {
         self.writable()?;
-        self.journal.write_staged().map_err(|error| {
+        if let Err(error) = self.journal.write_staged() {
             self.failed = Some(error);
-            WriteError::ReadOnly
-        })
+            return Err(WriteError::ReadOnly);
+        }
+        if self.journal.staged_bytes() >= SEGMENTS_BEHIND_BYTES {
+            self.write_segments()?;
+        }
+        Ok(())
     }
 
     /// Somebody waits: a sync shall begin at `by` at the latest.

@@ -22,7 +22,7 @@ pub use super::segment::LogError;
 use super::segment::{Window, read_batch, read_header};
 use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
 use crate::limits::{PARTITION_BOOKMARKS, SEGMENT_RESERVE_BYTES};
-use crate::wire::batch::{BatchHeader, Stamped, check_stored};
+use crate::wire::batch::{BatchHeader, Stamped};
 use serde::{Deserialize, Serialize};
 
 /// What is remembered of a segment, also in the coordinator file.
@@ -68,7 +68,10 @@ struct OpenSegment {
     base_offset: i64,
     log: FileRef,
     index: Index,
+    /// Bytes up to here have their space, or are not known to.
     reserved: u64,
+    /// The file system can reserve space.
+    reserves: bool,
 }
 
 /// One partition.
@@ -182,7 +185,7 @@ impl Partition {
         }
         let base_offset = self.log_end;
         let log = disk.open(&layout::segment_file(&self.dir, base_offset), Open::CreateEmpty)?;
-        log.reserve(0, SEGMENT_RESERVE_BYTES)?;
+        let reserves = log.reserve(0, SEGMENT_RESERVE_BYTES)?;
         self.names_dirty = true;
         let index_path = layout::index_file(&self.dir, base_offset);
         disk.remove_file(&index_path)?;
@@ -197,8 +200,8 @@ impl Partition {
             created_age_s: age_s,
             appended_age_s: age_s,
         });
-        self.active =
-            Some(OpenSegment { base_offset, log, index, reserved: SEGMENT_RESERVE_BYTES });
+        let reserved = SEGMENT_RESERVE_BYTES;
+        self.active = Some(OpenSegment { base_offset, log, index, reserved, reserves });
         Ok(())
     }
 
@@ -230,7 +233,9 @@ impl Partition {
         self.active.as_mut().ok_or(DiskError::NotFound)
     }
 
-    /// Writes a batch at the log's end, into the active segment.
+    /// Puts a batch at the log's end, into the active segment. With `later` its bytes need not be
+    /// written now, if their space is certain: the caller has them, and does that with
+    /// [`Partition::write`]. Returns whether they are left to be written.
     ///
     /// # Errors
     /// What the disk said; the log is as before.
@@ -240,19 +245,32 @@ impl Partition {
         batch: &Stamped<'_>,
         header: &BatchHeader,
         age_s: u32,
-    ) -> DiskResult<Place> {
+        later: bool,
+    ) -> DiskResult<(Place, bool)> {
         let segment = *self.segments.last().ok_or(DiskError::NotFound)?;
         let open = self.open_active(disk)?;
         let end = u64::from(segment.bytes) + batch.len() as u64;
         if end > open.reserved {
             let ahead = end.next_multiple_of(SEGMENT_RESERVE_BYTES);
-            open.log.reserve(u64::from(segment.bytes), ahead - u64::from(segment.bytes))?;
+            let bytes = ahead - u64::from(segment.bytes);
+            open.reserves = open.log.reserve(u64::from(segment.bytes), bytes)?;
             open.reserved = ahead;
         }
-        open.log.write_at(&batch.parts(), u64::from(segment.bytes))?;
+        let later = later && open.reserves;
+        if !later {
+            open.log.write_at(&batch.parts(), u64::from(segment.bytes))?;
+        }
         let place = Place { segment_base: segment.base_offset, position: segment.bytes };
         self.note_appended(place, header, age_s);
-        Ok(place)
+        Ok((place, later))
+    }
+
+    /// Writes the bytes of batches that were appended before, into the active segment.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn write(&mut self, disk: &dyn Disk, parts: &[&[u8]], position: u32) -> DiskResult<()> {
+        self.open_active(disk)?.log.write_at(parts, u64::from(position))
     }
 
     /// Takes up a batch that lies at `place`, at the end of the last segment.
@@ -280,107 +298,6 @@ impl Partition {
     /// What the disk said.
     pub fn active_file(&mut self, disk: &dyn Disk) -> DiskResult<FileRef> {
         Ok(self.open_active(disk)?.log.clone())
-    }
-
-    /// A copy from the journal: makes sure that the batch `bytes` stands at `place`, creating the
-    /// segment if the power cut took it. `None` means that the bytes are there already. `anew`
-    /// writes also what seems to be there.
-    ///
-    /// # Errors
-    /// What the disk said.
-    pub fn restore(
-        &mut self,
-        disk: &dyn Disk,
-        place: Place,
-        header: &BatchHeader,
-        bytes: Option<&[u8]>,
-        age_s: u32,
-        anew: bool,
-    ) -> DiskResult<()> {
-        if self.segments.last().is_none_or(|s| s.base_offset < place.segment_base) {
-            if self.active.is_some() || self.dirty {
-                self.seal_active(disk)?;
-            }
-            self.make_segment_file(disk, place.segment_base)?;
-            self.segments.push(Segment {
-                base_offset: place.segment_base,
-                bytes: place.position,
-                max_timestamp: i64::MIN,
-                created_age_s: age_s,
-                appended_age_s: age_s,
-            });
-        }
-        if let Some(bytes) = bytes {
-            let log = self.open_for_restore(disk)?;
-            let mut there = vec![0; bytes.len()];
-            let same =
-                log.read_exact_at(&mut there, u64::from(place.position)).is_ok() && there == bytes;
-            if anew || !same {
-                log.write_at(&[bytes], u64::from(place.position))?;
-            }
-        }
-        self.note_appended(place, header, age_s);
-        Ok(())
-    }
-
-    /// Takes up whole batches that stand behind the log's end without a gap, as long as they
-    /// begin before `until`, and returns their headers: for recovery, where the journal's frames
-    /// are lost but the segment may still have what they carried.
-    pub fn adopt_behind_end(&mut self, disk: &dyn Disk, until: i64) -> Vec<BatchHeader> {
-        let mut adopted = Vec::new();
-        let mut buffer = Vec::new();
-        let Some(last) = self.segments.last().copied() else { return adopted };
-        let path = layout::segment_file(&self.dir, last.base_offset);
-        let Ok(log) = disk.open(&path, Open::Read) else { return adopted };
-        let length = u32::try_from(log.length().unwrap_or(0)).unwrap_or(u32::MAX);
-        let mut position = last.bytes;
-        while let Ok(header) = read_header(&log, position, length) {
-            let whole = read_batch(&log, position, &header, &mut buffer).is_ok()
-                && check_stored(&buffer).is_ok();
-            if !whole || header.base_offset != self.log_end || header.base_offset >= until {
-                break;
-            }
-            let place = Place { segment_base: last.base_offset, position };
-            self.note_appended(place, &header, last.appended_age_s);
-            position += header.total_bytes as u32;
-            adopted.push(header);
-        }
-        adopted
-    }
-
-    fn make_segment_file(&mut self, disk: &dyn Disk, base_offset: i64) -> DiskResult<()> {
-        disk.create_dir(layout::TOPICS)?;
-        disk.create_dir(&self.dir)?;
-        self.dir_exists = true;
-        self.dir_dirty = true;
-        self.names_dirty = true;
-        disk.open(&layout::segment_file(&self.dir, base_offset), Open::CreateOrKeep)?;
-        Ok(())
-    }
-
-    fn open_for_restore(&mut self, disk: &dyn Disk) -> DiskResult<FileRef> {
-        let last = *self.segments.last().ok_or(DiskError::NotFound)?;
-        if self.active.is_none() {
-            let open = match open_segment(disk, &self.dir, &last, Open::Write) {
-                Err(DiskError::NotFound) => {
-                    self.make_segment_file(disk, last.base_offset)?;
-                    open_segment(disk, &self.dir, &last, Open::Write)?
-                }
-                other => other?,
-            };
-            self.active = Some(open);
-        }
-        Ok(self.active.as_ref().ok_or(DiskError::NotFound)?.log.clone())
-    }
-
-    /// Cuts off what lies behind the end of the last segment: after recovery, once per partition
-    /// that the journal named.
-    ///
-    /// # Errors
-    /// What the disk said.
-    pub fn cut_tail(&mut self, disk: &dyn Disk) -> DiskResult<()> {
-        self.active = None;
-        if self.segments.is_empty() { Ok(()) } else { self.open_active(disk).map(|_| ()) }
     }
 
     fn segment_at(&self, offset: i64) -> Option<usize> {
@@ -593,8 +510,10 @@ impl Partition {
 fn open_segment(disk: &dyn Disk, dir: &str, s: &Segment, mode: Open) -> DiskResult<OpenSegment> {
     let log = disk.open(&layout::segment_file(dir, s.base_offset), mode)?;
     let index = Index::open(disk, &layout::index_file(dir, s.base_offset), s.base_offset, s.bytes);
-    Ok(OpenSegment { base_offset: s.base_offset, log, index, reserved: u64::from(s.bytes) })
+    let (base_offset, reserved) = (s.base_offset, u64::from(s.bytes));
+    Ok(OpenSegment { base_offset, log, index, reserved, reserves: false })
 }
 
+mod restore;
 #[cfg(test)]
 mod tests;

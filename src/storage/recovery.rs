@@ -498,6 +498,7 @@ impl Recovery<'_> {
         let mut storage = Storage {
             journal: Journal::new(file, ring, resume)?,
             sync: SyncState::default(),
+            behind: Vec::new(),
             options,
             age_start_s: resume.age_s,
             started: now,

@@ -37,7 +37,7 @@ enum UnderWay {
 /// A commit whose segments are being synced.
 struct Bulk {
     files: Vec<FileRef>,
-    mark: (usize, Lsn),
+    mark: (u64, Lsn),
 }
 
 /// A checkpoint under way.
@@ -311,8 +311,7 @@ impl Storage {
             UnderWay::Journal(lsn) => {
                 self.counters.last_sync = Some(now);
                 self.counters.last_sync_took_ms = now.since(self.sync.began);
-                self.journal_synced(lsn, now);
-                Ok(())
+                self.journal_synced(lsn, now)
             }
             UnderWay::CheckpointFile => {
                 if let Some(checkpoint) = &mut self.sync.checkpoint {
@@ -329,7 +328,9 @@ impl Storage {
         }
     }
 
-    fn journal_synced(&mut self, lsn: Lsn, now: Millis) {
+    fn journal_synced(&mut self, lsn: Lsn, now: Millis) -> DiskResult<()> {
+        // What becomes visible now is read from there.
+        self.catch_up()?;
         self.journal.sync_ended(lsn);
         for (index, offset, place) in self.sync.committing.drain(..) {
             if let Some(partition) = &mut self.partitions[index] {
@@ -341,6 +342,7 @@ impl Storage {
         if self.journal.durable() < self.journal.last() && self.sync.deadline.is_none() {
             self.sync.want(now.saturating_add(self.options.flush_interval_ms));
         }
+        Ok(())
     }
 
     fn run_removals(&mut self, lsn: Lsn) {
@@ -357,7 +359,7 @@ impl Storage {
         }
     }
 
-    fn fail(&mut self, error: DiskError) {
+    pub(super) fn fail(&mut self, error: DiskError) {
         self.sync.under_way = None;
         self.sync.bulk = None;
         self.sync.checkpoint = None;
@@ -397,6 +399,7 @@ impl Storage {
             // Its list of files is what makes its coordinator file true.
             return Err(WriteError::Busy);
         }
+        self.write_segments()?;
         let files = self.checkpoint_files()?;
         for partition in self.partitions.iter_mut().flatten() {
             partition.dirty = false;

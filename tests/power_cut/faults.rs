@@ -24,7 +24,7 @@ impl DiskFile for CarelessDir {
     fn write_at(&self, parts: &[&[u8]], at: u64) -> DiskResult<()> {
         self.0.write_at(parts, at)
     }
-    fn reserve(&self, at: u64, bytes: u64) -> DiskResult<()> {
+    fn reserve(&self, at: u64, bytes: u64) -> DiskResult<bool> {
         self.0.reserve(at, bytes)
     }
     fn set_length(&self, length: u64) -> DiskResult<()> {

@@ -102,17 +102,18 @@ impl DiskFile for SimFile {
         fault.map_or(Ok(()), Err)
     }
 
-    fn reserve(&self, at: u64, bytes: u64) -> DiskResult<()> {
+    fn reserve(&self, at: u64, bytes: u64) -> DiskResult<bool> {
         let mut state = self.running()?;
         self.check_range(at, bytes)?;
         if bytes == 0 {
-            return Ok(());
+            return Ok(true);
         }
         if let Some(error) = state.begin("reserve", &self.path, Some((at, bytes)))? {
             return Err(error);
         }
         state.check_space(|content| content.space_missing(at, bytes), self.inode)?;
-        state.change_file(self.inode, FileEffect::Reserve { at, bytes })
+        state.change_file(self.inode, FileEffect::Reserve { at, bytes })?;
+        Ok(true)
     }
 
     fn set_length(&self, length: u64) -> DiskResult<()> {

@@ -1,0 +1,113 @@
+//! The part of a partition that recovery needs: what the journal has goes back into the segments.
+//!
+//! Promises: what stands in a segment already is not written again; files that a power cut took
+//! are made anew. Absent: reading the journal (`recovery`), and deciding what is to be believed.
+
+use super::{Open, Partition, Place, Segment, open_segment};
+use crate::disk::{Disk, DiskError, DiskResult, FileRef};
+use crate::storage::layout;
+use crate::storage::segment::{read_batch, read_header};
+use crate::wire::batch::{BatchHeader, check_stored};
+
+impl Partition {
+    /// A copy from the journal: makes sure that the batch `bytes` stands at `place`, creating the
+    /// segment if the power cut took it. `None` means that the bytes are there already. `anew`
+    /// writes also what seems to be there.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn restore(
+        &mut self,
+        disk: &dyn Disk,
+        place: Place,
+        header: &BatchHeader,
+        bytes: Option<&[u8]>,
+        age_s: u32,
+        anew: bool,
+    ) -> DiskResult<()> {
+        if self.segments.last().is_none_or(|s| s.base_offset < place.segment_base) {
+            if self.active.is_some() || self.dirty {
+                self.seal_active(disk)?;
+            }
+            self.make_segment_file(disk, place.segment_base)?;
+            self.segments.push(Segment {
+                base_offset: place.segment_base,
+                bytes: place.position,
+                max_timestamp: i64::MIN,
+                created_age_s: age_s,
+                appended_age_s: age_s,
+            });
+        }
+        if let Some(bytes) = bytes {
+            let log = self.open_for_restore(disk)?;
+            let mut there = vec![0; bytes.len()];
+            let same =
+                log.read_exact_at(&mut there, u64::from(place.position)).is_ok() && there == bytes;
+            if anew || !same {
+                log.write_at(&[bytes], u64::from(place.position))?;
+            }
+        }
+        self.note_appended(place, header, age_s);
+        Ok(())
+    }
+
+    /// Takes up whole batches that stand behind the log's end without a gap, as long as they
+    /// begin before `until`, and returns their headers: for recovery, where the journal's frames
+    /// are lost but the segment may still have what they carried.
+    pub fn adopt_behind_end(&mut self, disk: &dyn Disk, until: i64) -> Vec<BatchHeader> {
+        let mut adopted = Vec::new();
+        let mut buffer = Vec::new();
+        let Some(last) = self.segments.last().copied() else { return adopted };
+        let path = layout::segment_file(&self.dir, last.base_offset);
+        let Ok(log) = disk.open(&path, Open::Read) else { return adopted };
+        let length = u32::try_from(log.length().unwrap_or(0)).unwrap_or(u32::MAX);
+        let mut position = last.bytes;
+        while let Ok(header) = read_header(&log, position, length) {
+            let whole = read_batch(&log, position, &header, &mut buffer).is_ok()
+                && check_stored(&buffer).is_ok();
+            if !whole || header.base_offset != self.log_end || header.base_offset >= until {
+                break;
+            }
+            let place = Place { segment_base: last.base_offset, position };
+            self.note_appended(place, &header, last.appended_age_s);
+            position += header.total_bytes as u32;
+            adopted.push(header);
+        }
+        adopted
+    }
+
+    fn make_segment_file(&mut self, disk: &dyn Disk, base_offset: i64) -> DiskResult<()> {
+        disk.create_dir(layout::TOPICS)?;
+        disk.create_dir(&self.dir)?;
+        self.dir_exists = true;
+        self.dir_dirty = true;
+        self.names_dirty = true;
+        disk.open(&layout::segment_file(&self.dir, base_offset), Open::CreateOrKeep)?;
+        Ok(())
+    }
+
+    fn open_for_restore(&mut self, disk: &dyn Disk) -> DiskResult<FileRef> {
+        let last = *self.segments.last().ok_or(DiskError::NotFound)?;
+        if self.active.is_none() {
+            let open = match open_segment(disk, &self.dir, &last, Open::Write) {
+                Err(DiskError::NotFound) => {
+                    self.make_segment_file(disk, last.base_offset)?;
+                    open_segment(disk, &self.dir, &last, Open::Write)?
+                }
+                other => other?,
+            };
+            self.active = Some(open);
+        }
+        Ok(self.active.as_ref().ok_or(DiskError::NotFound)?.log.clone())
+    }
+
+    /// Cuts off what lies behind the end of the last segment: after recovery, once per partition
+    /// that the journal named.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn cut_tail(&mut self, disk: &dyn Disk) -> DiskResult<()> {
+        self.active = None;
+        if self.segments.is_empty() { Ok(()) } else { self.open_active(disk).map(|_| ()) }
+    }
+}
