@@ -64,6 +64,8 @@ struct Input {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    /// The last read filled all the room there was: there may be more.
+    filled_up: bool,
 }
 
 impl Input {
@@ -143,7 +145,7 @@ impl Connection {
         Connection {
             peer,
             request_bytes_max: REQUEST_OVERHEAD_BYTES,
-            input: Input { bytes, start: 0, end: 0 },
+            input: Input { bytes, start: 0, end: 0, filled_up: false },
             small: None,
             output: Vec::new(),
             pieces: Vec::new(),
@@ -208,8 +210,8 @@ impl Connection {
         // as much room as has arrived already, so that a claim alone costs nobody memory.
         let frame = needed.unwrap_or(CONNECTION_BUFFER_BYTES).max(input.end);
         let wanted = if ahead { frame.max(READ_AHEAD_BYTES) } else { frame };
-        let step = (input.end * 2).max(4 * CONNECTION_BUFFER_BYTES).max(input.bytes.len());
-        let step = wanted.min(step);
+        let had = input.bytes.len() << u32::from(input.filled_up);
+        let step = wanted.min((input.end * 2).max(4 * CONNECTION_BUFFER_BYTES).max(had));
         if input.bytes.len() < step {
             input.bytes.resize(step, 0);
         }
@@ -219,6 +221,7 @@ impl Connection {
     /// `count` bytes have come into [`Connection::room`].
     pub fn received(&mut self, count: usize) {
         self.input.end += count;
+        self.input.filled_up = self.input.end == self.input.bytes.len();
     }
 
     /// Whether nothing at all is going on.

@@ -19,6 +19,8 @@ const MAGIC: &[u8; 4] = b"OTIX";
 const VERSION: u32 = 1;
 const HEADER_BYTES: u64 = 16;
 const ENTRY_BYTES: u64 = 16;
+/// Entries that are read at a time: those of a segment of 16 MiB.
+const BLOCK_ENTRIES: usize = 256;
 
 /// One entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +129,8 @@ impl Index {
     /// the segment's start when there is none.
     pub fn last_where(&self, fits: impl Fn(&Entry) -> bool) -> Entry {
         let (mut low, mut high, mut found) = (0, self.entries, START);
-        while low < high {
+        // What fits into one read is searched in memory.
+        while high - low > BLOCK_ENTRIES as u64 {
             let middle = low + (high - low) / 2;
             match self.entry(middle) {
                 Some(entry) if fits(&entry) => {
@@ -137,7 +140,13 @@ impl Index {
                 _ => high = middle,
             }
         }
-        found
+        let mut block = [0; BLOCK_ENTRIES * ENTRY_BYTES as usize];
+        let block = &mut block[..((high - low) * ENTRY_BYTES) as usize];
+        let at = HEADER_BYTES + low * ENTRY_BYTES;
+        let read = self.file.as_ref().is_some_and(|file| file.read_exact_at(block, at).is_ok());
+        let (entries, _) = block.as_chunks::<{ ENTRY_BYTES as usize }>();
+        let count = if read { entries.partition_point(|e| fits(&Entry::decode(e))) } else { 0 };
+        count.checked_sub(1).map_or(found, |last| Entry::decode(&entries[last]))
     }
 }
 
@@ -164,6 +173,20 @@ mod tests {
         assert_eq!(index.last_where(|e| e.relative_offset <= 5), entry(5));
         assert_eq!(index.last_where(|e| e.relative_offset == 0), START);
         assert_eq!(index.last_where(|e| e.max_timestamp_before < 75), entry(7));
+    }
+
+    #[test]
+    fn every_entry_is_found_in_an_index_of_several_blocks() {
+        let disk = SimDisk::new();
+        let mut index = Index::open(&disk, "i", 0, 0);
+        for n in 1..=3 * BLOCK_ENTRIES as u32 + 5 {
+            index.add(entry(n));
+            assert_eq!(index.last_where(|_| true), entry(n));
+        }
+        for n in 1..=3 * BLOCK_ENTRIES as u32 + 5 {
+            assert_eq!(index.last_where(|e| e.relative_offset <= n), entry(n));
+        }
+        assert_eq!(index.last_where(|_| false), START);
     }
 
     #[test]

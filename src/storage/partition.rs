@@ -423,12 +423,12 @@ impl Partition {
         let limit = self.readable(at);
         let open = self.open_at(disk, at)?;
         let mut position = open.index.last_where(|e| e.position <= to).position;
-        if position < from || read_header(&open.log, position, limit).is_err() {
+        let mut window = Window::new(&open.log, limit);
+        if position < from || window.header(position).is_err() {
             position = from;
         }
         let rotten = LogError::Rotten { segment_base: base_offset, position };
         let mut next = None;
-        let mut window = Window::new(&open.log, limit);
         while position <= to && position < limit {
             let header = window.header(position)?;
             next = Some(header.base_offset);
