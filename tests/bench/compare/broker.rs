@@ -1,0 +1,194 @@
+//! Brokers as child processes, and what the kernel says of them.
+//!
+//! Promises: every contender is started the same way, on a data directory of its own that vanishes
+//! with it; it is killed when its handle goes. CPU time is the sum over the threads of the broker
+//! alone, in nanoseconds (`/proc/PID/task/*/schedstat`).
+//! Absent: a stop in good order; nobody needs the data any more.
+
+use super::load::Client;
+use super::options::Options;
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a broker may take to accept. A JVM on a busy machine is slow.
+const START_PATIENCE: Duration = Duration::from_secs(90);
+
+/// What can be started.
+#[derive(Clone, Debug)]
+pub struct Contender {
+    /// Its name in the tables.
+    pub name: String,
+    program: PathBuf,
+    is_kafka: bool,
+    settings: Vec<String>,
+}
+
+/// Everybody who takes part.
+pub fn contenders(options: &Options) -> Vec<Contender> {
+    let mut all = Vec::new();
+    for (at, program) in options.ottla.iter().enumerate() {
+        let name = if at == 0 { "ottla".to_owned() } else { format!("ottla {}", at + 1) };
+        let settings = options.set.clone();
+        all.push(Contender { name, program: program.clone(), is_kafka: false, settings });
+    }
+    if let Some(script) = &options.kafka {
+        for (name, settings) in
+            [("Kafka", vec![]), ("Kafka, synced", vec!["log.flush.interval.messages=1".to_owned()])]
+        {
+            let (name, program) = (name.to_owned(), script.clone());
+            all.push(Contender { name, program, is_kafka: true, settings });
+        }
+    }
+    all
+}
+
+impl Contender {
+    /// Whether it is an Apache Kafka.
+    pub fn is_kafka(&self) -> bool {
+        self.is_kafka
+    }
+
+    /// The same with one more setting.
+    pub fn with(mut self, setting: &str) -> Contender {
+        self.settings.push(setting.to_owned());
+        self
+    }
+
+    /// Starts it with a data directory below `parent`; `wrapper` is a command that runs another.
+    pub fn start(&self, parent: &Path, wrapper: &[String]) -> Broker {
+        let data = tempfile::tempdir_in(parent).expect("a data directory");
+        let port = free_port();
+        let mut command = match wrapper.split_first() {
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(&self.program);
+                command
+            }
+            None => Command::new(&self.program),
+        };
+        if self.is_kafka {
+            command.arg("broker").arg(port.to_string()).arg(data.path().join("kafka"));
+            command.args(&self.settings);
+        } else {
+            command.args(["serve", "--log-level", "warn", "--data"]).arg(data.path().join("data"));
+            command.arg("--listen").arg(format!("127.0.0.1:{port}"));
+            command.args(self.settings.iter().flat_map(|setting| ["--set", setting]));
+        }
+        let log = std::fs::File::create(data.path().join("log")).expect("a log file");
+        let output = log.try_clone().expect("a file");
+        command.current_dir(data.path()).stdin(Stdio::null()).stdout(output).stderr(log);
+        let began = Instant::now();
+        let child = command.spawn().unwrap_or_else(|error| {
+            panic!("{} does not start: {error}", self.program.display());
+        });
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let (name, is_kafka) = (self.name.clone(), self.is_kafka);
+        let mut broker = Broker { name, is_kafka, address, child, data };
+        broker.wait_until_it_serves(began);
+        broker
+    }
+}
+
+/// A port that is free now, and the one behind it (Kafka's controller wants one, too).
+fn free_port() -> u16 {
+    loop {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        let next = port.checked_add(1);
+        if next.is_some_and(|next| TcpListener::bind((Ipv4Addr::LOCALHOST, next)).is_ok()) {
+            return port;
+        }
+    }
+}
+
+/// A broker that runs.
+pub struct Broker {
+    /// Its contender's name.
+    pub name: String,
+    /// Whether it is an Apache Kafka.
+    pub is_kafka: bool,
+    /// Where it listens.
+    pub address: SocketAddr,
+    child: Child,
+    data: tempfile::TempDir,
+}
+
+/// CPU time of every thread.
+#[derive(Clone, Debug)]
+pub struct CpuTimes(HashMap<u32, u64>);
+
+impl Broker {
+    fn wait_until_it_serves(&mut self, began: Instant) {
+        while Client::try_connect(self.address).is_none() {
+            let ended = self.child.try_wait().expect("a child");
+            if ended.is_some() || began.elapsed() > START_PATIENCE {
+                let log = std::fs::read_to_string(self.data.path().join("log"));
+                panic!("{} on {} serves nobody\n{log:?}", self.name, self.address);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// CPU time so far.
+    pub fn cpu(&self) -> CpuTimes {
+        let directory = format!("/proc/{}/task", self.pid());
+        let mut times = HashMap::new();
+        for entry in std::fs::read_dir(directory).expect("it runs").flatten() {
+            let text = std::fs::read_to_string(entry.path().join("schedstat"));
+            let spent: Option<u64> =
+                text.ok().and_then(|text| text.split(' ').next()?.parse().ok());
+            let thread: Option<u32> = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            // A thread that has just ended has no figure any more.
+            times.extend(thread.zip(spent));
+        }
+        CpuTimes(times)
+    }
+
+    /// A field of `/proc/PID/status`, such as `VmHWM` in KiB.
+    pub fn status(&self, field: &str) -> u64 {
+        self.number("status", field)
+    }
+
+    /// A field of `/proc/PID/io`, such as `write_bytes`.
+    pub fn io(&self, field: &str) -> u64 {
+        self.number("io", field)
+    }
+
+    fn number(&self, file: &str, field: &str) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.pid()));
+        let text = text.expect("it runs");
+        let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.unwrap_or_else(|| panic!("no {field} in /proc/PID/{file}"))
+    }
+}
+
+impl CpuTimes {
+    /// Nanoseconds between the two. What a thread that is gone had spent is not in it.
+    pub fn until(&self, later: &CpuTimes) -> f64 {
+        let spent = |(thread, after): (&u32, &u64)| {
+            after.saturating_sub(self.0.get(thread).copied().unwrap_or(0)) as f64
+        };
+        later.0.iter().map(spent).sum()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}

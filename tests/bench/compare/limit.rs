@@ -1,0 +1,95 @@
+//! What the machine itself takes for the work that no broker can avoid.
+//!
+//! Promises: each limit is one blocking thread of this process with nothing but the system calls
+//! in question; its CPU time is the thread's own clock.
+
+use rustix::time::{ClockId, clock_gettime};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The journal's size: the second write goes around in so much.
+const RING_BYTES: u64 = 8 << 20;
+/// The segment's size: the first write begins a new file after so much.
+const SEGMENT_BYTES: u64 = 64 << 20;
+
+/// CPU nanoseconds of the calling thread.
+pub fn thread_cpu() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+}
+
+/// What the receiving thread does with each batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// The checksum, if any.
+    pub crc: Option<fn(&[u8]) -> u32>,
+    /// 0; 1: a segment; 2: a segment and the journal's ring.
+    pub writes: usize,
+    /// Whether each batch is answered with a few bytes, five being under way.
+    pub answers: bool,
+}
+
+/// Two connected sockets.
+pub fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let near = TcpStream::connect(listener.local_addr().expect("an address")).expect("loopback");
+    let (far, _) = listener.accept().expect("a connection");
+    near.set_nodelay(true).expect("a socket");
+    far.set_nodelay(true).expect("a socket");
+    (near, far)
+}
+
+/// CPU nanoseconds per batch of receiving `batch`, and of the work with it.
+pub fn receive(batch: &[u8], work: Work, directory: &Path, time: Duration) -> f64 {
+    let (mut near, far) = pair();
+    let directory = tempfile::tempdir_in(directory).expect("a directory");
+    let batch_bytes = batch.len();
+    let server = std::thread::spawn(move || serve(far, batch_bytes, work, directory.path()));
+    let began = Instant::now();
+    let mut answer = [0; 64 * 5];
+    let mut waiting = 0;
+    while began.elapsed() < time {
+        near.write_all(batch).expect("the thread reads");
+        waiting += 1;
+        while work.answers && waiting >= 5 {
+            waiting -= near.read(&mut answer).expect("an answer") / 64;
+        }
+    }
+    near.shutdown(std::net::Shutdown::Write).expect("a socket");
+    server.join().expect("the thread ends")
+}
+
+fn serve(mut socket: TcpStream, batch_bytes: usize, work: Work, directory: &Path) -> f64 {
+    let mut buffer = vec![0; batch_bytes];
+    let create = |name: &str| File::create(directory.join(name)).expect("a file");
+    let (mut segment, ring) = (create("segment"), create("ring"));
+    let (mut written, mut batches) = (0, 0u64);
+    let mut sum = 0;
+    let began = thread_cpu();
+    while socket.read_exact(&mut buffer).is_ok() {
+        if let Some(crc) = work.crc {
+            sum ^= crc(&buffer);
+        }
+        if work.writes > 0 {
+            segment.write_all(&buffer).expect("the disk has room");
+        }
+        if work.writes > 1 {
+            ring.write_all_at(&buffer, written % RING_BYTES).expect("the disk has room");
+        }
+        written += buffer.len() as u64;
+        if written >= SEGMENT_BYTES {
+            segment = create("segment");
+            written = 0;
+        }
+        if work.answers && socket.write_all(&[1; 64]).is_err() {
+            break;
+        }
+        batches += 1;
+    }
+    std::hint::black_box(sum);
+    (thread_cpu() - began) / batches as f64
+}

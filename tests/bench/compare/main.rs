@@ -1,0 +1,29 @@
+//! ottla beside Apache Kafka and beside what the machine itself can do.
+//!
+//! `cargo bench --bench compare -- --help` names the options. Without any, ottla is measured beside
+//! the physical limits; with `--kafka`, beside Apache Kafka as well (default settings, and with
+//! `log.flush.interval.messages=1`), under the same load.
+//!
+//! Promises: within each round everybody is measured in turn, so that the machine's noise hits all
+//! of them; every figure comes with its spread, and every ratio is taken within a round.
+//! Absent: thresholds. Nothing here passes or fails by time.
+
+mod broker;
+mod limit;
+mod load;
+mod options;
+mod produce;
+mod report;
+mod stats;
+
+fn main() {
+    let options = options::Options::read();
+    let contenders = broker::contenders(&options);
+    let mut report = report::Report::default();
+    report.say("# ottla, measured");
+    report.say(&report::machine());
+    if options.wants("produce") {
+        produce::run(&options, &contenders, &mut report);
+    }
+    report.write(&options.out);
+}
