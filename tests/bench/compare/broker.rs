@@ -7,10 +7,11 @@
 
 use super::load::Client;
 use super::options::Options;
+use super::slow::Syncs;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a broker may take to accept. A JVM on a busy machine is slow.
@@ -46,29 +47,17 @@ pub fn contenders(options: &Options) -> Vec<Contender> {
 }
 
 impl Contender {
-    /// Whether it is an Apache Kafka.
-    pub fn is_kafka(&self) -> bool {
-        self.is_kafka
-    }
-
     /// The same with one more setting.
     pub fn with(mut self, setting: &str) -> Contender {
         self.settings.push(setting.to_owned());
         self
     }
 
-    /// Starts it with a data directory below `parent`; `wrapper` is a command that runs another.
-    pub fn start(&self, parent: &Path, wrapper: &[String]) -> Broker {
+    /// Starts it with a data directory below `parent`.
+    pub fn start(&self, parent: &Path, syncs: Syncs) -> Broker {
         let data = tempfile::tempdir_in(parent).expect("a data directory");
         let port = free_port();
-        let mut command = match wrapper.split_first() {
-            Some((first, rest)) => {
-                let mut command = Command::new(first);
-                command.args(rest).arg(&self.program);
-                command
-            }
-            None => Command::new(&self.program),
-        };
+        let mut command = syncs.command(&data.path().join("syncs"), &self.program);
         if self.is_kafka {
             command.arg("broker").arg(port.to_string()).arg(data.path().join("kafka"));
             command.args(&self.settings);
@@ -137,9 +126,10 @@ impl Broker {
         self.child.id()
     }
 
-    /// Its data directory.
-    pub fn data(&self) -> &Path {
-        self.data.path()
+    /// Syncs so far, if they are traced.
+    pub fn syncs(&self) -> usize {
+        let trace = std::fs::read_to_string(self.data.path().join("syncs")).unwrap_or_default();
+        trace.lines().filter(|line| line.contains("sync(")).count()
     }
 
     /// CPU time so far.

@@ -192,7 +192,7 @@ impl Default for Answers {
 
 impl Answers {
     /// Reads once; how many answers are complete now.
-    pub fn read(&mut self, socket: &mut TcpStream) -> usize {
+    pub fn read(&mut self, socket: &mut impl Read) -> usize {
         let count = socket.read(&mut self.buffer[self.filled..]).expect("an answer");
         assert_ne!(count, 0, "the broker has closed the connection");
         self.filled += count;

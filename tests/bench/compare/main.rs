@@ -9,14 +9,19 @@
 //! Absent: thresholds. Nothing here passes or fails by time.
 
 mod broker;
+mod durable;
 mod limit;
 mod load;
 mod options;
 mod produce;
 mod report;
+mod slow;
 mod stats;
 
 fn main() {
+    if slow::was_asked_to_sync() {
+        return;
+    }
     let options = options::Options::read();
     let contenders = broker::contenders(&options);
     let mut report = report::Report::default();
@@ -24,6 +29,9 @@ fn main() {
     report.say(&report::machine());
     if options.wants("produce") {
         produce::run(&options, &contenders, &mut report);
+    }
+    if options.wants("durable") {
+        durable::run(&options, &contenders, &mut report);
     }
     report.write(&options.out);
 }

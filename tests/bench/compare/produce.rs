@@ -5,6 +5,7 @@ use super::limit::{Work, receive};
 use super::load::{Batch, Client};
 use super::options::Options;
 use super::report::Report;
+use super::slow::Syncs;
 use super::stats::{Series, bytes};
 use std::path::Path;
 use std::time::Duration;
@@ -114,7 +115,7 @@ pub fn run(options: &Options, contenders: &[Contender], report: &mut Report) {
          CRC code unless said otherwise; no answers are sent but in the last column.",
     );
     let brokers: Vec<Broker> =
-        contenders.iter().map(|contender| contender.start(&options.data, &[])).collect();
+        contenders.iter().map(|contender| contender.start(&options.data, Syncs::Own)).collect();
     brokers.iter().for_each(|broker| warm_up(broker, options));
     let time = Duration::from_secs_f64(options.seconds);
     let (mut limit_rows, mut rows) = (Vec::new(), Vec::new());

@@ -25,6 +25,16 @@ impl Series {
         self.0.iter().map(|value| value * factor).collect()
     }
 
+    /// Round by round, this times `other`.
+    pub fn times(&self, other: &Series) -> Series {
+        Series(self.0.iter().zip(&other.0).map(|(a, b)| a * b).collect())
+    }
+
+    /// Adds the rounds of `other`.
+    pub fn extend(&mut self, other: &Series) {
+        self.0.extend(&other.0);
+    }
+
     /// Round by round, this divided by `other`.
     pub fn ratio(&self, other: &Series) -> Series {
         Series(self.0.iter().zip(&other.0).map(|(a, b)| a / b).collect())
