@@ -84,14 +84,10 @@ impl Waiting {
     }
 }
 
-fn topic(number: usize) -> String {
-    format!("durable-{number}")
-}
-
 /// Runs the clients, all in one thread.
-fn closed_loop(address: SocketAddr, case: Case, time: Duration) -> Round {
+fn closed_loop(address: SocketAddr, case: Case, topics: &[String], time: Duration) -> Round {
     let batch = Batch::of_records(1, 100);
-    let request = |at: usize| batch.request(&topic(at % case.topics), -1);
+    let request = |at: usize| batch.request(&topics[at % topics.len()], -1);
     let mut clients: Vec<Waiting> =
         (0..case.clients).map(|at| Waiting::connect(address, request(at))).collect();
     let mut poll = Poll::new().expect("epoll");
@@ -134,9 +130,9 @@ struct Measured {
 
 fn measure(broker: &Broker, case: Case, time: Duration, into: &mut Measured) {
     let mut client = Client::connect(broker.address);
-    (0..case.topics).for_each(|at| client.create_topic(&topic(at)));
+    let topics: Vec<String> = (0..case.topics).map(|_| client.create_topic()).collect();
     let (before, syncs) = (broker.cpu(), broker.syncs());
-    let round = closed_loop(broker.address, case, time);
+    let round = closed_loop(broker.address, case, &topics, time);
     // The time before everybody was at it is in the CPU time, so divide by all of it.
     let share = 1.0 / 1.2;
     let spent = before.until(&broker.cpu()) * share;
@@ -144,7 +140,7 @@ fn measure(broker: &Broker, case: Case, time: Duration, into: &mut Measured) {
     into.per_second.push(round.acknowledged as f64 / round.seconds);
     into.syncs.push((broker.syncs() - syncs) as f64 * share / round.seconds);
     into.latencies.extend(round.latencies);
-    (0..case.topics).for_each(|at| client.delete_topic(&topic(at)));
+    topics.iter().for_each(|topic| client.delete_topic(topic));
 }
 
 /// Runs the section.

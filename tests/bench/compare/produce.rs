@@ -68,9 +68,8 @@ struct Measured {
 
 fn measure(broker: &Broker, case: &Case, time: Duration, into: &mut Measured) {
     let mut client = Client::connect(broker.address);
-    let topic = "produce";
-    client.create_topic(topic);
-    let request = case.batch.request(topic, case.acks);
+    let topic = client.create_topic();
+    let request = case.batch.request(&topic, case.acks);
     // The first requests make the topic's files, and tell the JVM what is hot.
     client.pipeline(&request, case.in_flight, time / 10);
     let before = broker.cpu();
@@ -78,7 +77,7 @@ fn measure(broker: &Broker, case: &Case, time: Duration, into: &mut Measured) {
     let spent = before.until(&broker.cpu());
     into.cpu_per_request.push(spent / sent.requests as f64);
     into.requests_per_second.push(sent.requests as f64 / sent.seconds);
-    client.delete_topic(topic);
+    client.delete_topic(&topic);
 }
 
 /// The limits of one batch size, round by round.
@@ -188,12 +187,12 @@ fn warm_up(broker: &Broker, options: &Options) {
     let seconds = if broker.is_kafka { 5.0 } else { 0.1 };
     let seconds = if options.quick { seconds / 2.0 } else { seconds };
     let mut client = Client::connect(broker.address);
-    client.create_topic("warm");
+    let topic = client.create_topic();
     for acks in [1, -1] {
         for batch in [Batch::of_records(1, 100), Batch::of_bytes(16 << 10, 1024)] {
-            let request = batch.request("warm", acks);
+            let request = batch.request(&topic, acks);
             client.pipeline(&request, IN_FLIGHT, Duration::from_secs_f64(seconds));
         }
     }
-    client.delete_topic("warm");
+    client.delete_topic(&topic);
 }
