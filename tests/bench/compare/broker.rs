@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// How long a broker may take to accept. A JVM on a busy machine is slow.
@@ -27,23 +28,34 @@ pub struct Contender {
     settings: Vec<String>,
 }
 
+/// What makes an Apache Kafka sync before it acknowledges: `log.flush.interval.messages=1` for one
+/// topic, so that one JVM serves both ways and has compiled what is hot for both.
+const SYNCED: &[(&str, &str)] = &[("flush.messages", "1")];
+
 /// Everybody who takes part.
 pub fn contenders(options: &Options) -> Vec<Contender> {
-    let mut all = Vec::new();
-    for (at, program) in options.ottla.iter().enumerate() {
+    let ottla = options.ottla.iter().enumerate().map(|(at, program)| {
         let name = if at == 0 { "ottla".to_owned() } else { format!("ottla {}", at + 1) };
         let settings = options.set.clone();
-        all.push(Contender { name, program: program.clone(), is_kafka: false, settings });
+        Contender { name, program: program.clone(), is_kafka: false, settings }
+    });
+    let kafka = options.kafka.iter().map(|script| {
+        let (name, program) = ("Kafka".to_owned(), script.clone());
+        Contender { name, program, is_kafka: true, settings: Vec::new() }
+    });
+    ottla.chain(kafka).collect()
+}
+
+/// Starts everybody on the same disk; an Apache Kafka stands there twice, see [`SYNCED`].
+pub fn start_all(contenders: &[Contender], parent: &Path, syncs: Syncs) -> Vec<Broker> {
+    let mut brokers = Vec::new();
+    for contender in contenders {
+        let broker = contender.start(parent, syncs);
+        let synced = broker.is_kafka.then(|| broker.synced());
+        brokers.push(broker);
+        brokers.extend(synced);
     }
-    if let Some(script) = &options.kafka {
-        for (name, settings) in
-            [("Kafka", vec![]), ("Kafka, synced", vec!["log.flush.interval.messages=1".to_owned()])]
-        {
-            let (name, program) = (name.to_owned(), script.clone());
-            all.push(Contender { name, program, is_kafka: true, settings });
-        }
-    }
-    all
+    brokers
 }
 
 impl Contender {
@@ -75,9 +87,9 @@ impl Contender {
         });
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let (name, is_kafka) = (self.name.clone(), self.is_kafka);
-        let mut broker = Broker { name, is_kafka, address, child, data };
-        broker.wait_until_it_serves(began);
-        broker
+        let process = Process { child, data };
+        process.wait_until_it_serves(address, &name, began);
+        Broker { name, is_kafka, address, topic_settings: &[], process: Rc::new(process) }
     }
 }
 
@@ -93,14 +105,21 @@ fn free_port() -> u16 {
     }
 }
 
-/// A broker that runs.
+/// A broker that runs, and how it is used.
 pub struct Broker {
-    /// Its contender's name.
+    /// Its name in the tables.
     pub name: String,
     /// Whether it is an Apache Kafka.
     pub is_kafka: bool,
     /// Where it listens.
     pub address: SocketAddr,
+    /// What its topics are created with.
+    pub topic_settings: &'static [(&'static str, &'static str)],
+    process: Rc<Process>,
+}
+
+/// The child, and the directory that goes with it.
+struct Process {
     child: Child,
     data: tempfile::TempDir,
 }
@@ -109,26 +128,38 @@ pub struct Broker {
 #[derive(Clone, Debug)]
 pub struct CpuTimes(HashMap<u32, u64>);
 
-impl Broker {
-    fn wait_until_it_serves(&mut self, began: Instant) {
-        while Client::try_connect(self.address).is_none() {
-            let ended = self.child.try_wait().expect("a child");
-            if ended.is_some() || began.elapsed() > START_PATIENCE {
+impl Process {
+    fn wait_until_it_serves(&self, address: SocketAddr, name: &str, began: Instant) {
+        while Client::try_connect(address).is_none() {
+            // A child that has ended is a zombie until it is waited for.
+            let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+            let ended = status.is_ok_and(|status| status.contains("State:\tZ"));
+            if ended || began.elapsed() > START_PATIENCE {
                 let log = std::fs::read_to_string(self.data.path().join("log"));
-                panic!("{} on {} serves nobody\n{log:?}", self.name, self.address);
+                panic!("{name} on {address} serves nobody\n{log:?}");
             }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+impl Broker {
+    /// The same process with topics that are synced before anything is acknowledged.
+    fn synced(&self) -> Broker {
+        let name = format!("{}, flush.messages=1", self.name);
+        let process = self.process.clone();
+        Broker { name, topic_settings: SYNCED, process, ..*self }
+    }
 
     /// Its process.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.child.id()
     }
 
     /// Syncs so far, if they are traced.
     pub fn syncs(&self) -> usize {
-        let trace = std::fs::read_to_string(self.data.path().join("syncs")).unwrap_or_default();
+        let trace =
+            std::fs::read_to_string(self.process.data.path().join("syncs")).unwrap_or_default();
         trace.lines().filter(|line| line.contains("sync(")).count()
     }
 
@@ -176,7 +207,7 @@ impl CpuTimes {
     }
 }
 
-impl Drop for Broker {
+impl Drop for Process {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();

@@ -1,11 +1,12 @@
 //! Durable produce: clients that wait for each record's sync, on an ordinary and on a slow disk.
 
-use super::broker::{Broker, Contender};
+use super::broker::{Broker, Contender, start_all};
 use super::load::{Answers, Batch, Client};
 use super::options::Options;
 use super::report::Report;
 use super::slow::{Syncs, memory_directory};
 use super::stats::{Series, quantile, short};
+use super::warm::warm_up;
 use mio::{Events, Interest, Poll, Token};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -130,7 +131,8 @@ struct Measured {
 
 fn measure(broker: &Broker, case: Case, time: Duration, into: &mut Measured) {
     let mut client = Client::connect(broker.address);
-    let topics: Vec<String> = (0..case.topics).map(|_| client.create_topic()).collect();
+    let topics: Vec<String> =
+        (0..case.topics).map(|_| client.create_topic(broker.topic_settings)).collect();
     let (before, syncs) = (broker.cpu(), broker.syncs());
     let round = closed_loop(broker.address, case, &topics, time);
     // The time before everybody was at it is in the CPU time, so divide by all of it.
@@ -172,12 +174,8 @@ fn disk(
     directory: &Path,
 ) {
     let time = Duration::from_secs_f64(options.seconds.max(0.5));
-    let brokers: Vec<Broker> =
-        contenders.iter().map(|contender| contender.start(directory, syncs)).collect();
-    for broker in brokers.iter().filter(|broker| broker.is_kafka) {
-        let case = Case { clients: 8, in_flight: 1, topics: 1 };
-        measure(broker, case, Duration::from_secs(5), &mut Measured::default());
-    }
+    let brokers = start_all(contenders, directory, syncs);
+    brokers.iter().for_each(|broker| warm_up(broker, options));
     let (mut rows, mut sync_seconds) = (Vec::new(), Series::default());
     for case in cases(options.quick) {
         let mut measured: Vec<Measured> = brokers.iter().map(|_| Measured::default()).collect();

@@ -3,6 +3,7 @@
 //! Promises: each limit is one blocking thread of this process with nothing but the system calls
 //! in question; its CPU time is the thread's own clock.
 
+use rustix::fs::sendfile;
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -92,4 +93,38 @@ fn serve(mut socket: TcpStream, batch_bytes: usize, work: Work, directory: &Path
     }
     std::hint::black_box(sum);
     (thread_cpu() - began) / batches as f64
+}
+
+/// Bytes of the file that [`send_files`] sends, again and again.
+const SENT_FILE_BYTES: u64 = 64 << 20;
+
+/// CPU nanoseconds per answer of `answer_bytes` out of a file, each asked for with 64 bytes.
+pub fn send_files(answer_bytes: usize, directory: &Path, time: Duration) -> f64 {
+    let (mut near, mut far) = pair();
+    let file = tempfile::tempfile_in(directory).expect("a file");
+    let block = vec![1; 1 << 20];
+    for at in (0..SENT_FILE_BYTES).step_by(block.len()) {
+        file.write_all_at(&block, at).expect("the disk has room");
+    }
+    let server = std::thread::spawn(move || {
+        let (mut request, mut at, mut answers) = ([0; 64], 0, 0u64);
+        let began = thread_cpu();
+        while far.read_exact(&mut request).is_ok() {
+            let end = at + answer_bytes as u64;
+            while at < end {
+                let left = (end - at) as usize;
+                sendfile(&far, &file, Some(&mut at), left).expect("the file is there");
+            }
+            at = if end + answer_bytes as u64 > SENT_FILE_BYTES { 0 } else { end };
+            answers += 1;
+        }
+        (thread_cpu() - began) / answers as f64
+    });
+    let (began, mut answer) = (Instant::now(), vec![0; answer_bytes]);
+    while began.elapsed() < time {
+        near.write_all(&[2; 64]).expect("the thread reads");
+        near.read_exact(&mut answer).expect("an answer");
+    }
+    near.shutdown(std::net::Shutdown::Write).expect("a socket");
+    server.join().expect("the thread ends")
 }

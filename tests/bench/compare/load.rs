@@ -109,12 +109,13 @@ impl Client {
 
     /// Creates a topic of one partition, waits until it takes records, and says its name, which no
     /// topic had before: Apache Kafka deletes in the background.
-    pub fn create_topic(&mut self) -> String {
+    pub fn create_topic(&mut self, settings: &[(&'static str, &'static str)]) -> String {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = &format!("bench-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let topic = NewTopic { name, num_partitions: 1, replication_factor: 1, configs: vec![] };
-        let request =
-            CreateTopicsRequest { topics: vec![topic], timeout_ms: 30_000, validate_only: false };
+        let configs = settings.to_vec();
+        let topic = NewTopic { name, num_partitions: 1, replication_factor: 1, configs };
+        let (topics, timeout_ms) = (vec![topic], 30_000);
+        let request = CreateTopicsRequest { topics, timeout_ms, validate_only: false };
         for result in self.ask(&request, 4) {
             assert_eq!(result.error_code, ErrorCode::None, "{name} cannot be created");
         }

@@ -10,6 +10,7 @@
 
 mod broker;
 mod durable;
+mod fetch;
 mod limit;
 mod load;
 mod options;
@@ -17,6 +18,7 @@ mod produce;
 mod report;
 mod slow;
 mod stats;
+mod warm;
 
 fn main() {
     if slow::was_asked_to_sync() {
@@ -29,6 +31,9 @@ fn main() {
     report.say(&report::machine());
     if options.wants("produce") {
         produce::run(&options, &contenders, &mut report);
+    }
+    if options.wants("fetch") {
+        fetch::run(&options, &contenders, &mut report);
     }
     if options.wants("durable") {
         durable::run(&options, &contenders, &mut report);

@@ -1,17 +1,18 @@
 //! Produce: what a batch costs the broker, beside what the machine takes for its bytes alone.
 
-use super::broker::{Broker, Contender};
+use super::broker::{Broker, Contender, start_all};
 use super::limit::{Work, receive};
 use super::load::{Batch, Client};
 use super::options::Options;
 use super::report::Report;
 use super::slow::Syncs;
 use super::stats::{Series, bytes};
+use super::warm::warm_up;
 use std::path::Path;
 use std::time::Duration;
 
 /// Requests that are under way at once: `max.in.flight.requests.per.connection` of clients.
-const IN_FLIGHT: usize = 5;
+pub const IN_FLIGHT: usize = 5;
 
 /// One shape of load.
 struct Case {
@@ -68,7 +69,7 @@ struct Measured {
 
 fn measure(broker: &Broker, case: &Case, time: Duration, into: &mut Measured) {
     let mut client = Client::connect(broker.address);
-    let topic = client.create_topic();
+    let topic = client.create_topic(broker.topic_settings);
     let request = case.batch.request(&topic, case.acks);
     // The first requests make the topic's files, and tell the JVM what is hot.
     client.pipeline(&request, case.in_flight, time / 10);
@@ -113,8 +114,7 @@ pub fn run(options: &Options, contenders: &[Contender], report: &mut Report) {
          CRC-32C, write it to a file that grows (and to a ring of 8 MiB), with the broker's own \
          CRC code unless said otherwise; no answers are sent but in the last column.",
     );
-    let brokers: Vec<Broker> =
-        contenders.iter().map(|contender| contender.start(&options.data, Syncs::Own)).collect();
+    let brokers = start_all(contenders, &options.data, Syncs::Own);
     brokers.iter().for_each(|broker| warm_up(broker, options));
     let time = Duration::from_secs_f64(options.seconds);
     let (mut limit_rows, mut rows) = (Vec::new(), Vec::new());
@@ -180,19 +180,4 @@ fn row(case: &Case, broker: &Broker, all: &[Measured], at: usize, limits: &Limit
         requests_per_second.scaled(size / 1e6).to_string(),
         requests_per_second.scaled(case.batch.records as f64).to_string(),
     ]
-}
-
-/// A JVM is not itself before it has compiled what is hot: small and large batches, both acks.
-fn warm_up(broker: &Broker, options: &Options) {
-    let seconds = if broker.is_kafka { 5.0 } else { 0.1 };
-    let seconds = if options.quick { seconds / 2.0 } else { seconds };
-    let mut client = Client::connect(broker.address);
-    let topic = client.create_topic();
-    for acks in [1, -1] {
-        for batch in [Batch::of_records(1, 100), Batch::of_bytes(16 << 10, 1024)] {
-            let request = batch.request(&topic, acks);
-            client.pipeline(&request, IN_FLIGHT, Duration::from_secs_f64(seconds));
-        }
-    }
-    client.delete_topic(&topic);
 }
