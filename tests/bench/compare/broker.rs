@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// How long a broker may take to accept. A JVM on a busy machine is slow.
 const START_PATIENCE: Duration = Duration::from_secs(90);
@@ -23,8 +24,9 @@ const START_PATIENCE: Duration = Duration::from_secs(90);
 pub struct Contender {
     /// Its name in the tables.
     pub name: String,
+    /// Whether it is an Apache Kafka.
+    pub is_kafka: bool,
     program: PathBuf,
-    is_kafka: bool,
     settings: Vec<String>,
 }
 
@@ -59,15 +61,27 @@ pub fn start_all(contenders: &[Contender], parent: &Path, syncs: Syncs) -> Vec<B
 }
 
 impl Contender {
-    /// The same with one more setting.
-    pub fn with(mut self, setting: &str) -> Contender {
-        self.settings.push(setting.to_owned());
-        self
+    /// The same with one more setting, if it is an ottla.
+    pub fn with(&self, setting: &str) -> Option<Contender> {
+        let mut changed = self.clone();
+        changed.settings.push(setting.to_owned());
+        (!self.is_kafka).then_some(changed)
     }
 
     /// Starts it with a data directory below `parent`.
     pub fn start(&self, parent: &Path, syncs: Syncs) -> Broker {
         let data = tempfile::tempdir_in(parent).expect("a data directory");
+        self.start_in(Rc::new(data), syncs)
+    }
+
+    /// Kills a broker and starts it again on the same data.
+    pub fn restart(&self, broker: Broker, syncs: Syncs) -> Broker {
+        let data = broker.process.data.clone();
+        drop(broker);
+        self.start_in(data, syncs)
+    }
+
+    fn start_in(&self, data: Rc<TempDir>, syncs: Syncs) -> Broker {
         let port = free_port();
         let mut command = syncs.command(&data.path().join("syncs"), &self.program);
         if self.is_kafka {
@@ -88,8 +102,11 @@ impl Contender {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let (name, is_kafka) = (self.name.clone(), self.is_kafka);
         let process = Process { child, data };
-        process.wait_until_it_serves(address, &name, began);
-        Broker { name, is_kafka, address, topic_settings: &[], process: Rc::new(process) }
+        // Looking twenty times a second would measure the looking, in those that start at once.
+        let pause = Duration::from_micros(if is_kafka { 20_000 } else { 200 });
+        process.wait_until_it_serves(address, &name, began, pause);
+        let (start, process) = (began.elapsed(), Rc::new(process));
+        Broker { name, is_kafka, address, topic_settings: &[], start, process }
     }
 }
 
@@ -115,13 +132,15 @@ pub struct Broker {
     pub address: SocketAddr,
     /// What its topics are created with.
     pub topic_settings: &'static [(&'static str, &'static str)],
+    /// From `exec` until it has answered the first request.
+    pub start: Duration,
     process: Rc<Process>,
 }
 
 /// The child, and the directory that goes with it.
 struct Process {
     child: Child,
-    data: tempfile::TempDir,
+    data: Rc<TempDir>,
 }
 
 /// CPU time of every thread.
@@ -129,7 +148,13 @@ struct Process {
 pub struct CpuTimes(HashMap<u32, u64>);
 
 impl Process {
-    fn wait_until_it_serves(&self, address: SocketAddr, name: &str, began: Instant) {
+    fn wait_until_it_serves(
+        &self,
+        address: SocketAddr,
+        name: &str,
+        began: Instant,
+        pause: Duration,
+    ) {
         while Client::try_connect(address).is_none() {
             // A child that has ended is a zombie until it is waited for.
             let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
@@ -138,14 +163,14 @@ impl Process {
                 let log = std::fs::read_to_string(self.data.path().join("log"));
                 panic!("{name} on {address} serves nobody\n{log:?}");
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(pause);
         }
     }
 }
 
 impl Broker {
     /// The same process with topics that are synced before anything is acknowledged.
-    fn synced(&self) -> Broker {
+    pub fn synced(&self) -> Broker {
         let name = format!("{}, flush.messages=1", self.name);
         let process = self.process.clone();
         Broker { name, topic_settings: SYNCED, process, ..*self }
@@ -180,21 +205,34 @@ impl Broker {
 
     /// A field of `/proc/PID/status`, such as `VmHWM` in KiB.
     pub fn status(&self, field: &str) -> u64 {
-        self.number("status", field)
+        number(&format!("/proc/{}/status", self.pid()), field)
     }
 
-    /// A field of `/proc/PID/io`, such as `write_bytes`.
-    pub fn io(&self, field: &str) -> u64 {
-        self.number("io", field)
+    /// Bytes that it has made the kernel write to any device.
+    pub fn written(&self) -> u64 {
+        number(&format!("/proc/{}/io", self.pid()), "write_bytes")
     }
 
-    fn number(&self, file: &str, field: &str) -> u64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.pid()));
-        let text = text.expect("it runs");
-        let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        number.unwrap_or_else(|| panic!("no {field} in /proc/PID/{file}"))
+    /// How often its threads went to sleep, which is how often they were woken.
+    pub fn wakes(&self) -> u64 {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs");
+        let paths = threads.flatten().map(|thread| thread.path().join("status"));
+        let field = "voluntary_ctxt_switches";
+        paths.map(|path| number(&path.to_string_lossy(), field)).sum()
     }
+
+    /// Whether one of its settings is one that it does not know.
+    pub fn ignores_a_setting(&self) -> bool {
+        let log = std::fs::read_to_string(self.process.data.path().join("log"));
+        log.is_ok_and(|log| log.contains("is not known and is ignored"))
+    }
+}
+
+/// The figure behind `field` in a file of `/proc`; 0 if its thread has just ended.
+fn number(path: &str, field: &str) -> u64 {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
 impl CpuTimes {

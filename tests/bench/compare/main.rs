@@ -9,8 +9,10 @@
 //! Absent: thresholds. Nothing here passes or fails by time.
 
 mod broker;
+mod device;
 mod durable;
 mod fetch;
+mod idle;
 mod limit;
 mod load;
 mod options;
@@ -18,6 +20,7 @@ mod produce;
 mod report;
 mod slow;
 mod stats;
+mod trickle;
 mod warm;
 
 fn main() {
@@ -37,6 +40,12 @@ fn main() {
     }
     if options.wants("durable") {
         durable::run(&options, &contenders, &mut report);
+    }
+    if options.wants("trickle") {
+        trickle::run(&options, &contenders, &mut report);
+    }
+    if options.wants("idle") {
+        idle::run(&options, &contenders, &mut report);
     }
     report.write(&options.out);
 }
