@@ -3,7 +3,8 @@
 use super::broker::{Broker, Contender, start_all};
 use super::load::{Answers, Batch, Client};
 use super::options::Options;
-use super::report::Report;
+use super::plot::{Plot, Unit};
+use super::report::{Report, settings_of};
 use super::slow::{Syncs, memory_directory};
 use super::stats::{Series, quantile, short};
 use super::warm::warm_up;
@@ -176,6 +177,8 @@ fn disk(
     let time = Duration::from_secs_f64(options.seconds.max(0.5));
     let brokers = start_all(contenders, directory, syncs);
     brokers.iter().for_each(|broker| warm_up(broker, options));
+    let title = format!("Durable produce on a disk whose sync takes {name}: acknowledged/s");
+    let mut plot = Plot::new("durable.svg", title, "clients of one request in flight", Unit::Count);
     let (mut rows, mut sync_seconds) = (Vec::new(), Series::default());
     for case in cases(options.quick) {
         let mut measured: Vec<Measured> = brokers.iter().map(|_| Measured::default()).collect();
@@ -189,6 +192,12 @@ fn disk(
         sync_seconds.extend(&d);
         for (broker, measured) in brokers.iter().zip(&measured) {
             rows.push(row(case, broker, measured, &d, syncs != Syncs::Own));
+        }
+        if syncs != Syncs::Own {
+            points(&mut plot, case, &brokers, &measured, &d);
+        }
+        if syncs != Syncs::Own && matches!(case, Case { clients: 32, topics: 1, .. }) {
+            figures(&brokers, &measured, &d.scaled(1.0 / 32.0), report);
         }
         eprintln!("{name} disk, {}: {}/s", case.name(), measured[0].per_second);
     }
@@ -208,6 +217,31 @@ fn disk(
             "syncs/s",
         ],
         &rows,
+    );
+    if syncs != Syncs::Own {
+        report.plot(plot);
+    }
+}
+
+fn points(plot: &mut Plot, case: Case, brokers: &[Broker], all: &[Measured], d: &Series) {
+    if case.in_flight > 1 || case.topics > 1 {
+        return;
+    }
+    let clients = case.clients as f64;
+    for (broker, measured) in brokers.iter().zip(all) {
+        plot.point(&broker.name, clients, measured.per_second.median());
+    }
+    plot.point("K/d", clients, clients / d.median());
+}
+
+/// The README's line.
+fn figures(brokers: &[Broker], all: &[Measured], ideal: &Series, report: &mut Report) {
+    let share = |at: usize| all[at].per_second.times(ideal).median();
+    let kafka = brokers.iter().position(|broker| !broker.topic_settings.is_empty());
+    report.figure(
+        format!("durable, 32 clients of one request in flight, a sync takes {SLOW_SYNC_MS} ms"),
+        format!("{} of 32 per sync", short(share(0))),
+        kafka.map(|at| format!("{} of 32 per sync{}", short(share(at)), settings_of(&brokers[at]))),
     );
 }
 

@@ -4,9 +4,9 @@ use super::broker::{Broker, Contender, start_all};
 use super::limit::send_files;
 use super::load::{Batch, Client};
 use super::options::Options;
-use super::report::Report;
+use super::report::{Report, settings_of};
 use super::slow::Syncs;
-use super::stats::{Series, bytes, quantile};
+use super::stats::{Series, bytes, quantile, short};
 use super::warm::warm_up;
 use ottla::client::frame::encode;
 use ottla::client::messages::ByTopic;
@@ -170,6 +170,15 @@ fn catching_up(options: &Options, brokers: &[Broker], report: &mut Report) {
                 rate.scaled(1e-6).to_string(),
             ]);
         }
+        let kafka = brokers.iter().position(|broker| broker.is_kafka);
+        let times = |series: Series| short(series.median());
+        report.figure(
+            format!("fetch, answers of {size} from the page cache"),
+            format!("{} × the CPU time of sendfile", times(measured[0][0].ratio(&limit))),
+            kafka.map(|at| {
+                format!("{} × ottla's CPU time", times(measured[at][0].ratio(&measured[0][0])))
+            }),
+        );
         eprintln!("fetch of {size}: {} ns/byte", measured[0][0]);
     }
     report
@@ -244,6 +253,17 @@ fn tail(options: &Options, brokers: &[Broker], report: &mut Report) {
                 p50.ratio(&measured[0][0]).to_string(),
             ]);
         }
+        // acks=all is compared with what syncs as well.
+        let synced = |broker: &Broker| broker.topic_settings.is_empty() == (acks == "acks=1");
+        let kafka = brokers.iter().position(|broker| broker.is_kafka && synced(broker));
+        report.figure(
+            format!("from produce to a waiting consumer, {acks}, p50"),
+            format!("{} ms", short(measured[0][0].median() * 1e3)),
+            kafka.map(|at| {
+                let times = measured[at][0].ratio(&measured[0][0]).median();
+                format!("{} ×{}", short(times), settings_of(&brokers[at]))
+            }),
+        );
         eprintln!("tail, {acks}: {} ms", measured[0][0].scaled(1e3));
     }
     report.table(&["tail", "broker", "p50, ms", "p99, ms", "p50 × ottla"], &rows);

@@ -28,7 +28,7 @@ fn starting(options: &Options, contenders: &[Contender], report: &mut Report) {
          nothing for some seconds.",
     );
     let seconds = if options.quick { 2.0 } else { 10.0 };
-    let mut rows = Vec::new();
+    let (mut rows, mut facts) = (Vec::new(), Vec::new());
     for contender in contenders {
         let [mut first, mut again] = [Series::default(), Series::default()];
         let mut last = None;
@@ -46,6 +46,8 @@ fn starting(options: &Options, contenders: &[Contender], report: &mut Report) {
         std::thread::sleep(Duration::from_secs_f64(seconds));
         let spent = cpu.until(&broker.cpu()) / 1e3 / seconds;
         let woken = (broker.wakes() - wakes) as f64 / seconds;
+        let peak = after_load(&broker, options);
+        facts.push([first.median(), woken, spent, peak].map(short));
         rows.push(vec![
             contender.name.clone(),
             first.to_string(),
@@ -54,8 +56,19 @@ fn starting(options: &Options, contenders: &[Contender], report: &mut Report) {
             short(spent),
             short(broker.status("VmRSS") as f64 / 1024.0),
             short(broker.status("RssAnon") as f64 / 1024.0),
-            short(after_load(&broker, options)),
+            short(peak),
         ]);
+    }
+    let kafka = contenders.iter().position(|contender| contender.is_kafka);
+    let names = [
+        "from exec to the first answer, ms",
+        "wakes per second, idle",
+        "µs of CPU time per second, idle",
+        "MiB of memory at most, after load",
+    ];
+    for (at, name) in names.into_iter().enumerate() {
+        let kafka = kafka.map(|kafka| facts[kafka][at].clone());
+        report.figure(name.to_owned(), facts[0][at].clone(), kafka);
     }
     report.table(
         &[

@@ -3,6 +3,7 @@
 //! Promises: each limit is one blocking thread of this process with nothing but the system calls
 //! in question; its CPU time is the thread's own clock.
 
+use mio::{Events, Interest, Poll, Token};
 use rustix::fs::sendfile;
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::File;
@@ -127,4 +128,71 @@ pub fn send_files(answer_bytes: usize, directory: &Path, time: Duration) -> f64 
     }
     near.shutdown(std::net::Shutdown::Write).expect("a socket");
     server.join().expect("the thread ends")
+}
+
+/// Bytes of a request that is sent back, about those of a record of 100 B in its request.
+const ECHO_BYTES: usize = 200;
+
+/// CPU microseconds per request of one thread that waits with epoll, reads and writes back.
+pub fn echo(clients: usize, in_flight: usize, time: Duration) -> f64 {
+    let pairs: Vec<(TcpStream, TcpStream)> = (0..clients).map(|_| pair()).collect();
+    let (near, far): (Vec<TcpStream>, Vec<TcpStream>) = pairs.into_iter().unzip();
+    let server = std::thread::spawn(move || echo_server(far));
+    let requests = std::thread::scope(|scope| {
+        let run = |socket| scope.spawn(move || echo_client(socket, in_flight, time));
+        let clients: Vec<_> = near.into_iter().map(run).collect();
+        clients.into_iter().map(|client| client.join().expect("it ends")).sum::<u64>()
+    });
+    server.join().expect("the thread ends") / requests as f64 / 1e3
+}
+
+fn echo_client(mut socket: TcpStream, in_flight: usize, time: Duration) -> u64 {
+    let (request, mut answers) = ([3; ECHO_BYTES], vec![0; ECHO_BYTES * in_flight]);
+    let (began, mut requests, mut bytes) = (Instant::now(), 0, 0);
+    for _ in 0..in_flight {
+        socket.write_all(&request).expect("the thread reads");
+    }
+    while began.elapsed() < time {
+        bytes += socket.read(&mut answers).expect("an answer");
+        while bytes >= ECHO_BYTES {
+            bytes -= ECHO_BYTES;
+            requests += 1;
+            socket.write_all(&request).expect("the thread reads");
+        }
+    }
+    requests
+}
+
+/// CPU nanoseconds until all clients are gone.
+fn echo_server(sockets: Vec<TcpStream>) -> f64 {
+    let mut poll = Poll::new().expect("epoll");
+    let mut sockets: Vec<mio::net::TcpStream> = sockets
+        .into_iter()
+        .map(|socket| {
+            socket.set_nonblocking(true).expect("a socket");
+            mio::net::TcpStream::from_std(socket)
+        })
+        .collect();
+    for (at, socket) in sockets.iter_mut().enumerate() {
+        poll.registry().register(socket, Token(at), Interest::READABLE).expect("epoll");
+    }
+    let (mut events, mut buffer) = (Events::with_capacity(256), [0; 4096]);
+    let (began, mut open) = (thread_cpu(), sockets.len());
+    while open > 0 {
+        poll.poll(&mut events, None).expect("epoll");
+        for event in &events {
+            let socket = &mut sockets[event.token().0];
+            // Its end may come in one event with its last request.
+            match socket.read(&mut buffer) {
+                Ok(count) if count > 0 && !event.is_read_closed() => {
+                    drop(socket.write_all(&buffer[..count]));
+                }
+                _ => {
+                    open -= 1;
+                    poll.registry().deregister(socket).expect("epoll");
+                }
+            }
+        }
+    }
+    thread_cpu() - began
 }

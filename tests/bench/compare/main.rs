@@ -15,7 +15,9 @@ mod fetch;
 mod idle;
 mod limit;
 mod load;
+mod machine;
 mod options;
+mod plot;
 mod produce;
 mod report;
 mod slow;
@@ -31,7 +33,11 @@ fn main() {
     let contenders = broker::contenders(&options);
     let mut report = report::Report::default();
     report.say("# ottla, measured");
-    report.say(&report::machine());
+    let machine = report::machine();
+    report.say(&machine);
+    if options.wants("machine") {
+        machine::run(&options, &mut report);
+    }
     if options.wants("produce") {
         produce::run(&options, &contenders, &mut report);
     }
@@ -48,4 +54,7 @@ fn main() {
         idle::run(&options, &contenders, &mut report);
     }
     report.write(&options.out);
+    if options.readme {
+        report.write_readme(&machine);
+    }
 }

@@ -4,9 +4,10 @@ use super::broker::{Broker, Contender, start_all};
 use super::limit::{Work, receive};
 use super::load::{Batch, Client};
 use super::options::Options;
+use super::plot::{Plot, Unit};
 use super::report::Report;
 use super::slow::Syncs;
-use super::stats::{Series, bytes};
+use super::stats::{Series, bytes, short};
 use super::warm::warm_up;
 use std::path::Path;
 use std::time::Duration;
@@ -118,6 +119,7 @@ pub fn run(options: &Options, contenders: &[Contender], report: &mut Report) {
     brokers.iter().for_each(|broker| warm_up(broker, options));
     let time = Duration::from_secs_f64(options.seconds);
     let (mut limit_rows, mut rows) = (Vec::new(), Vec::new());
+    let mut plots = Plots::new();
     for case in cases(options.quick) {
         let mut limits = Limits::new();
         let mut measured: Vec<Measured> = brokers.iter().map(|_| Measured::default()).collect();
@@ -131,6 +133,8 @@ pub fn run(options: &Options, contenders: &[Contender], report: &mut Report) {
         for (at, broker) in brokers.iter().enumerate() {
             rows.push(row(&case, broker, &measured, at, &limits));
         }
+        plots.points(&case, &brokers, &measured, &limits);
+        figures(&case, &brokers, &measured, &limits, report);
         eprintln!("{}: {} µs", case.name, measured[0].cpu_per_request.scaled(1e-3));
     }
     report.table(
@@ -151,6 +155,67 @@ pub fn run(options: &Options, contenders: &[Contender], report: &mut Report) {
         ],
         &rows,
     );
+    report.plot(plots.rate);
+    report.plot(plots.cpu);
+}
+
+/// Two charts over the size of a batch, acks=1, five requests in flight.
+struct Plots {
+    rate: Plot,
+    cpu: Plot,
+}
+
+impl Plots {
+    fn new() -> Plots {
+        let plot = |file, title: &str| Plot::new(file, title.to_owned(), "batch", Unit::Bytes);
+        Plots {
+            rate: plot("produce-rate.svg", "Produce, acks=1: MB/s of one connection"),
+            cpu: plot("produce-cpu.svg", "Produce, acks=1: MB per second of the broker's CPU time"),
+        }
+    }
+
+    fn points(&mut self, case: &Case, brokers: &[Broker], all: &[Measured], limits: &Limits) {
+        if case.acks != 1 || case.in_flight == 1 {
+            return;
+        }
+        let size = case.batch.bytes.len() as f64;
+        for (broker, measured) in brokers.iter().zip(all) {
+            let rate = measured.requests_per_second.median();
+            self.rate.point(&broker.name, size, rate * size / 1e6);
+            self.cpu.point(&broker.name, size, size * 1e3 / measured.cpu_per_request.median());
+        }
+        let limit = "receive, CRC, two writes";
+        self.cpu.point(limit, size, size * 1e3 / limits.two_writes.median());
+    }
+}
+
+/// The README's lines.
+fn figures(
+    case: &Case,
+    brokers: &[Broker],
+    all: &[Measured],
+    limits: &Limits,
+    report: &mut Report,
+) {
+    if case.acks != 1 || case.in_flight == 1 {
+        return;
+    }
+    let ours = &all[0].cpu_per_request;
+    let kafka = brokers.iter().position(|broker| broker.is_kafka);
+    let kafka = kafka.map(|at| {
+        format!("{} × ottla's CPU time", short(all[at].cpu_per_request.ratio(ours).median()))
+    });
+    let size = case.batch.bytes.len();
+    let beside = |limit: &Series, name| {
+        format!("{} × the CPU time of receive + CRC + {name}", short(ours.ratio(limit).median()))
+    };
+    let figure = match size {
+        0..200 => format!("{} µs of CPU time", short(ours.median() / 1e3)),
+        15_000..20_000 if case.batch.records < 20 => beside(&limits.two_writes, "two writes"),
+        200_000.. => beside(&limits.one_write, "one write"),
+        _ => return,
+    };
+    report.figure(format!("produce, {}", case.name), figure, kafka);
 }
 
 fn limit_row(case: &Case, limits: &Limits) -> Vec<String> {

@@ -4,9 +4,9 @@ use super::broker::{Broker, Contender};
 use super::device::Device;
 use super::load::{Batch, Client};
 use super::options::Options;
-use super::report::Report;
+use super::report::{Report, settings_of};
 use super::slow::Syncs;
-use super::stats::{Series, quantile};
+use super::stats::{Series, quantile, short};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -131,8 +131,9 @@ pub fn run(options: &Options, contenders: &[Contender], report: &mut Report) {
             measure(place, seconds, into);
         }
     }
+    figures(&places, &measured, report);
     let row = |(place, measured): (&Place, &Measured)| {
-        let ms = |share| super::stats::short(quantile(&measured.latencies, share) * 1e3);
+        let ms = |share| short(quantile(&measured.latencies, share) * 1e3);
         vec![
             place.broker.name.clone(),
             measured.bytes_per_byte.to_string(),
@@ -165,5 +166,23 @@ fn device_sentence(has_devices: bool) -> &'static str {
     } else {
         "Without the right to mount a device: bytes are those that the kernel counts for the \
          process (write_bytes), without the file system's own."
+    }
+}
+
+/// The README's lines: one for each ottla.
+fn figures(places: &[Place], all: &[Measured], report: &mut Report) {
+    let both = || places.iter().map(|place| &place.broker).zip(all);
+    let figure = |measured: &Measured| short(measured.bytes_per_byte.median());
+    let kafka: Vec<String> = both()
+        .filter(|(broker, _)| broker.is_kafka)
+        .map(|(broker, measured)| format!("{}{}", figure(measured), settings_of(broker)))
+        .collect();
+    for (broker, measured) in both().filter(|(broker, _)| !broker.is_kafka) {
+        let name = broker.name.strip_prefix("ottla").unwrap_or_default();
+        report.figure(
+            "50 topics × 1 record of 200 B per second: device bytes per payload byte".to_owned(),
+            format!("{}{name}", figure(measured)),
+            (!kafka.is_empty()).then(|| kafka.join("; ")),
+        );
     }
 }
