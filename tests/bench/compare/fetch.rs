@@ -41,7 +41,7 @@ impl Consumer {
         let (partition_max_bytes, max_bytes) = (bytes_max as i32, bytes_max as i32);
         let fetch_offset = self.offset;
         let partition = FetchPartition { partition: 0, fetch_offset, partition_max_bytes };
-        let topics = vec![ByTopic { name: &*self.topic, partitions: vec![partition] }];
+        let topics = vec![ByTopic { name: &self.topic, partitions: vec![partition] }];
         let request =
             FetchRequest { max_wait_ms, min_bytes: 1, max_bytes, isolation_level: 0, topics };
         let request = encode(&request, VERSION, 1, "bench");

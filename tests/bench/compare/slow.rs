@@ -89,7 +89,7 @@ pub fn was_asked_to_sync() -> bool {
 fn sync_loop(directory: &Path, time: Duration) -> f64 {
     let directory = tempfile::tempdir_in(directory).expect("a directory");
     let file = File::create(directory.path().join("ring")).expect("a file");
-    file.write_all_at(&[1; 1 << 20], 0).expect("the disk has room");
+    file.write_all_at(&vec![1; 1 << 20], 0).expect("the disk has room");
     file.sync_all().expect("a sync");
     let (began, mut each) = (Instant::now(), Vec::new());
     while began.elapsed() < time {
