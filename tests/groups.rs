@@ -1,0 +1,119 @@
+//! The life of consumer groups: random members of every version do right and wrong, and every
+//! answer of the broker is compared with what the rules allow.
+//!
+//! A life is a seed: who does what, one thing after another over real sockets. The rules are a
+//! machine of their own (`groups/rules.rs`), written from Apache Kafka's coordinator, and Apache
+//! Kafka itself is judged by them as well: `tests/groups/live`. Where the two brokers differ on
+//! purpose stands in `groups/differences.rs`.
+//!
+//! `SEED=n cargo test --test groups` lives one life again. What holds inside of the state machine
+//! is tested there (`src/state/groups`); here it is what clients see.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test says what is wrong")]
+
+#[path = "groups/actors.rs"]
+mod actors;
+#[path = "groups/codec.rs"]
+mod codec;
+#[path = "groups/codes.rs"]
+mod codes;
+#[path = "groups/connection.rs"]
+mod connection;
+#[path = "groups/differences.rs"]
+mod differences;
+#[path = "groups/life.rs"]
+mod life;
+#[path = "groups/looks.rs"]
+mod looks;
+#[path = "groups/messages.rs"]
+mod messages;
+#[path = "groups/names.rs"]
+mod names;
+#[path = "server/support/process.rs"]
+#[expect(dead_code, reason = "most of it is for the tests of the server")]
+mod process;
+#[path = "groups/rules.rs"]
+mod rules;
+#[path = "groups/sessions.rs"]
+mod sessions;
+#[path = "groups/worlds.rs"]
+mod worlds;
+
+use connection::{Connection, PATIENCE};
+use differences::Broker;
+use life::{Lived, PARTITIONS, Plan};
+use process::Ottla;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// For `process.rs`.
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain for: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn start(data: &std::path::Path) -> Ottla {
+    let session = format!("group.min.session.timeout.ms={}", codes::SESSION_TIMEOUT_MS_MIN);
+    let delay = "group.initial.rebalance.delay.ms=0";
+    let ottla = Ottla::start_with(
+        data,
+        &["--listen", "127.0.0.1:0", "--set", session.as_str(), "--set", delay],
+    );
+    looks::create_topic(&mut Connection::open(ottla.address), PARTITIONS);
+    ottla
+}
+
+fn plan(seed: u64, timed: bool, broker: Broker, address: SocketAddr) -> Plan {
+    Plan { seed, steps: if timed { 60 } else { 80 }, timed, broker, address }
+}
+
+/// The seeds to live: `default`, or the one that was asked for.
+fn seeds(default: std::ops::Range<u64>) -> Vec<u64> {
+    match std::env::var("SEED") {
+        Ok(seed) => vec![seed.parse().expect("SEED is a number")],
+        Err(_) => default.collect(),
+    }
+}
+
+/// Lives them all; the first that went wrong is told in full.
+fn live_all(plans: impl Iterator<Item = Plan>) -> Vec<Lived> {
+    let (mut lived, mut failed) = (Vec::new(), Vec::new());
+    for plan in plans {
+        match life::live(plan) {
+            Ok(life) => lived.push(life),
+            Err(story) => failed.push(story),
+        }
+    }
+    if let Some(first) = failed.first() {
+        println!("{first}");
+        for story in &failed {
+            println!("{}\n", &story[story.find("\nseed ").unwrap_or(0)..]);
+        }
+        panic!("{} lives went wrong; again: SEED=n cargo test --test groups", failed.len());
+    }
+    lived
+}
+
+#[test]
+fn whatever_members_do_the_answers_keep_the_rules() {
+    let dir = tempfile::tempdir().unwrap();
+    let ottla = start(dir.path());
+    let plans = seeds(0..300).into_iter();
+    live_all(plans.map(|seed| plan(seed, false, Broker::Ottla, ottla.address)));
+}
+
+/// The rules are Apache Kafka's: they must hold for it as well.
+#[test]
+#[ignore = "needs an Apache Kafka: tests/groups/live"]
+fn live_against_apache_kafka() {
+    let address = std::env::var("OTTLA_GROUPS_KAFKA").expect("OTTLA_GROUPS_KAFKA=host:port");
+    let address: SocketAddr = address.parse().expect("an address");
+    let mut connection = Connection::open(address);
+    looks::create_topic(&mut connection, PARTITIONS);
+    looks::await_coordinator(&mut connection);
+    let plans = seeds(0..40).into_iter();
+    live_all(plans.map(|seed| plan(seed, false, Broker::Kafka, address)));
+}
