@@ -44,7 +44,11 @@ use differences::Broker;
 use life::{Lived, PARTITIONS, Plan};
 use process::Ottla;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+/// Lives at a time: most of a life is waiting for the broker's disk.
+const AT_A_TIME: usize = 12;
 
 /// For `process.rs`.
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
@@ -78,15 +82,18 @@ fn seeds(default: std::ops::Range<u64>) -> Vec<u64> {
     }
 }
 
-/// Lives them all; the first that went wrong is told in full.
-fn live_all(plans: impl Iterator<Item = Plan>) -> Vec<Lived> {
-    let (mut lived, mut failed) = (Vec::new(), Vec::new());
-    for plan in plans {
-        match life::live(plan) {
-            Ok(life) => lived.push(life),
-            Err(story) => failed.push(story),
-        }
-    }
+/// Lives them all, several at a time; the first that went wrong is told in full.
+fn live_all(plans: &[Plan]) -> Vec<Lived> {
+    let next = AtomicUsize::new(0);
+    let live_some = || {
+        let plans = std::iter::from_fn(|| plans.get(next.fetch_add(1, Ordering::Relaxed)));
+        plans.map(|plan| life::live(*plan)).collect::<Vec<_>>()
+    };
+    let verdicts: Vec<Result<Lived, String>> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(live_some)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("told above")).collect()
+    });
+    let failed: Vec<&String> = verdicts.iter().filter_map(|it| it.as_ref().err()).collect();
     if let Some(first) = failed.first() {
         println!("{first}");
         for story in &failed {
@@ -94,7 +101,7 @@ fn live_all(plans: impl Iterator<Item = Plan>) -> Vec<Lived> {
         }
         panic!("{} lives went wrong; again: SEED=n cargo test --test groups", failed.len());
     }
-    lived
+    verdicts.into_iter().filter_map(Result::ok).collect()
 }
 
 #[test]
@@ -102,7 +109,8 @@ fn whatever_members_do_the_answers_keep_the_rules() {
     let dir = tempfile::tempdir().unwrap();
     let ottla = start(dir.path());
     let plans = seeds(0..300).into_iter();
-    live_all(plans.map(|seed| plan(seed, false, Broker::Ottla, ottla.address)));
+    let plans = plans.map(|seed| plan(seed, false, Broker::Ottla, ottla.address));
+    live_all(&plans.collect::<Vec<_>>());
 }
 
 /// The rules are Apache Kafka's: they must hold for it as well.
@@ -114,6 +122,7 @@ fn live_against_apache_kafka() {
     let mut connection = Connection::open(address);
     looks::create_topic(&mut connection, PARTITIONS);
     looks::await_coordinator(&mut connection);
-    let plans = seeds(0..40).into_iter();
-    live_all(plans.map(|seed| plan(seed, false, Broker::Kafka, address)));
+    let plans = seeds(0..400).into_iter();
+    let plans = plans.map(|seed| plan(seed, false, Broker::Kafka, address));
+    live_all(&plans.collect::<Vec<_>>());
 }

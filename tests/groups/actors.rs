@@ -202,7 +202,7 @@ impl Actor {
         match self.doing {
             Doing::Outside => Request::Join(self.join()),
             Doing::Told => Request::Sync(self.sync(dice)),
-            Doing::Working if dice.percent(40) => {
+            Doing::Working if dice.percent(20) => {
                 Request::Commit(self.identity(), dice.roll(3) as i32, dice.roll(1_000) as i64)
             }
             Doing::Working => Request::Heartbeat(self.identity()),

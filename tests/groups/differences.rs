@@ -49,7 +49,7 @@ pub const KNOWN_DIFFERENCES: [(Difference, &str, &str, &str); 7] = [
     ),
     (
         Difference::GroupOfARefusedJoin,
-        "keeps an empty group that was made for a refused JoinGroup",
+        "keeps an empty group that never had a member after a refused JoinGroup",
         "keeps nothing",
         "a refused request costs no memory",
     ),

@@ -248,19 +248,26 @@ impl World {
     }
 
     fn join(&mut self, wait: Wait, client_id: &str, join: &Join, choices: &mut Choices) {
-        let echo = Id::Text(join.member_id.clone());
         if !(SESSION_TIMEOUT_MS_MIN..=SESSION_TIMEOUT_MS_MAX).contains(&join.session_timeout_ms) {
+            let echo = Id::Text(join.member_id.clone());
             return self.refuse_join(wait, INVALID_SESSION_TIMEOUT, echo);
         }
+        self.join_group(wait, client_id, join, choices);
+        let never_had_members = self.state == State::Empty && self.protocol_type.is_none();
+        let is_useless = never_had_members && self.pending.is_empty() && self.offsets.is_empty();
+        if self.exists && is_useless {
+            self.exists = self.as_kafka(Difference::GroupOfARefusedJoin);
+        }
+    }
+
+    fn join_group(&mut self, wait: Wait, client_id: &str, join: &Join, choices: &mut Choices) {
+        let echo = Id::Text(join.member_id.clone());
         let unknown = join.member_id.is_empty();
         if !self.exists && !unknown {
             return self.refuse_join(wait, UNKNOWN_MEMBER_ID, echo);
         }
-        let is_fresh = !std::mem::replace(&mut self.exists, true);
+        self.exists = true;
         if !self.supports(join) {
-            if is_fresh {
-                self.exists = self.as_kafka(Difference::GroupOfARefusedJoin);
-            }
             return self.refuse_join(wait, INCONSISTENT_GROUP_PROTOCOL, echo);
         }
         if !unknown {
