@@ -104,13 +104,53 @@ fn live_all(plans: &[Plan]) -> Vec<Lived> {
     verdicts.into_iter().filter_map(Result::ok).collect()
 }
 
+fn tell(lived: &[Lived]) {
+    let mut counts: std::collections::BTreeMap<String, usize> = Default::default();
+    for life in lived {
+        for met in &life.met { *counts.entry(format!("{met:?}")).or_default() += 1; }
+        for met in &life.fired { *counts.entry(format!("{met:?}")).or_default() += 1; }
+        let mut sent = std::collections::BTreeMap::new();
+        for (_, event) in &life.events {
+            match event {
+                worlds::Event::Sent(conn, it) => { sent.insert(*conn, it.clone()); }
+                worlds::Event::Answered(conn, it) => {
+                    let code = match it {
+                        messages::Answer::Joined(it) => it.error,
+                        messages::Answer::Synced(it) => it.error,
+                        messages::Answer::Code(it) => *it,
+                        messages::Answer::Left(_, each) => each[0].1,
+                    };
+                    let of = &sent[conn];
+                    let name = format!("{:?}", of.request);
+                    let name = name.split('(').next().unwrap().to_owned();
+                    *counts.entry(format!("{name} {code}")).or_default() += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+    for (what, count) in counts { println!("{count:6} {what}"); }
+}
+
 #[test]
 fn whatever_members_do_the_answers_keep_the_rules() {
     let dir = tempfile::tempdir().unwrap();
     let ottla = start(dir.path());
     let plans = seeds(0..300).into_iter();
     let plans = plans.map(|seed| plan(seed, false, Broker::Ottla, ottla.address));
-    live_all(&plans.collect::<Vec<_>>());
+    let lived = live_all(&plans.collect::<Vec<_>>());
+    tell(&lived);
+}
+
+/// Sessions end, rebalances and syncs run out of time, ids that were handed out expire.
+#[test]
+fn whatever_takes_too_long_ends_as_the_rules_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let ottla = start(dir.path());
+    let plans = seeds(1_000..1_200).into_iter();
+    let plans = plans.map(|seed| plan(seed, true, Broker::Ottla, ottla.address));
+    let lived = live_all(&plans.collect::<Vec<_>>());
+    tell(&lived);
 }
 
 /// The rules are Apache Kafka's: they must hold for it as well.
@@ -122,7 +162,8 @@ fn live_against_apache_kafka() {
     let mut connection = Connection::open(address);
     looks::create_topic(&mut connection, PARTITIONS);
     looks::await_coordinator(&mut connection);
-    let plans = seeds(0..400).into_iter();
-    let plans = plans.map(|seed| plan(seed, false, Broker::Kafka, address));
-    live_all(&plans.collect::<Vec<_>>());
+    let plans = seeds(1_000..1_200).into_iter();
+    let plans = plans.map(|seed| plan(seed, seed >= 1_000, Broker::Kafka, address));
+    let lived = live_all(&plans.collect::<Vec<_>>());
+    tell(&lived);
 }

@@ -35,6 +35,8 @@ pub struct Plan {
 pub struct Lived {
     pub events: Vec<(Ms, Event)>,
     pub met: BTreeSet<Difference>,
+    /// What happened by itself.
+    pub fired: BTreeSet<&'static str>,
 }
 
 /// A connection and the request that it waits for.
@@ -69,7 +71,8 @@ pub fn live(plan: Plan) -> Result<Lived, String> {
     if let Err(complaint) = verdict {
         return Err(format!("{}seed {}: {complaint}", life.story(), plan.seed));
     }
-    Ok(Lived { met: life.worlds.met(), events: std::mem::take(&mut life.events) })
+    let (met, fired) = life.worlds.tally();
+    Ok(Lived { events: std::mem::take(&mut life.events), met, fired })
 }
 
 impl Drop for Life {
@@ -277,7 +280,7 @@ impl Life {
         self.conns += 1;
         let mut connection = Connection::open(self.plan.address);
         // From here on what it says is heard at once.
-        connection.ask(18, 0, 3, |_| {});
+        looks::ping(&mut connection);
         self.lines.insert(self.conns, Line { connection, sent: None, actor });
         self.conns
     }
@@ -357,19 +360,13 @@ impl Life {
     /// Everything that must come now is awaited, and it is made sure that nothing else came.
     fn settle(&mut self) -> Verdict {
         loop {
-            while let Some(conn) = self.worlds.certainly_owed() {
-                let line = self.lines.get_mut(&conn).expect("an open connection");
-                let Some(bytes) = line.connection.receive(PATIENCE) else {
-                    return Err(format!("no answer over connection {conn}"));
-                };
-                self.heard(conn, &bytes)?;
-            }
-            self.describe()?;
+            self.hear_what_is_certain()?;
             if self.lines.values().any(|line| line.sent.is_some()) {
                 // Of two requests that arrive together the newer one may be read first. The answer
-                // to a third proves that both have been dealt with.
-                self.describe()?;
+                // to this one proves that what was sent before it is dealt with before the next.
+                looks::ping(&mut self.onlooker);
             }
+            self.describe()?;
             if self.hear_more(Duration::ZERO)? {
                 continue;
             }
@@ -381,6 +378,23 @@ impl Life {
                 return self.event(Event::Quiet);
             }
         }
+    }
+
+    fn hear_what_is_certain(&mut self) -> Verdict {
+        let begun = Instant::now();
+        while let Some(conn) = self.worlds.certainly_owed() {
+            let line = self.lines.get_mut(&conn).expect("an open connection");
+            if let Some(bytes) = line.connection.receive(Duration::from_millis(50)) {
+                self.heard(conn, &bytes)?;
+                continue;
+            }
+            if begun.elapsed() > PATIENCE {
+                return Err(format!("no answer over connection {conn}"));
+            }
+            // It is certain no longer if something may have happened before the request arrived.
+            self.worlds.let_time_pass(self.now())?;
+        }
+        Ok(())
     }
 
     /// DescribeGroups, until it shows what the rules allow: a timer of 0 ms fires a little later.

@@ -41,6 +41,11 @@ pub struct Listed {
 /// A committed offset and its metadata; -1 where there is none.
 pub type Fetched = Vec<(i64, String)>;
 
+/// There and back: ApiVersions v0.
+pub fn ping(connection: &mut Connection) {
+    connection.ask(18, 0, 3, |_| {});
+}
+
 /// DescribeGroups, v0 to v5.
 pub fn describe(connection: &mut Connection, version: i16, group_id: &str) -> Described {
     let bytes = connection.ask(15, version, 5, |p| {

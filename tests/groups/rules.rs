@@ -143,6 +143,10 @@ pub struct World {
     pub offsets: BTreeMap<i32, i64>,
     /// Differences to the other broker that made a difference here.
     pub met: BTreeSet<Difference>,
+    /// A request that is on its way, since when: something may happen before it arrives.
+    pub inbox: Option<(Ms, Conn, Sent)>,
+    /// What happened by itself so far.
+    pub fired: BTreeSet<&'static str>,
     /// When the event that is being dealt with was begun.
     pub now: Ms,
 }
@@ -166,12 +170,16 @@ impl World {
             owed: BTreeMap::new(),
             offsets: BTreeMap::new(),
             met: BTreeSet::new(),
+            inbox: None,
+            fired: BTreeSet::new(),
             now: 0,
         }
     }
 
-    /// A request arrives.
-    pub fn request(&mut self, conn: Conn, sent: &Sent, choices: &mut Choices) {
+    /// The request in the inbox arrives.
+    pub fn arrive(&mut self, choices: &mut Choices) {
+        let Some((at, conn, sent)) = self.inbox.take() else { return };
+        self.now = self.now.max(at);
         let wait = Wait { conn, version: sent.version };
         match &sent.request {
             Request::Join(join) => self.join(wait, &sent.client_id, join, choices),

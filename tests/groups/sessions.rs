@@ -16,6 +16,22 @@ pub enum Timer {
     Sync,
 }
 
+impl Timer {
+    fn name(self, world: &World) -> &'static str {
+        let is_static =
+            |key: Key| world.members.iter().any(|it| it.key == key && it.instance_id.is_some());
+        match self {
+            Timer::Session(key) if is_static(key) => "session of a static member",
+            Timer::Session(_) => "session",
+            Timer::Pending(_) => "id that was handed out",
+            Timer::Join if world.members.iter().any(|it| it.join.is_some()) => "rebalance",
+            Timer::Join => "rebalance that nobody joined",
+            Timer::Sync if world.state == State::Stable => "sync of a follower",
+            Timer::Sync => "sync of the leader",
+        }
+    }
+}
+
 impl World {
     pub fn sync(&mut self, wait: Wait, sync: &Sync) {
         let index = match self.check_sync(wait.version, sync) {
@@ -186,6 +202,7 @@ impl World {
             names: std::mem::take(&mut self.names),
             owed: std::mem::take(&mut self.owed),
             met: std::mem::take(&mut self.met),
+            fired: std::mem::take(&mut self.fired),
             now: self.now,
             ..World::new(self.broker)
         };
@@ -207,7 +224,8 @@ impl World {
 
     /// It happens.
     pub fn fire(&mut self, at: Ms, timer: Timer, choices: &mut Choices) {
-        self.now = at;
+        self.now = self.now.max(at);
+        self.fired.insert(timer.name(self));
         match timer {
             Timer::Session(key) => {
                 self.remove(key);

@@ -70,21 +70,21 @@ impl Worlds {
         &self.worlds[0]
     }
 
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.worlds.len()
-    }
-
-    /// Differences that certainly were met.
-    pub fn met(&self) -> BTreeSet<Difference> {
+    /// The differences that certainly were met, and what certainly happened by itself.
+    pub fn tally(&self) -> (BTreeSet<Difference>, BTreeSet<&'static str>) {
+        let first = (self.worlds[0].met.clone(), self.worlds[0].fired.clone());
         let rest = self.worlds[1..].iter();
-        rest.fold(self.worlds[0].met.clone(), |met, world| &met & &world.met)
+        rest.fold(first, |(met, fired), world| (&met & &world.met, &fired & &world.fired))
     }
 
     /// A connection over which an answer is due, whatever is true.
     pub fn certainly_owed(&self) -> Option<Conn> {
         let conns = self.worlds[0].owed.keys();
-        let certain = |conn: &Conn| self.worlds.iter().all(|it| it.owed.contains_key(conn));
+        let is_owed = |world: &World, conn: &Conn| {
+            let on_its_way = world.inbox.as_ref().is_some_and(|(_, of, _)| of == conn);
+            on_its_way || world.owed.contains_key(conn)
+        };
+        let certain = |conn: &Conn| self.worlds.iter().all(|world| is_owed(world, conn));
         conns.copied().find(certain)
     }
 
@@ -114,10 +114,7 @@ impl Worlds {
         self.let_time_pass(now)?;
         match event {
             Event::Sent(conn, sent) => {
-                self.step(|world, choices| {
-                    world.now = now;
-                    world.request(*conn, sent, choices);
-                });
+                self.send(now, *conn, sent);
                 return Ok(());
             }
             Event::Closed(conn) => {
@@ -154,6 +151,16 @@ impl Worlds {
         ensure(!self.worlds.is_empty(), || complaints.join("\n  or "))
     }
 
+    /// The request arrives, or will have by the next event: something may happen before.
+    fn send(&mut self, now: Ms, conn: Conn, sent: &Sent) {
+        self.worlds.iter_mut().for_each(|world| world.inbox = Some((now, conn, sent.clone())));
+        let may_wait =
+            |world: &&World| world.timers().iter().any(|(at, _)| *at < now + LATE_MS);
+        let on_its_way: Vec<World> = self.worlds.iter().filter(may_wait).cloned().collect();
+        self.step(World::arrive);
+        self.worlds.extend(on_its_way);
+    }
+
     /// Each world goes on in every way that the rules leave open.
     fn step(&mut self, step: impl Fn(&mut World, &mut Choices)) {
         let mut next = Vec::new();
@@ -165,7 +172,7 @@ impl Worlds {
     }
 
     /// Whatever may have happened by itself has or has not, unless it is late.
-    fn let_time_pass(&mut self, now: Ms) -> Result<(), String> {
+    pub fn let_time_pass(&mut self, now: Ms) -> Result<(), String> {
         let due = |world: &World| {
             let timers = world.timers().into_iter();
             timers.filter(|(at, _)| *at <= now + EARLY_MS).collect::<Vec<_>>()
@@ -173,6 +180,9 @@ impl Worlds {
         let mut open: Vec<World> = std::mem::take(&mut self.worlds);
         let mut done: Vec<World> = Vec::new();
         while let Some(world) = open.pop() {
+            if world.inbox.is_some() {
+                for_each_choice(&world, &World::arrive, &mut open);
+            }
             for (at, timer) in due(&world) {
                 let fire = |world: &mut World, choices: &mut Choices| {
                     world.fire(at, timer, choices);
@@ -180,7 +190,7 @@ impl Worlds {
                 for_each_choice(&world, &fire, &mut open);
             }
             let is_late = due(&world).iter().any(|(at, _)| at + LATE_MS < now);
-            if !is_late && !done.contains(&world) {
+            if world.inbox.is_none() && !is_late && !done.contains(&world) {
                 done.push(world);
             }
             assert!(open.len() + done.len() <= WORLDS_MAX, "too many worlds");
