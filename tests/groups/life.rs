@@ -39,6 +39,21 @@ pub struct Lived {
     pub fired: BTreeSet<&'static str>,
 }
 
+impl Lived {
+    /// Every answer: to which request, and with which code.
+    pub fn answers(&self) -> impl Iterator<Item = (&'static str, i16)> {
+        let mut sent = BTreeMap::new();
+        self.events.iter().filter_map(move |(_, event)| match event {
+            Event::Sent(conn, request) => {
+                sent.insert(*conn, request.name());
+                None
+            }
+            Event::Answered(conn, answer) => Some((sent[conn], answer.code())),
+            _ => None,
+        })
+    }
+}
+
 /// A connection and the request that it waits for.
 struct Line {
     connection: Connection,
@@ -156,11 +171,11 @@ impl Life {
 
     fn do_something(&mut self, actor: usize) -> Verdict {
         match self.dice.roll(100) {
-            0..64 => {
+            0..60 => {
                 let request = self.actors[actor].proper(&mut self.dice);
                 self.send(actor, request)
             }
-            64..92 => {
+            60..92 => {
                 let request = self.odd_request(actor);
                 self.send(actor, request)
             }
@@ -189,7 +204,7 @@ impl Life {
         let mut join = it.join();
         let mut sync = it.sync(dice);
         let mut who = it.identity();
-        match dice.roll(17) {
+        match dice.roll(18) {
             0 => {
                 it.taste = it.taste.wrapping_add(1);
                 return Request::Join(it.join());
@@ -234,7 +249,9 @@ impl Life {
                 return Request::Heartbeat(who);
             }
             13 => return Request::Commit(odd_identity(dice, who, any_id), 0, 7),
+            14 if it.doing == Doing::Told => return Request::Commit(who, 1, 8),
             14 => return Request::Delete,
+            15 if it.era >= STATIC_ERA => join.instance_id = Some(format!("i{}", dice.roll(5))),
             _ => return self.odd_leave(actor, any_id),
         }
         Request::Join(join)
@@ -247,8 +264,12 @@ impl Life {
         if it.versions().leave < 3 {
             return Request::Leave(vec![own]);
         }
-        let by_id = Leaver { member_id: any_id, instance_id: None };
-        let instance_id = Some(format!("i{}", dice.roll(3)));
+        let mut instance_id = Some(format!("i{}", dice.roll(3)));
+        let of_another = instance_id.clone().filter(|_| dice.percent(50));
+        let by_id = Leaver { member_id: any_id, instance_id: of_another };
+        if dice.percent(5) {
+            instance_id = None;
+        }
         let by_instance = Leaver { member_id: String::new(), instance_id };
         let mut leavers = vec![own, by_id, by_instance];
         leavers.truncate(dice.roll(3) + 1);
@@ -392,7 +413,7 @@ impl Life {
                 return Err(format!("no answer over connection {conn}"));
             }
             // It is certain no longer if something may have happened before the request arrived.
-            self.worlds.let_time_pass(self.now())?;
+            self.worlds.let_time_pass(self.now(), false)?;
         }
         Ok(())
     }
@@ -497,18 +518,14 @@ impl Life {
 
     /// Everybody is put out.
     fn empty(&mut self) -> Verdict {
-        while !self.worlds.any().members.is_empty() || !self.worlds.any().pending.is_empty() {
-            let world = self.worlds.any();
-            let keys = world.members.iter().map(|member| member.key);
-            let keys = keys.chain(world.pending.iter().map(|(key, _)| *key));
-            let leaver = |key: u32| {
-                let member_id = world.names.text(key)?.to_owned();
-                Some(Leaver { member_id, instance_id: None })
-            };
-            let leavers = keys.filter_map(leaver).collect();
+        loop {
+            let leaver = |member_id| Leaver { member_id, instance_id: None };
+            let leavers: Vec<Leaver> = self.worlds.ids().into_iter().map(leaver).collect();
+            if leavers.is_empty() {
+                return Ok(());
+            }
             self.administer(3, Request::Leave(leavers))?;
         }
-        Ok(())
     }
 }
 

@@ -108,7 +108,31 @@ pub enum Answer {
 /// The topic that offsets are committed for.
 pub const TOPIC: &str = "lives";
 
+impl Answer {
+    /// The error code; of LeaveGroup the first member's.
+    pub fn code(&self) -> i16 {
+        match self {
+            Answer::Joined(joined) => joined.error,
+            Answer::Synced(synced) => synced.error,
+            Answer::Code(code) => *code,
+            Answer::Left(code, each) => each.first().map_or(*code, |(_, code)| *code),
+        }
+    }
+}
+
 impl Sent {
+    /// Kafka's name of the request.
+    pub fn name(&self) -> &'static str {
+        match self.request {
+            Request::Join(_) => "JoinGroup",
+            Request::Sync(_) => "SyncGroup",
+            Request::Heartbeat(_) => "Heartbeat",
+            Request::Leave(_) => "LeaveGroup",
+            Request::Commit(..) => "OffsetCommit",
+            Request::Delete => "DeleteGroups",
+        }
+    }
+
     /// API key and first flexible version.
     fn api(&self) -> (i16, i16) {
         match self.request {
@@ -312,8 +336,7 @@ fn take_left(t: &mut Take<'_>) -> Answer {
 fn take_committed(t: &mut Take<'_>, partition: i32) -> Answer {
     let topics = t.array("topics", |t| {
         let name = t.string("name");
-        let partitions =
-            t.array("partitions", |t| (t.i32("partition_index"), t.i16("error_code")));
+        let partitions = t.array("partitions", |t| (t.i32("partition_index"), t.i16("error_code")));
         (name, partitions)
     });
     let [(name, partitions)] = &topics[..] else { panic!("{topics:?}") };

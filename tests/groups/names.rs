@@ -5,6 +5,7 @@
 
 use crate::messages::{Answer, Joined, JoinedMember, Synced};
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 /// A member or an id that was handed out; never used again.
 pub type Key = u32;
@@ -75,7 +76,7 @@ pub fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> 
 }
 
 /// `Err` if the two are not the same.
-pub fn differ<T: PartialEq + std::fmt::Debug>(
+pub fn differ<T: PartialEq + Debug + Copy>(
     what: &str,
     expected: T,
     found: T,

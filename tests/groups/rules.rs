@@ -364,8 +364,7 @@ impl World {
         let unchanged = member.protocols == join.protocols;
         let leads = self.leader == Some(member.key);
         // Asking again changes nothing, unless a leader of a stable group asks for a new round.
-        if unchanged
-            && (self.state == State::Completing || (self.state == State::Stable && !leads))
+        if unchanged && (self.state == State::Completing || (self.state == State::Stable && !leads))
         {
             let owed = self.joined(index, wait.version);
             return self.owe(wait, Owed::Joined(owed));

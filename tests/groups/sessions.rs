@@ -137,15 +137,15 @@ impl World {
         }
         let owed = if wait.version < 3 { Answer::Code(each[0].1) } else { Answer::Left(0, each) };
         self.owe(wait, Owed::Exactly(owed));
-        match self.state {
-            State::Stable | State::Completing if left.contains(&true) => self.prepare(choices),
-            State::Stable | State::Completing if !left.is_empty() => {
-                if self.as_kafka(Difference::OnlyAPendingIdLeft) {
-                    self.prepare(choices);
-                }
-            }
-            State::Preparing if !left.is_empty() => self.complete_if_all_joined(choices),
-            _ => {}
+        if left.is_empty() {
+            return;
+        }
+        if self.state == State::Preparing {
+            self.complete_if_all_joined(choices);
+        } else if self.state != State::Empty
+            && (left.contains(&true) || self.as_kafka(Difference::OnlyAPendingIdLeft))
+        {
+            self.prepare(choices);
         }
     }
 

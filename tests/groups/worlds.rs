@@ -70,6 +70,16 @@ impl Worlds {
         &self.worlds[0]
     }
 
+    /// The ids of all who may be in the group or about to come.
+    pub fn ids(&self) -> BTreeSet<String> {
+        let of = |world: &World| {
+            let members = world.members.iter().map(|member| member.key);
+            let keys = members.chain(world.pending.iter().map(|(key, _)| *key));
+            keys.filter_map(|key| world.names.text(key)).map(str::to_owned).collect::<Vec<_>>()
+        };
+        self.worlds.iter().flat_map(of).collect()
+    }
+
     /// The differences that certainly were met, and what certainly happened by itself.
     pub fn tally(&self) -> (BTreeSet<Difference>, BTreeSet<&'static str>) {
         let first = (self.worlds[0].met.clone(), self.worlds[0].fired.clone());
@@ -111,7 +121,9 @@ impl Worlds {
 
     /// The event happened by `now`; `Err` says why no world allows it.
     pub fn event(&mut self, now: Ms, event: &Event) -> Result<(), String> {
-        self.let_time_pass(now)?;
+        // The answer to one request does not prove that another has arrived; looking on does.
+        let arrived = !matches!(event, Event::Answered(..));
+        self.let_time_pass(now, arrived)?;
         match event {
             Event::Sent(conn, sent) => {
                 self.send(now, *conn, sent);
@@ -154,8 +166,7 @@ impl Worlds {
     /// The request arrives, or will have by the next event: something may happen before.
     fn send(&mut self, now: Ms, conn: Conn, sent: &Sent) {
         self.worlds.iter_mut().for_each(|world| world.inbox = Some((now, conn, sent.clone())));
-        let may_wait =
-            |world: &&World| world.timers().iter().any(|(at, _)| *at < now + LATE_MS);
+        let may_wait = |world: &&World| world.timers().iter().any(|(at, _)| *at < now + LATE_MS);
         let on_its_way: Vec<World> = self.worlds.iter().filter(may_wait).cloned().collect();
         self.step(World::arrive);
         self.worlds.extend(on_its_way);
@@ -171,8 +182,9 @@ impl Worlds {
         assert!(self.worlds.len() <= WORLDS_MAX, "{} worlds", self.worlds.len());
     }
 
-    /// Whatever may have happened by itself has or has not, unless it is late.
-    pub fn let_time_pass(&mut self, now: Ms) -> Result<(), String> {
+    /// Whatever may have happened by itself has or has not, unless it is late. `arrived` says that
+    /// no request is on its way any longer.
+    pub fn let_time_pass(&mut self, now: Ms, arrived: bool) -> Result<(), String> {
         let due = |world: &World| {
             let timers = world.timers().into_iter();
             timers.filter(|(at, _)| *at <= now + EARLY_MS).collect::<Vec<_>>()
@@ -190,7 +202,8 @@ impl Worlds {
                 for_each_choice(&world, &fire, &mut open);
             }
             let is_late = due(&world).iter().any(|(at, _)| at + LATE_MS < now);
-            if world.inbox.is_none() && !is_late && !done.contains(&world) {
+            let is_behind = arrived && world.inbox.is_some();
+            if !is_behind && !is_late && !done.contains(&world) {
                 done.push(world);
             }
             assert!(open.len() + done.len() <= WORLDS_MAX, "too many worlds");
@@ -200,11 +213,7 @@ impl Worlds {
     }
 }
 
-fn for_each_choice(
-    world: &World,
-    step: &impl Fn(&mut World, &mut Choices),
-    next: &mut Vec<World>,
-) {
+fn for_each_choice(world: &World, step: &impl Fn(&mut World, &mut Choices), next: &mut Vec<World>) {
     let mut choices = Choices::default();
     loop {
         let mut copy = world.clone();
