@@ -6,7 +6,7 @@
 //! Kafka itself is judged by them as well: `tests/groups/live`. Where the two brokers differ on
 //! purpose stands in `groups/differences.rs`.
 //!
-//! `SEED=n cargo test --test groups` lives one life again. What holds inside of the state machine
+//! `SEED=n cargo test --test groups` lives one life again, `SEED=n..m` as many as one likes. What holds inside of the state machine
 //! is tested there (`src/state/groups`); here it is what clients see.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test says what is wrong")]
@@ -15,6 +15,8 @@
 mod actors;
 #[path = "groups/canaries.rs"]
 mod canaries;
+#[path = "groups/choices.rs"]
+mod choices;
 #[path = "groups/codec.rs"]
 mod codec;
 #[path = "groups/codes.rs"]
@@ -47,6 +49,7 @@ use life::{Lived, PARTITIONS, Plan};
 use process::Ottla;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -63,12 +66,14 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 fn start(data: &std::path::Path) -> Ottla {
-    let session = format!("group.min.session.timeout.ms={}", codes::SESSION_TIMEOUT_MS_MIN);
-    let delay = "group.initial.rebalance.delay.ms=0";
-    let ottla = Ottla::start_with(
-        data,
-        &["--listen", "127.0.0.1:0", "--set", session.as_str(), "--set", delay],
-    );
+    let settings = [
+        format!("group.min.session.timeout.ms={}", codes::SESSION_TIMEOUT_MS_MIN),
+        format!("group.max.size={}", codes::GROUP_SIZE_MAX),
+        "group.initial.rebalance.delay.ms=0".to_owned(),
+    ];
+    let mut arguments = vec!["--listen", "127.0.0.1:0"];
+    settings.iter().for_each(|setting| arguments.extend(["--set", setting]));
+    let ottla = Ottla::start_with(data, &arguments);
     looks::create_topic(&mut Connection::open(ottla.address), PARTITIONS);
     ottla
 }
@@ -77,11 +82,13 @@ fn plan(seed: u64, timed: bool, broker: Broker, address: SocketAddr) -> Plan {
     Plan { seed, steps: if timed { 60 } else { 80 }, timed, broker, address }
 }
 
-/// The seeds to live: `default`, or the one that was asked for.
-fn seeds(default: std::ops::Range<u64>) -> Vec<u64> {
-    match std::env::var("SEED") {
-        Ok(seed) => vec![seed.parse().expect("SEED is a number")],
-        Err(_) => default.collect(),
+/// The seeds to live: `default`, or what `SEED` asks for.
+fn seeds(default: Range<u64>) -> Vec<u64> {
+    let Ok(asked) = std::env::var("SEED") else { return default.collect() };
+    let number = |text: &str| text.parse().expect("SEED=n or SEED=n..m");
+    match asked.split_once("..") {
+        Some((first, end)) => (number(first)..number(end)).collect(),
+        None => vec![number(&asked)],
     }
 }
 
@@ -131,12 +138,13 @@ fn everything_was_answered(lived: &[Lived]) {
 
 /// By request, the error codes that some life must have seen.
 const ANSWERS: &[(&str, &[i16])] = &[
-    ("JoinGroup", &[0, 23, 25, 26, 79, 82]),
+    ("JoinGroup", &[0, 23, 25, 26, 79, 81, 82]),
     ("SyncGroup", &[0, 22, 23, 25, 27, 82]),
     ("Heartbeat", &[0, 22, 25, 27, 82]),
     ("LeaveGroup", &[0, 25, 82]),
     ("OffsetCommit", &[0, 22, 25, 27, 82]),
     ("DeleteGroups", &[0, 68, 69]),
+    ("OffsetDelete", &[0, 68, 69, 86]),
 ];
 
 /// What must have happened by itself in some life.
@@ -191,7 +199,8 @@ fn live_against_apache_kafka() {
     let mut connection = Connection::open(address);
     looks::create_topic(&mut connection, PARTITIONS);
     looks::await_coordinator(&mut connection);
-    let seeds = [seeds(0..200), seeds(1_000..1_030)].concat();
+    let mut seeds = [seeds(0..200), seeds(1_000..1_030)].concat();
+    seeds.dedup();
     let plans = seeds.iter().map(|seed| plan(*seed, *seed >= 1_000, Broker::Kafka, address));
     let lived = live_all(&plans.collect::<Vec<_>>());
     if seeds.len() > 2 {

@@ -19,10 +19,11 @@ pub enum Difference {
     GroupOfARefusedJoin,
     PendingIdWithAnInstance,
     IdOfAFencedJoin,
+    ReturnToAFullGroup,
 }
 
 /// Which, what Kafka does, what ottla does, and why.
-pub const KNOWN_DIFFERENCES: [(Difference, &str, &str, &str); 7] = [
+pub const KNOWN_DIFFERENCES: [(Difference, &str, &str, &str); 8] = [
     (
         Difference::SyncOfARemovedMember,
         "leaves its parked SyncGroup without an answer for ever",
@@ -64,5 +65,11 @@ pub const KNOWN_DIFFERENCES: [(Difference, &str, &str, &str); 7] = [
         "tells a waiting JoinGroup that is fenced the id that it had",
         "leaves the id empty",
         "the id means nothing any more, and is not kept for an answer in which nobody reads it",
+    ),
+    (
+        Difference::ReturnToAFullGroup,
+        "turns a static member away that comes back to a full group",
+        "lets it in",
+        "it takes its own place",
     ),
 ];

@@ -250,6 +250,7 @@ impl Life {
             }
             13 => return Request::Commit(odd_identity(dice, who, any_id), 0, 7),
             14 if it.doing == Doing::Told => return Request::Commit(who, 1, 8),
+            14 if dice.percent(50) => return Request::DeleteOffset(dice.roll(PARTITIONS) as i32),
             14 => return Request::Delete,
             15 if it.era >= STATIC_ERA => join.instance_id = Some(format!("i{}", dice.roll(5))),
             _ => return self.odd_leave(actor, any_id),
@@ -288,6 +289,7 @@ impl Life {
             Request::Leave(_) => versions.leave,
             Request::Commit(..) => versions.commit,
             Request::Delete => self.dice.roll(3) as i16,
+            Request::DeleteOffset(_) => 0,
         };
         let conn = match self.actors[actor].conn {
             Some(conn) => conn,

@@ -54,6 +54,8 @@ pub enum Request {
     Commit(Identity, i32, i64),
     /// DeleteGroups.
     Delete,
+    /// OffsetDelete of this partition.
+    DeleteOffset(i32),
 }
 
 /// A request as it goes out.
@@ -130,6 +132,7 @@ impl Sent {
             Request::Leave(_) => "LeaveGroup",
             Request::Commit(..) => "OffsetCommit",
             Request::Delete => "DeleteGroups",
+            Request::DeleteOffset(_) => "OffsetDelete",
         }
     }
 
@@ -142,6 +145,7 @@ impl Sent {
             Request::Leave(_) => (13, 4),
             Request::Commit(..) => (8, 8),
             Request::Delete => (42, 2),
+            Request::DeleteOffset(_) => (47, i16::MAX),
         }
     }
 
@@ -164,6 +168,13 @@ impl Sent {
                 p.array(1);
                 p.string(group_id);
             }
+            Request::DeleteOffset(partition) => {
+                p.string(group_id);
+                p.array(1);
+                p.string(TOPIC);
+                p.array(1);
+                p.i32(*partition);
+            }
         }
         p.tags();
         p.finish()
@@ -178,6 +189,8 @@ impl Sent {
             11 => 2,
             8 => 3,
             42 => 0,
+            // Its error code comes first.
+            47 => i16::MAX,
             _ => 1,
         };
         if self.version >= has_throttle_time {
@@ -193,6 +206,17 @@ impl Sent {
                 let results = t.array("results", |t| (t.string("group_id"), t.i16("error_code")));
                 assert_eq!(results.len(), 1);
                 Answer::Code(results[0].1)
+            }
+            Request::DeleteOffset(_) => {
+                let whole = t.i16("error_code");
+                assert_eq!(t.i32("throttle_time_ms"), 0);
+                let topics = t.array("topics", |t| {
+                    assert_eq!(t.string("name"), TOPIC);
+                    t.array("partitions", |t| (t.i32("partition_index"), t.i16("error_code")))
+                });
+                let each = topics.first().map(|partitions| partitions[0].1);
+                assert!(whole == 0 || each.is_none(), "{topics:?}");
+                Answer::Code(each.unwrap_or(whole))
             }
         };
         t.tags();

@@ -6,8 +6,9 @@
 //! (`worlds.rs`). A member is known by a key; its id is whatever the broker makes up, bound to the
 //! key when an answer tells it (`names.rs`).
 //!
-//! Absent: the delay of a first rebalance, which is set to 0; bounds on size.
+//! Absent: the delay of a first rebalance, which is set to 0.
 
+use crate::choices::Choices;
 use crate::codes::*;
 use crate::differences::{Broker, Difference};
 use crate::messages::{Answer, Join, Request, Sent};
@@ -90,36 +91,6 @@ impl Member {
     }
 }
 
-/// Picks one of several outcomes, a different one each time the step is run again.
-#[derive(Default)]
-pub struct Choices {
-    taken: Vec<(usize, usize)>,
-    next: usize,
-}
-
-impl Choices {
-    /// One of `count`.
-    fn pick(&mut self, count: usize) -> usize {
-        if self.next == self.taken.len() {
-            self.taken.push((0, count));
-        }
-        self.next += 1;
-        self.taken[self.next - 1].0
-    }
-
-    /// Goes on to the next combination, if there is one.
-    pub fn advance(&mut self) -> bool {
-        self.next = 0;
-        while let Some((chosen, count)) = self.taken.pop() {
-            if chosen + 1 < count {
-                self.taken.push((chosen + 1, count));
-                return true;
-            }
-        }
-        false
-    }
-}
-
 /// One way in which the group can be what it was seen to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct World {
@@ -195,6 +166,10 @@ impl World {
             }
             Request::Delete => {
                 let code = self.delete();
+                self.owe(wait, Owed::Exactly(Answer::Code(code)));
+            }
+            Request::DeleteOffset(partition) => {
+                let code = self.delete_offset(*partition);
                 self.owe(wait, Owed::Exactly(Answer::Code(code)));
             }
         }
@@ -275,6 +250,14 @@ impl World {
             return self.refuse_join(wait, UNKNOWN_MEMBER_ID, echo);
         }
         self.exists = true;
+        if !self.accepts(join) {
+            // Nobody is told, and a round that waits for the member goes on waiting.
+            if let Some(key) = self.key_of(&join.member_id) {
+                self.remove(key);
+            }
+            let none = Id::Text(String::new());
+            return self.refuse_join(wait, GROUP_MAX_SIZE_REACHED, none);
+        }
         if !self.supports(join) {
             return self.refuse_join(wait, INCONSISTENT_GROUP_PROTOCOL, echo);
         }
@@ -293,6 +276,28 @@ impl World {
             }
             None => self.add(wait, client_id, key, join, choices),
         }
+    }
+
+    fn key_of(&self, member_id: &str) -> Option<Key> {
+        let member = self.by_id(member_id).map(|index| self.members[index].key);
+        member.or_else(|| self.pending_id(member_id).map(|index| self.pending[index].0))
+    }
+
+    /// `group.max.size`: during a round the first to come are the ones that stay.
+    fn accepts(&mut self, join: &Join) -> bool {
+        let known = self.by_id(&join.member_id);
+        let joined = self.members.iter().filter(|member| member.join.is_some()).count();
+        let fits = match self.state {
+            State::Empty => true,
+            State::Preparing => {
+                known.is_some_and(|index| self.members[index].join.is_some())
+                    || joined < GROUP_SIZE_MAX
+            }
+            _ => known.is_some() || self.members.len() < GROUP_SIZE_MAX,
+        };
+        let instance_id = join.instance_id.as_deref().filter(|_| join.member_id.is_empty());
+        let returns = instance_id.is_some_and(|it| self.by_instance(it).is_some());
+        fits || (returns && !self.as_kafka(Difference::ReturnToAFullGroup))
     }
 
     fn supports(&self, join: &Join) -> bool {

@@ -1,11 +1,12 @@
 //! The rules of everything but JoinGroup: SyncGroup, Heartbeat, LeaveGroup, OffsetCommit,
 //! DeleteGroups, and what happens when a time is over.
 
+use crate::choices::Choices;
 use crate::codes::*;
 use crate::differences::Difference;
 use crate::messages::{Answer, Identity, Leaver, Sync, Synced};
 use crate::names::{Key, Owed};
-use crate::rules::{Choices, Ms, State, Wait, World};
+use crate::rules::{Ms, State, Wait, World};
 
 /// Something that happens by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,6 +208,19 @@ impl World {
             ..World::new(self.broker)
         };
         0
+    }
+
+    /// All members of consumer groups subscribe to the topic.
+    pub fn delete_offset(&mut self, partition: i32) -> i16 {
+        if !self.exists {
+            return GROUP_ID_NOT_FOUND;
+        }
+        if self.state == State::Empty {
+            self.offsets.remove(&partition);
+            return 0;
+        }
+        let is_consumer_group = self.protocol_type.as_deref() == Some("consumer");
+        if is_consumer_group { GROUP_SUBSCRIBED_TO_TOPIC } else { NON_EMPTY_GROUP }
     }
 
     /// What may happen by itself from then on.

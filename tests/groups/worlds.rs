@@ -3,11 +3,12 @@
 //! Promises: as long as the broker keeps the rules one world is left; a broker that breaks one
 //! leaves none, and is told what each world expected.
 
+use crate::choices::Choices;
 use crate::differences::{Broker, Difference};
 use crate::looks::{Described, Fetched, Listed};
 use crate::messages::{Answer, Sent};
 use crate::names::{differ, ensure};
-use crate::rules::{Choices, Conn, Ms, State, World};
+use crate::rules::{Conn, Ms, State, World};
 use std::collections::BTreeSet;
 
 /// How late a timer may be on a machine that is busy.
