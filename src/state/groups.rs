@@ -236,13 +236,16 @@ impl Groups {
             return Ok(());
         };
         self.on_group(slot, now, |group, cx| {
-            let mut member_gone = false;
+            // None as long as nobody left; as in Kafka a request in vain completes no rebalance.
+            let mut gone = None;
             for (member_id, instance_id) in members {
                 let verdict = group.leave(member_id, instance_id, cx);
-                member_gone |= verdict == Ok(true);
+                gone = gone.max(verdict.ok());
                 each(member_id, instance_id, verdict.map(|_| ()));
             }
-            group.left(member_gone, cx);
+            if let Some(member_gone) = gone {
+                group.left(member_gone, cx);
+            }
         });
         Ok(())
     }

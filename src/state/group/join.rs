@@ -180,10 +180,12 @@ impl Group {
     ) -> JoinStep {
         let known = self.members.by_id(request.member_id).map(|member| member.key);
         if !self.accepts(request, known, cx) {
-            // In the middle of a rebalance the last to come back are the ones that are put out.
+            // In the middle of a rebalance the last to come back are the ones that are put out, and
+            // an id that was handed out has been used: nobody waits for it any longer.
             if let Some(key) = known {
                 self.remove_member(key, cx);
             }
+            self.pending.retain(|pending| pending.member_id != request.member_id);
             return JoinStep::Refused(Refusal::GroupMaxSizeReached, EchoedId::None);
         }
         let unknown = request.member_id.is_empty();
@@ -222,7 +224,8 @@ impl Group {
         known: Option<MemberKey>,
         cx: &Context<'_>,
     ) -> bool {
-        let instance = request.instance_id.and_then(|id| self.members.by_instance(id));
+        let returning = request.instance_id.filter(|_| request.member_id.is_empty());
+        let instance = returning.and_then(|id| self.members.by_instance(id));
         let row = known.and_then(|key| self.members.get(key)).or(instance);
         let fits = match self.state {
             GroupState::PreparingRebalance => {

@@ -42,8 +42,30 @@ fn of_a_full_group_in_rebalance_the_last_to_join_again_is_put_out() {
     assert_eq!(script.join(late), Join::Refused(Refusal::GroupMaxSizeReached, String::new()));
     assert_eq!(script.members().len(), 2);
     assert_eq!(script.beat(&first), Err(Refusal::UnknownMemberId));
-    // As in Kafka that alone completes nothing; the rebalance timeout does.
+    // As in Kafka that alone completes nothing; nor does one who leaves and was not there.
+    assert_eq!(script.leave(&[(&first.me, None)]), [Err(Refusal::UnknownMemberId)]);
+    assert_eq!(script.state(), GroupState::PreparingRebalance);
+    // The rebalance timeout does.
     assert_eq!(script.at(60_000).got(third).generation, 2);
+    script.audit();
+}
+
+#[test]
+fn a_full_group_does_not_wait_for_an_id_that_it_refused() {
+    let mut script = Script::with(GroupsConfig { size_max: 2, ..GroupsConfig::default() });
+    let first = script.joined(ask(1));
+    let asks_back = |waiter| JoinRequest { require_known_member_id: true, ..ask(waiter) };
+    let mut new_id = |waiter| match script.join(asks_back(waiter)) {
+        Join::Refused(Refusal::MemberIdRequired, id) => id,
+        other => panic!("{other:?}"),
+    };
+    let (second, third) = (new_id(2), new_id(3));
+    script.parked(JoinRequest { member_id: &second, ..ask(2) });
+    let again = JoinRequest { member_id: &first.me, ..ask(1) };
+    script.parked(again);
+    let refused = script.refused(JoinRequest { member_id: &third, ..ask(3) });
+    assert_eq!(refused, Refusal::GroupMaxSizeReached);
+    assert_eq!(script.joined(again).generation, 2, "all who are left have joined");
     script.audit();
 }
 

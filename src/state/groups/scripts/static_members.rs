@@ -175,6 +175,8 @@ fn a_full_group_lets_its_static_members_back_in() {
     script.stable_with(2, fixed);
     assert_eq!(script.refused(fixed(3)), Refusal::GroupMaxSizeReached);
     assert_eq!(script.joined(fixed(12)).generation, 2);
+    let impostor = JoinRequest { member_id: "impostor", ..fixed(2) };
+    assert_eq!(script.refused(impostor), Refusal::GroupMaxSizeReached, "that is no return");
 }
 
 #[test]
