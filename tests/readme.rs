@@ -1,26 +1,103 @@
-//! The README tells the truth where a program can check it: its table of APIs is the code's.
+//! The README tells the truth where a program can check it: its table of APIs is the code's, and
+//! the configurations that it shows are the files that `tests/clients/edge/` runs programs with.
 //!
-//! `UPDATE_README=1 cargo test --test readme` writes the table anew.
+//! `UPDATE_README=1 cargo test --test readme` writes both anew. `tests/clients/run` keeps the table
+//! of clients.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
 
-const BEGIN: &str = "<!-- apis -->\n";
-const END: &str = "<!-- /apis -->";
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const APIS_BEGIN: &str = "<!-- apis -->\n";
+const APIS_END: &str = "<!-- /apis -->";
+const FILE_BEGIN: &str = "<!-- file ";
+const FILE_END: &str = "<!-- /file -->";
+
+/// Where a broker listens that nobody configured; the suites put their own broker's in its place.
+const ADDRESS: &str = "127.0.0.1:9092";
+
+/// One test at a time reads, and perhaps writes, the README.
+static README: Mutex<()> = Mutex::new(());
+
+/// The README is what `made` makes of it, or it becomes that.
+fn is_made_by(made: impl FnOnce(&str) -> String) {
+    let _one_at_a_time = README.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let path = Path::new(ROOT).join("README.md");
+    let found = fs::read_to_string(&path).expect("the README");
+    let expected = made(&found);
+    if std::env::var_os("UPDATE_README").is_some() {
+        fs::write(path, expected).expect("the README is written");
+        return;
+    }
+    for (found, expected) in found.lines().zip(expected.lines()) {
+        assert_eq!(found, expected, "run UPDATE_README=1 cargo test --test readme");
+    }
+    assert_eq!(found, expected, "run UPDATE_README=1 cargo test --test readme");
+}
+
+/// The path and the fenced block of every file that the README shows, as they stand there.
+fn files_shown(readme: &str) -> Vec<(&str, &str)> {
+    let mut shown = Vec::new();
+    for part in readme.split(FILE_BEGIN).skip(1) {
+        let (path, rest) = part.split_once(" -->\n").expect("the path's end");
+        let (block, _) = rest.split_once(FILE_END).expect("the file's end");
+        shown.push((path, block));
+    }
+    shown
+}
+
+fn block_of(path: &str) -> String {
+    let text = fs::read_to_string(Path::new(ROOT).join(path)).expect("the file that is shown");
+    let language = match path.rsplit_once('.') {
+        Some((_, "json")) => "json",
+        _ => "",
+    };
+    format!("```{language}\n{text}```\n")
+}
 
 #[test]
 fn the_table_of_apis_is_the_one_that_dispatches() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    let readme = std::fs::read_to_string(path).expect("the README");
     let output = Command::new(env!("CARGO_BIN_EXE_ottla")).args(["apis", "--markdown"]).output();
     let output = output.expect("ottla apis runs");
     assert!(output.status.success());
     let table = String::from_utf8(output.stdout).expect("text");
-    let (before, rest) = readme.split_once(BEGIN).expect("the table's begin");
-    let (found, after) = rest.split_once(END).expect("the table's end");
-    if std::env::var_os("UPDATE_README").is_some() {
-        let updated = format!("{before}{BEGIN}{table}{END}{after}");
-        std::fs::write(path, updated).expect("the README is written");
-        return;
+    is_made_by(|readme| {
+        let (before, rest) = readme.split_once(APIS_BEGIN).expect("the table's begin");
+        let (_, after) = rest.split_once(APIS_END).expect("the table's end");
+        format!("{before}{APIS_BEGIN}{table}{APIS_END}{after}")
+    });
+}
+
+#[test]
+fn the_configurations_are_the_ones_that_the_suites_run() {
+    is_made_by(|readme| {
+        let mut made = readme.to_string();
+        for (path, block) in files_shown(readme) {
+            let marker = format!("{FILE_BEGIN}{path} -->\n");
+            made =
+                made.replace(&format!("{marker}{block}"), &format!("{marker}{}", block_of(path)));
+        }
+        made
+    });
+}
+
+#[test]
+fn every_configuration_is_shown_and_has_the_default_address() {
+    let readme = fs::read_to_string(Path::new(ROOT).join("README.md")).expect("the README");
+    let shown: BTreeSet<String> =
+        files_shown(&readme).iter().map(|(path, _)| (*path).to_string()).collect();
+    let folder = "tests/clients/edge";
+    let entries = fs::read_dir(Path::new(ROOT).join(folder)).expect("the folder");
+    let names = entries.map(|entry| entry.expect("an entry").file_name());
+    let names = names.map(|name| name.into_string().expect("UTF-8"));
+    let is_configuration = |name: &String| name.ends_with(".conf") || name.ends_with(".json");
+    let there: BTreeSet<String> =
+        names.filter(is_configuration).map(|name| format!("{folder}/{name}")).collect();
+    assert_eq!(shown, there);
+    for path in &there {
+        assert!(block_of(path).contains(ADDRESS), "{path} does not name {ADDRESS}");
     }
-    assert_eq!(found, table, "run UPDATE_README=1 cargo test --test readme");
 }
