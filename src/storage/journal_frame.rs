@@ -26,7 +26,8 @@ pub const FRAME_ALIGN: u64 = 8;
 /// that nobody was promised.
 pub const COMMIT_ALIGN: u64 = 512;
 
-const MAGIC: u32 = u32::from_le_bytes(*b"OtJ1");
+/// How every frame begins.
+pub const MAGIC: &[u8; 4] = b"OtJ1";
 /// Bytes of a batch that the frame's CRC covers: up to the end of the batch's own CRC field.
 const BATCH_COVERED: usize = 21;
 
@@ -125,7 +126,7 @@ impl FrameHeader {
             _ => crc32c_parts(parts),
         };
         let mut h = [0; FRAME_HEADER_BYTES];
-        h[0..4].copy_from_slice(&MAGIC.to_le_bytes());
+        h[0..4].copy_from_slice(MAGIC);
         h[8..16].copy_from_slice(&self.sequence.to_le_bytes());
         h[16..24].copy_from_slice(&self.durable.to_le_bytes());
         h[24..28].copy_from_slice(&self.generation.to_le_bytes());
@@ -141,7 +142,7 @@ impl FrameHeader {
     /// The header in `bytes`, if there is a whole and undamaged one.
     pub fn read(bytes: &[u8]) -> Option<FrameHeader> {
         let h = bytes.get(..FRAME_HEADER_BYTES)?;
-        if le32(h, 0) != MAGIC || le32(h, 4) != crc32c(&h[8..]) {
+        if h[0..4] != *MAGIC || le32(h, 4) != crc32c(&h[8..]) {
             return None;
         }
         Some(FrameHeader {

@@ -13,7 +13,8 @@
 
 use super::journal::JOURNAL_HEADER_BYTES;
 use super::journal_frame::{
-    COMMIT_ALIGN, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, KIND_OPENED, Payload, open_payload,
+    COMMIT_ALIGN, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, KIND_OPENED, MAGIC, Payload,
+    open_payload,
 };
 use crate::disk::FileRef;
 
@@ -143,6 +144,33 @@ impl<'a> Scan<'a> {
         (0..PLACES).all(|place| self.candidate(place).is_none())
     }
 
+    /// The next place from `at` on, before `end`, where something stands that begins like a frame.
+    fn next_magic(&mut self, mut at: u64, end: u64) -> Option<u64> {
+        let filled = self.file.length().map_or(u64::MAX, |all| all - JOURNAL_HEADER_BYTES.min(all));
+        while at < end {
+            let place = at % self.ring_bytes;
+            if place >= filled {
+                // The ring was never written there.
+                at += self.ring_bytes - place;
+                continue;
+            }
+            let mut here = FRAME_ALIGN;
+            if !self.peek(at, FRAME_ALIGN as usize).is_empty() {
+                let window = &self.window[(place - self.window_at) as usize..];
+                let (words, _) = window.as_chunks::<{ FRAME_ALIGN as usize }>();
+                match words.iter().position(|word| word.starts_with(MAGIC)) {
+                    Some(words) => {
+                        let found = at + words as u64 * FRAME_ALIGN;
+                        return (found < end).then_some(found);
+                    }
+                    None => here = (words.len() as u64 * FRAME_ALIGN).max(FRAME_ALIGN),
+                }
+            }
+            at += here;
+        }
+        None
+    }
+
     /// The earliest frame after the missing one, if any frame vouches that the missing one was
     /// durable. Frames of this generation (and those that open another) speak first; only where
     /// they don't, those of later generations, whose opening frame must be rotten then.
@@ -150,7 +178,8 @@ impl<'a> Scan<'a> {
         let (mut own, mut newer) = (Candidate::default(), Candidate::default());
         let mut at = self.position.next_multiple_of(FRAME_ALIGN);
         let end = self.position + self.ring_bytes;
-        while at < end {
+        while let Some(found) = self.next_magic(at, end) {
+            at = found;
             if let Some(header) = self.header_at(at)
                 && header.sequence > self.next_sequence
             {
