@@ -6,8 +6,9 @@
 //! Kafka itself is judged by them as well: `tests/groups/live`. Where the two brokers differ on
 //! purpose stands in `groups/differences.rs`.
 //!
-//! `SEED=n cargo test --test groups` lives one life again, `SEED=n..m` as many as one likes. What holds inside of the state machine
-//! is tested there (`src/state/groups`); here it is what clients see.
+//! `SEED=n cargo test --test groups` lives one life again, `SEED=n..m` as many as one likes. What
+//! holds inside of the state machine is tested there (`src/state/groups`); here it is what clients
+//! see.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test says what is wrong")]
 

@@ -296,7 +296,10 @@ impl World {
             _ => known.is_some() || self.members.len() < GROUP_SIZE_MAX,
         };
         let instance_id = join.instance_id.as_deref().filter(|_| join.member_id.is_empty());
-        let returns = instance_id.is_some_and(|it| self.by_instance(it).is_some());
+        let place = instance_id.and_then(|it| self.by_instance(it));
+        let returns = place.is_some_and(|index| {
+            self.state != State::Preparing || self.members[index].join.is_some()
+        });
         fits || (returns && !self.as_kafka(Difference::ReturnToAFullGroup))
     }
 
