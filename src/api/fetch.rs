@@ -9,8 +9,8 @@
 //!
 //! Whole batches only, the first one holding the offset that was asked for, sent from the page
 //! cache without passing through here. Nothing at or above the high watermark is shown, and that
-//! is the synced offset. Long polling parks the request; a fetch parked at the end of a partition
-//! brings the next sync forward.
+//! is the synced offset. Long polling parks the request; a fetch of what is not synced yet brings
+//! the next sync forward, parked or not.
 
 use super::{Api, Context, Outcome, Parked, Reply, Waiting, code_of_fetch};
 use crate::broker::{FetchError, PartitionView};
@@ -210,6 +210,11 @@ fn read(
     let none_left = (max == 0 && !at_least_one) || !reply.has_room_for_file();
     let offset = wanted.fetch_offset;
     let inside = (view.log_start_offset..=view.high_watermark).contains(&offset);
+    if (view.high_watermark..view.log_end_offset).contains(&offset) {
+        // Not only for who waits: a consumer with fetch.max.wait.ms=0 (kafka-e2e-latency) asks
+        // again and again, and one with a busy partition beside this one never waits either.
+        context.broker.storage_mut().hurry(view.index);
+    }
     if none_left && inside {
         sum.more |= offset < view.high_watermark;
         return Ok(None);

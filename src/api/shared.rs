@@ -36,7 +36,7 @@ impl From<Refusal> for Refused {
         let message = match refusal {
             Refusal::UnknownTopicOrPartition => "there is no such topic or partition".to_owned(),
             Refusal::UnknownTopicId => "there is no topic with this id".to_owned(),
-            Refusal::TopicExists => "a topic of this name exists already".to_owned(),
+            Refusal::TopicExists => "a topic of this name already exists".to_owned(),
             Refusal::TopicGoing => {
                 "a topic of this name was deleted just now; try again in a moment".to_owned()
             }

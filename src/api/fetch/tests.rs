@@ -302,6 +302,21 @@ fn a_fetch_that_comes_after_unsynced_records_brings_their_sync_forward() {
 }
 
 #[test]
+fn a_fetch_that_does_not_wait_brings_the_sync_of_what_it_asked_for_forward_too() {
+    let (mut test, _) = broker();
+    unsynced(&mut test);
+    let soon = test.now.mono.saturating_add(FETCH_SYNC_PAUSE_MS.1);
+    // Who reads what is synced asks for no sync.
+    let other = fetch(&mut test, ALL, &[("t", 2, 0, MIB, -1)]).remove(0);
+    assert_eq!(bases(&other.records), [0]);
+    assert!(test.broker.storage().sync_deadline().unwrap() > soon);
+    // Partition 2 has something, so that this one is not parked, whatever it is ready to wait.
+    let parts = [("t", 2, 0, MIB, -1), ("t", 0, 0, MIB, -1)];
+    assert!(fetch(&mut test, WAIT, &parts)[1].records.is_empty());
+    assert!(test.broker.storage().sync_deadline().unwrap() <= soon);
+}
+
+#[test]
 fn at_its_deadline_a_parked_fetch_is_answered_with_what_there_is() {
     let (mut test, bytes) = broker();
     let ask = Ask { min_bytes: bytes + 1, ..WAIT };

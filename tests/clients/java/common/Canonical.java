@@ -34,6 +34,7 @@ import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
  *
  * <p>What changed its name in between is in {@code Calls}, of which each version is compiled with its own.
  */
+@SuppressWarnings({"deprecation", "removal"})
 final class Canonical {
     private static final int RECORDS = 1000;
 
@@ -371,7 +372,8 @@ final class Canonical {
     /** Sends to each partition in turn, as an idempotent producer, a record every two milliseconds. */
     private static final class Traffic implements AutoCloseable {
         private final KafkaProducer<String, String> producer =
-            Records.producer("enable.idempotence", "true", "acks", "all", "linger.ms", 1, "batch.size", 200);
+            Records.producer("enable.idempotence", "true", "acks", "all", "linger.ms", 1, "batch.size", 200,
+                "delivery.timeout.ms", 55_000);
         private final List<List<String>> values = new ArrayList<>();
         private final List<Future<?>> sent = new ArrayList<>();
         private final Thread thread;

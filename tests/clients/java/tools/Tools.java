@@ -38,10 +38,14 @@ final class Tools {
         Map.entry("consumer-perf", "kafka.tools.ConsumerPerformance org.apache.kafka.tools.ConsumerPerformance"),
         Map.entry("broker-api-versions",
             "kafka.admin.BrokerApiVersionsCommand org.apache.kafka.tools.BrokerApiVersionsCommand"),
+        Map.entry("cluster", "kafka.tools.ClusterTool org.apache.kafka.tools.ClusterTool"),
+        Map.entry("e2e-latency", "kafka.tools.EndToEndLatency org.apache.kafka.tools.EndToEndLatency"),
+        Map.entry("streams-application-reset", "kafka.tools.StreamsResetter org.apache.kafka.tools.StreamsResetter"),
         Map.entry("dump-log", "kafka.tools.DumpLogSegments org.apache.kafka.tools.DumpLogSegments"));
 
     private static final Map<String, String> SAME = Map.of(
         "producer-perf", "org.apache.kafka.tools.ProducerPerformance",
+        "groups", "org.apache.kafka.tools.GroupsCommand",
         "transactions", "org.apache.kafka.tools.TransactionsCommand",
         "verifiable-producer", "org.apache.kafka.tools.VerifiableProducer",
         "verifiable-consumer", "org.apache.kafka.tools.VerifiableConsumer",
