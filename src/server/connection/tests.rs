@@ -331,7 +331,7 @@ fn a_produce_request_of_any_size_needs_room_for_one_batch_and_keeps_its_place() 
 #[test]
 fn a_large_request_that_finds_no_room_is_parked_midway_and_goes_on() {
     let mut wire = small_batches(256 * 1024);
-    let all = [produce_many(1, -1, &[&[7; 9_000][..]; 100]), versions(2)].concat();
+    let all = [produce_many(1, -1, &[&[7; 9_000][..]; 300]), versions(2)].concat();
     let (mut at, mut parks) = (0, 0);
     while at < all.len() {
         if wire.connection.is_parked() {
@@ -353,7 +353,7 @@ fn a_large_request_that_finds_no_room_is_parked_midway_and_goes_on() {
     wire.drain();
     assert!(parks > 1, "{parks}");
     assert_eq!(wire.answered(), [1, 2]);
-    assert_eq!(log_end(&wire), 100);
+    assert_eq!(log_end(&wire), 300);
 }
 
 #[test]
