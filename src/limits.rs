@@ -128,7 +128,8 @@ pub const GATHER_PROBE_INTERVAL: u32 = 16;
 /// At the limit: the request borrows one of the `REQUEST_BUFFERS`.
 pub const CONNECTION_BUFFER_BYTES: usize = 4 * 1024;
 
-/// Large input buffers that all connections share, each as large as the largest request.
+/// Large input buffers that all connections share, each as large as the largest batch or the
+/// largest request that is no Produce.
 ///
 /// At the limit: further connections with large requests are not read until one is given back;
 /// TCP holds their clients back meanwhile.
@@ -158,17 +159,25 @@ pub const TURN_BYTES: usize = READ_AHEAD_BYTES;
 /// At the limit: the connection is closed, with one log line.
 pub const REQUEST_STALL_MS: u64 = 30_000;
 
-/// Bytes that a request may have beyond `message.max.bytes`: names, several partitions.
+/// Bytes that a request other than Produce may have beyond `message.max.bytes`.
 ///
-/// Why: clients fill a request with several batches up to about 1 MiB.
+/// Why: the longest are fetches of thousands of partitions, and assignments of large groups.
 /// At the limit: the connection is closed, with one log line.
 pub const REQUEST_OVERHEAD_BYTES: usize = 1024 * 1024;
+
+/// Bytes that may stand between two batches of a Produce request: topic name, tagged fields. A
+/// request of no more than this and the largest batch is waited for as a whole; a larger one, up
+/// to `socket.request.max.bytes`, is taken element by element.
+///
+/// Why: a string has at most 32 KiB in the versions before 9, and nobody sends tagged fields.
+/// At the limit: the connection is closed, with one log line.
+pub const PRODUCE_ELEMENT_BYTES_MAX: usize = 64 * 1024;
 
 /// Bytes of a batch up to which a topic's own `max.message.bytes` may go beyond the broker's
 /// `message.max.bytes`.
 ///
 /// Why: any client can set it, and each of the `REQUEST_BUFFERS` grows to what is sent.
-/// At the limit: a larger request closes its connection; raise `message.max.bytes` itself.
+/// At the limit: MESSAGE_TOO_LARGE (10); raise `message.max.bytes` itself.
 pub const TOPIC_MESSAGE_BYTES_MAX: u32 = 4 * 1024 * 1024;
 
 /// Bytes of answers that a connection may have waiting.
@@ -214,7 +223,7 @@ pub const FETCH_BYTES_MAX: usize = 50 * 1024 * 1024;
 /// At the limit: the answer does not count them yet.
 pub const LOG_END_WAIT_MS: u64 = 2_000;
 
-/// Milliseconds that a Produce request waits for room in the journal.
+/// Milliseconds that a batch of a Produce request waits for room in the journal.
 ///
 /// Why: a checkpoint on a slow card takes seconds; clients give up after 30.
 /// At the limit: REQUEST_TIMED_OUT (7), which clients retry.

@@ -7,7 +7,8 @@
 //!
 //! Promises: no handler waits. One that has to says [`Outcome::Park`] and is run again, from the
 //! request's first byte, when its connection is woken or its time is over; or it says
-//! [`Outcome::AfterSync`], and its answer is held back until that frame is durable.
+//! [`Outcome::AfterSync`], and its answer is held back until that frame is durable. Only Produce
+//! takes a request of which a part is here, says [`Outcome::Partly`], and goes on from there.
 //! Absent: sockets, clocks, and threads (`server`).
 
 pub mod alter_configs;
@@ -49,6 +50,7 @@ pub mod sync_group;
 pub mod testing;
 
 pub use codes::{code_of, code_of_commit, code_of_fetch, code_of_group};
+pub use produce::stream::{Partly, Stream};
 
 use crate::broker::{Broker, Slot};
 use crate::limits::{LOG_END_WAIT_MS, RESPONSE_BYTES_MAX, RESPONSE_FILES_MAX};
@@ -238,8 +240,20 @@ pub struct FilePiece {
 pub struct Reply<'a> {
     /// The bytes.
     pub w: Writer<'a>,
+    /// Where in the connection's buffer it begins.
+    start: usize,
     pieces: &'a mut Vec<FilePiece>,
+    first_piece: usize,
     piece_bytes: usize,
+}
+
+impl<'a> Reply<'a> {
+    /// One that begins at `start` of the buffer, where some of it may stand already.
+    fn new(buffers: Buffers<'a>, start: usize, version: i16, flexible: bool) -> Reply<'a> {
+        let Buffers { bytes, pieces } = buffers;
+        let w = Writer::bounded(bytes, version, flexible, start + RESPONSE_BYTES_MAX);
+        Reply { w, start, first_piece: pieces.len(), pieces, piece_bytes: 0 }
+    }
 }
 
 impl Reply<'_> {
@@ -266,6 +280,9 @@ pub enum Outcome {
     AfterSync(Lsn),
     /// Forget what was written; run the request again later.
     Park(Parked),
+    /// Keep what was written, and let the request go on ([`go_on`]) when more of it is here, or
+    /// when it is woken.
+    Partly(Partly),
     /// There is none (acks=0).
     Silent,
     /// There is none, and the connection is closed: the only way to say "error" with acks=0.
@@ -307,8 +324,30 @@ pub struct Buffers<'a> {
     pub pieces: &'a mut Vec<FilePiece>,
 }
 
-/// Answers one request, given without its frame length. On [`Outcome::Park`], [`Outcome::Silent`]
-/// and on errors the buffers are as before.
+/// A request without its frame length, from the first byte that is not done with.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// What is here.
+    pub bytes: &'a [u8],
+    /// How many bytes are still to come. Only Produce may be told of any.
+    pub beyond: usize,
+}
+
+impl<'a> Frame<'a> {
+    /// All of it is here.
+    pub fn whole(bytes: &'a [u8]) -> Frame<'a> {
+        Frame { bytes, beyond: 0 }
+    }
+
+    /// It has `length` bytes, and so much of it is here as `input` holds.
+    pub fn of(input: &'a [u8], length: usize) -> Frame<'a> {
+        let here = input.len().min(length);
+        Frame { bytes: &input[..here], beyond: length - here }
+    }
+}
+
+/// Answers one request, of which the header is here. On [`Outcome::Park`], [`Outcome::Silent`] and
+/// on errors the buffers are as before.
 ///
 /// # Errors
 /// [`Broken`]: close the connection.
@@ -318,12 +357,14 @@ pub fn answer(
     peer: Peer,
     advertised: Option<(&str, u16)>,
     parked: Option<Parked>,
-    frame: &[u8],
+    frame: Frame<'_>,
     buffers: Buffers<'_>,
 ) -> Result<Outcome, Broken> {
-    let key = i16::from_be_bytes([*frame.first().unwrap_or(&0), *frame.get(1).unwrap_or(&0)]);
+    let bytes = frame.bytes;
+    let key = i16::from_be_bytes([*bytes.first().unwrap_or(&0), *bytes.get(1).unwrap_or(&0)]);
     let malformed = |error| Broken::Malformed(key, error);
-    let (header, r) = RequestHeader::read(frame, is_flexible).map_err(malformed)?;
+    let (header, r) = RequestHeader::read(bytes, is_flexible).map_err(malformed)?;
+    let header_bytes = bytes.len() - r.rest().len();
     let unsupported = Broken::Unsupported(header.api_key, header.api_version);
     let api = find(header.api_key).ok_or(unsupported)?;
     let (low, high) = api.versions;
@@ -335,12 +376,8 @@ pub fn answer(
     // An unknown version of ApiVersions is answered in version 0 (KIP-511).
     let version = if served { header.api_version } else { 0 };
     let flexible = served && version >= api.flexible;
-    let Buffers { bytes, pieces } = buffers;
-    let start = bytes.len();
-    let first_piece = pieces.len();
-    let limit = start + RESPONSE_BYTES_MAX;
-    let w = Writer::bounded(bytes, version, flexible, limit);
-    let mut reply = Reply { w, pieces, piece_bytes: 0 };
+    let start = buffers.bytes.len();
+    let mut reply = Reply::new(buffers, start, version, flexible);
     reply.w.i32(0);
     reply.w.i32(header.correlation_id);
     // ApiVersions always answers with header v0: a client reads it before it knows the broker.
@@ -350,25 +387,60 @@ pub fn answer(
     let mut context =
         Context { broker, now, peer, client_id: header.client_id, advertised, parked };
     let outcome = if served {
-        (api.handle)(&mut context, r, &mut reply)
+        (api.handle)(&mut context, r.with_beyond(frame.beyond), &mut reply)
     } else {
         reply.w.error(ErrorCode::UnsupportedVersion);
         reply.w.array(1);
         write_range(&mut reply.w, api);
         Ok(Outcome::Now)
     };
+    let outcome = finish(api.key, outcome, reply)?;
+    Ok(match outcome {
+        Outcome::Partly(p) => Outcome::Partly(Partly { consumed: header_bytes + p.consumed, ..p }),
+        outcome => outcome,
+    })
+}
+
+/// Goes on with a request that came to [`Outcome::Partly`]. Its answer begins at `start`, and
+/// `frame` is what follows the bytes that were done with.
+///
+/// # Errors
+/// As [`answer`].
+pub fn go_on(
+    broker: &mut Broker,
+    now: Now,
+    peer: Peer,
+    stream: Stream,
+    frame: Frame<'_>,
+    start: usize,
+    buffers: Buffers<'_>,
+) -> Result<Outcome, Broken> {
+    let (version, flexible) = (stream.version(), stream.flexible());
+    let mut reply = Reply::new(buffers, start, version, flexible);
+    let mut context = Context { broker, now, peer, client_id: "", advertised: None, parked: None };
+    let r = Reader::new(frame.bytes, version, flexible).with_beyond(frame.beyond);
+    let outcome = stream.go_on(&mut context, r, &mut reply);
+    finish(produce::API.key, outcome, reply)
+}
+
+/// Makes a frame of what a handler has written, or takes it back.
+fn finish(
+    key: i16,
+    outcome: Result<Outcome, ReadError>,
+    mut reply: Reply<'_>,
+) -> Result<Outcome, Broken> {
     let too_large = reply.w.overflowed();
-    let length = reply.w.position() - start - 4 + reply.piece_bytes;
-    reply.w.patch_i32(start, i32::try_from(length).unwrap_or(i32::MAX));
+    let length = reply.w.position() - reply.start - 4 + reply.piece_bytes;
+    reply.w.patch_i32(reply.start, i32::try_from(length).unwrap_or(i32::MAX));
     let result = match outcome {
-        Err(error) => Err(Broken::Malformed(api.key, error)),
+        Err(error) => Err(Broken::Malformed(key, error)),
         Ok(Outcome::Close(reason)) => Err(Broken::Refused(reason)),
-        Ok(_) if too_large => Err(Broken::TooLarge(api.key)),
+        Ok(_) if too_large => Err(Broken::TooLarge(key)),
         Ok(outcome) => Ok(outcome),
     };
     if matches!(result, Err(_) | Ok(Outcome::Park(_) | Outcome::Silent)) {
-        bytes.truncate(start);
-        pieces.truncate(first_piece);
+        reply.w.rewind(reply.start);
+        reply.pieces.truncate(reply.first_piece);
     }
     result
 }

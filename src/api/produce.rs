@@ -7,109 +7,44 @@
 //!
 //! acks=0 has no answer at all; its only way to learn of an error is a closed connection, as in
 //! Apache Kafka. acks=1 is answered once the record survives the process's death, acks=-1 once it
-//! survives a power cut. A request for which the journal has no room is parked *before* its first
-//! batch is appended; further batches that find none get a retriable error.
+//! survives a power cut. A batch for which the journal has no room parks the request, which goes on
+//! with it later; in vain for `PRODUCE_ROOM_WAIT_MS`, it gets a retriable error.
+//!
+//! How the request is read, in pieces if it is large: `stream`.
 
-use super::{Api, Context, Outcome, Parked, Reply, Waiting};
+use super::{Api, Context, Outcome, Reply};
 use crate::broker::{ProduceError, Produced};
-use crate::limits::PRODUCE_ROOM_WAIT_MS;
-use crate::storage::{Lsn, WriteError};
+use crate::storage::WriteError;
 use crate::wire::batch::{self, BatchError, Codec};
 use crate::wire::{ErrorCode, ReadError, Reader};
+
+pub mod stream;
 
 /// The row.
 pub const API: Api =
     Api { key: 0, name: "Produce", versions: (3, 9), advertised_min: 0, flexible: 9, handle };
 
-const ACKS_ALL: i16 = -1;
-
-/// What the partitions of a request add up to.
-#[derive(Default)]
-struct Sum {
-    last: Lsn,
-    failed: bool,
-    busy: bool,
-    appended: bool,
-}
-
 fn handle(
     context: &mut Context<'_>,
-    mut r: Reader<'_>,
+    r: Reader<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Outcome, ReadError> {
-    let transactional_id = r.since(3, None, |r| r.nullable_string("transactional_id"))?;
-    let acks = r.i16("acks")?;
-    let _timeout_ms = r.i32("timeout_ms")?;
-    let mut whole = None;
-    if !matches!(acks, -1..=1) {
-        whole = Some((ErrorCode::InvalidRequiredAcks, "acks must be 0, 1 or -1 (all)"));
-    } else if transactional_id.is_some() {
-        whole = Some((ErrorCode::InvalidRequest, "transactions are not supported by ottla"));
-    }
-    let gave_up = context.parked.and_then(|p| p.deadline).is_some_and(|d| d <= context.now.mono);
-    let mut sum = Sum::default();
-    let topics = r.array("topic_data")?;
-    reply.w.array(topics);
-    for _ in 0..topics {
-        let name = r.string("name")?;
-        reply.w.string(name);
-        let partitions = r.array("partition_data")?;
-        reply.w.array(partitions);
-        for _ in 0..partitions {
-            let index = r.i32("index")?;
-            let records = r.nullable_bytes("records")?;
-            r.tags()?;
-            let result = match whole {
-                Some((code, message)) => Err((code, Some(message))),
-                None => append(context, reply.w.version(), name, index, records),
-            };
-            let busy = matches!(result, Err((ErrorCode::RequestTimedOut, _)));
-            if busy && !sum.appended && !gave_up {
-                return Ok(park(context));
-            }
-            sum.busy |= busy;
-            write_partition(reply, index, result, &mut sum);
-        }
-        r.tags()?;
-        reply.w.tags();
-    }
-    r.tags()?;
-    reply.w.since(1, |w| w.i32(0));
-    reply.w.tags();
-    Ok(outcome(context, acks, &sum))
+    stream::Stream::new(r.version()).go_on(context, r, reply)
 }
 
-fn park(context: &mut Context<'_>) -> Outcome {
-    let now = context.now.mono;
-    context.broker.storage_mut().want_sync(now);
-    let deadline = context.parked.and_then(|p| p.deadline);
-    let deadline = deadline.unwrap_or(now.saturating_add(PRODUCE_ROOM_WAIT_MS));
-    Outcome::Park(Parked { waiting: Waiting::Room, deadline: Some(deadline) })
-}
-
-fn outcome(context: &mut Context<'_>, acks: i16, sum: &Sum) -> Outcome {
-    match acks {
-        0 if sum.failed => Outcome::Close("a record sent with acks=0 was refused"),
-        0 => Outcome::Silent,
-        _ if !sum.appended => Outcome::Now,
-        ACKS_ALL => {
-            context.broker.storage_mut().want_sync(context.now.mono);
-            Outcome::AfterSync(sum.last)
-        }
-        _ => Outcome::AfterWrite(sum.last),
-    }
-}
-
+/// Error code and message of a partition that got nothing.
 type Refused = (ErrorCode, Option<&'static str>);
+
+const TOO_LARGE: Refused =
+    (ErrorCode::MessageTooLarge, Some("the batch is larger than max.message.bytes"));
 
 fn append(
     context: &mut Context<'_>,
     version: i16,
     topic: &str,
     partition: i32,
-    records: Option<&[u8]>,
+    records: &[u8],
 ) -> Result<Produced, Refused> {
-    let records = records.unwrap_or_default();
     if records.is_empty() {
         return Err((ErrorCode::InvalidRecord, Some("there is no record batch")));
     }
@@ -131,9 +66,7 @@ fn append(
     let produced = context.broker.append(topic, partition, records, &header, context.now);
     produced.map_err(|error| match error {
         ProduceError::UnknownTopicOrPartition => (ErrorCode::UnknownTopicOrPartition, None),
-        ProduceError::MessageTooLarge => {
-            (ErrorCode::MessageTooLarge, Some("the batch is larger than max.message.bytes"))
-        }
+        ProduceError::MessageTooLarge => TOO_LARGE,
         ProduceError::InvalidRecord(what) => (ErrorCode::InvalidRecord, Some(what)),
         ProduceError::Transactional => {
             (ErrorCode::InvalidTxnState, Some("transactions are not supported by ottla"))
@@ -152,23 +85,11 @@ fn append(
     })
 }
 
-fn write_partition(
-    reply: &mut Reply<'_>,
-    index: i32,
-    result: Result<Produced, Refused>,
-    sum: &mut Sum,
-) {
+fn write_partition(reply: &mut Reply<'_>, index: i32, result: Result<Produced, Refused>) {
     let w = &mut reply.w;
     let (produced, (code, message)) = match result {
-        Ok(produced) => {
-            sum.appended = true;
-            sum.last = sum.last.max(produced.lsn);
-            (Some(produced), (ErrorCode::None, None))
-        }
-        Err(refused) => {
-            sum.failed = true;
-            (None, refused)
-        }
+        Ok(produced) => (Some(produced), (ErrorCode::None, None)),
+        Err(refused) => (None, refused),
     };
     w.i32(index);
     w.error(code);

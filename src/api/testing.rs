@@ -1,6 +1,6 @@
 //! For the handlers' tests: a whole broker on a simulated disk, asked with bytes.
 
-use super::{Api, Buffers, Outcome, Parked, Peer, answer, find};
+use super::{Api, Buffers, Frame, Outcome, Parked, Partly, Peer, answer, find, go_on};
 use crate::broker::{self, Broker, NewTopic, Slot};
 use crate::config::BrokerConfig;
 use crate::disk::sim::SimDisk;
@@ -21,6 +21,15 @@ pub struct TestBroker {
     /// What the last request of each connection was parked for, if it was; handed back by
     /// [`TestBroker::again`].
     pub parked: BTreeMap<Slot, Parked>,
+    /// The Produce request of each connection that is parked midway.
+    begun: BTreeMap<Slot, Begun>,
+}
+
+/// A request that is answered in part.
+struct Begun {
+    partly: Partly,
+    answer: Vec<u8>,
+    consumed: usize,
 }
 
 impl Default for TestBroker {
@@ -53,7 +62,12 @@ impl TestBroker {
         let now = Now { mono: Millis(1_000), wall_ms: 1_700_000_000_000 };
         let disk = Rc::new(SimDisk::new());
         let opened = broker::open(disk, config, 42, now).expect("a simulated disk opens");
-        let mut test = TestBroker { broker: opened.broker, now, parked: BTreeMap::new() };
+        let mut test = TestBroker {
+            broker: opened.broker,
+            now,
+            parked: BTreeMap::new(),
+            begun: BTreeMap::new(),
+        };
         test.sync();
         test
     }
@@ -158,12 +172,34 @@ impl TestBroker {
     /// server does.
     pub fn ask_from(&mut self, slot: Slot, frame: &[u8]) -> (Outcome, Vec<u8>) {
         let (mut bytes, mut pieces) = (Vec::new(), Vec::new());
-        let buffers = Buffers { bytes: &mut bytes, pieces: &mut pieces };
         let parked = self.parked.remove(&slot);
-        let outcome = answer(&mut self.broker, self.now, peer(slot), None, parked, frame, buffers)
-            .expect("the request is not malformed");
-        if let Outcome::Park(parked) = outcome {
-            self.parked.insert(slot, parked);
+        let begun = self.begun.remove(&slot);
+        let mut consumed = 0;
+        let outcome = match begun {
+            Some(begun) => {
+                (bytes, consumed) = (begun.answer, begun.consumed);
+                let rest = Frame::whole(&frame[consumed..]);
+                let buffers = Buffers { bytes: &mut bytes, pieces: &mut pieces };
+                let stream = begun.partly.stream;
+                go_on(&mut self.broker, self.now, peer(slot), stream, rest, 0, buffers)
+            }
+            None => {
+                let buffers = Buffers { bytes: &mut bytes, pieces: &mut pieces };
+                let frame = Frame::whole(frame);
+                answer(&mut self.broker, self.now, peer(slot), None, parked, frame, buffers)
+            }
+        };
+        let outcome = outcome.expect("the request is not malformed");
+        match outcome {
+            Outcome::Park(parked) => {
+                self.parked.insert(slot, parked);
+            }
+            Outcome::Partly(partly) => {
+                let answer = core::mem::take(&mut bytes);
+                let consumed = consumed + partly.consumed;
+                self.begun.insert(slot, Begun { partly, answer, consumed });
+            }
+            _ => {}
         }
         if bytes.is_empty() {
             return (outcome, bytes);
@@ -224,6 +260,7 @@ pub fn hostile(test: &mut TestBroker, frame: &[u8]) {
         let (mut bytes, mut pieces) = (Vec::new(), Vec::new());
         let buffers = Buffers { bytes: &mut bytes, pieces: &mut pieces };
         // Whether it was readable is not asked.
+        let frame = Frame::whole(frame);
         answer(&mut test.broker, test.now, peer(0), None, None, frame, buffers).ok();
     };
     for length in 4..frame.len() {

@@ -104,6 +104,7 @@ pub struct BrokerConfig {
     pub log_retention_check_interval_ms: u64,
     pub log_cleanup_policy: CleanupPolicy,
     pub message_max_bytes: u32,
+    pub socket_request_max_bytes: u32,
     pub compression_type: String,
     pub log_message_timestamp_type: TimestampType,
     pub log_message_timestamp_before_max_ms: i64,
@@ -152,6 +153,7 @@ impl Default for BrokerConfig {
             log_retention_check_interval_ms: 300_000,
             log_cleanup_policy: CleanupPolicy { delete: true, compact: false },
             message_max_bytes: 1_048_588,
+            socket_request_max_bytes: 100 << 20,
             compression_type: "producer".to_string(),
             log_message_timestamp_type: TimestampType::CreateTime,
             // Kafka refuses records dated more than an hour ahead. Boards without a clock

@@ -294,6 +294,16 @@ pub static BROKER_KEYS: &[BrokerKey] = &[
         "The largest record batch that is accepted, compressed or not.",
     ),
     key(
+        "socket.request.max.bytes",
+        Int,
+        Range(1, INT_MAX),
+        |c| show(&c.socket_request_max_bytes),
+        |c, v| c.socket_request_max_bytes = number(v),
+        "The largest Produce request, of any number of batches: it is taken batch by batch, so \
+         that a large one costs no memory. Any other request may have 1 MiB more than \
+         message.max.bytes at most. A larger one closes its connection.",
+    ),
+    key(
         "compression.type",
         Text,
         OneOf(COMPRESSIONS),

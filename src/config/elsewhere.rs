@@ -137,7 +137,10 @@ const IGNORED: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "socket.",
+            "socket.connection.setup.",
+            "socket.listen.backlog.size",
+            "socket.receive.buffer.bytes",
+            "socket.send.buffer.bytes",
             "connection.failed.authentication.delay.ms",
             "max.connection.creation.rate",
             "max.connections.per.ip",

@@ -338,7 +338,8 @@ mod tests {
         let (config, notes) = run("server.properties", STOCK_2_1, &[]);
         assert_eq!((config.node_id, config.log_segment_bytes), (0, 1 << 30));
         assert_eq!(config.log_dir, Path::new("/tmp/kafka-logs"));
-        assert_eq!(notes.len(), 11, "{notes:#?}");
+        assert_eq!(config.socket_request_max_bytes, 100 << 20);
+        assert_eq!(notes.len(), 10, "{notes:#?}");
         let expected = "server.properties:16: zookeeper.connect: does nothing here: there is no \
                         ZooKeeper, ottla keeps its metadata in its data directory";
         assert!(notes.iter().any(|note| note == expected), "{notes:#?}");

@@ -8,14 +8,16 @@
 //! Promises: answers leave in the order of their requests; one that waits for a sync holds back
 //! all behind it, while up to `PRODUCE_IN_FLIGHT_MAX` such requests are worked on. A buffer grows
 //! by bytes that arrived, never by a number that a frame claims. A parked request keeps its bytes
-//! and is run again when the connection is woken.
+//! and is run again when the connection is woken. A Produce request that is larger than a batch is
+//! taken while it arrives, and until it is answered nothing else is looked at; its answer grows
+//! behind those that may leave.
 //! Absent: reading, writing and waiting (`session`).
 
-use crate::api::{self, Broken, Buffers, FilePiece, Outcome, Parked, Peer};
+use crate::api::{self, Broken, Buffers, FilePiece, Frame, Outcome, Parked, Partly, Peer, Stream};
 use crate::broker::Broker;
 use crate::limits::{
-    CONNECTION_BUFFER_BYTES, OUTPUT_BYTES_MAX, PRODUCE_IN_FLIGHT_MAX, READ_AHEAD_BYTES,
-    REQUEST_OVERHEAD_BYTES,
+    CONNECTION_BUFFER_BYTES, OUTPUT_BYTES_MAX, PRODUCE_ELEMENT_BYTES_MAX, PRODUCE_IN_FLIGHT_MAX,
+    READ_AHEAD_BYTES, REQUEST_OVERHEAD_BYTES,
 };
 use crate::storage::Lsn;
 use crate::time::{Millis, Now};
@@ -50,7 +52,8 @@ impl core::fmt::Display for Fault {
             Fault::FrameLength(length) => {
                 write!(
                     f,
-                    "a request of {length} bytes; no Kafka client, or max.message.bytes is less"
+                    "a request of {length} bytes; no Kafka client, or one that does not know the \
+                     limits here"
                 )
             }
             Fault::Broken(broken) => write!(f, "{broken}"),
@@ -92,6 +95,46 @@ impl Input {
     }
 }
 
+/// What a request may have in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Limits {
+    /// Any at all.
+    any: usize,
+    /// One that is no Produce.
+    other: usize,
+    /// A Produce that is waited for as a whole.
+    whole: usize,
+}
+
+/// The request that is arriving.
+#[derive(Clone, Copy, Debug)]
+struct Arriving {
+    /// Its length, the length field included.
+    bytes: usize,
+    /// It is taken while it arrives.
+    streamed: bool,
+}
+
+impl Arriving {
+    /// Bytes of it that have to be here before it is looked at.
+    fn needed(self) -> usize {
+        // The header of a request that is not waited for has to fit into a small buffer.
+        if self.streamed { self.bytes.min(CONNECTION_BUFFER_BYTES) } else { self.bytes }
+    }
+}
+
+/// A Produce request of which a part is answered.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    stream: Stream,
+    /// Bytes of it that are not done with, whether they are here or not.
+    left: usize,
+    /// So many of them have to be here before it gets on.
+    needed: usize,
+    /// Where in the output its answer begins.
+    answer: usize,
+}
+
 /// What [`Connection::work`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Worked {
@@ -106,7 +149,7 @@ pub struct Worked {
 /// A connection.
 pub struct Connection {
     peer: Peer,
-    request_bytes_max: usize,
+    limits: Limits,
     input: Input,
     /// The connection's own small buffer, while `input` has a large one.
     small: Option<Vec<u8>>,
@@ -119,6 +162,14 @@ pub struct Connection {
     /// Bytes of `output` that may be sent.
     released: usize,
     parked: Option<Parked>,
+    begun: Option<Begun>,
+}
+
+fn limits(broker: &Broker) -> Limits {
+    let any = broker.config().socket_request_max_bytes as usize;
+    let batch = broker.message_bytes_max();
+    let (other, whole) = (batch + REQUEST_OVERHEAD_BYTES, batch + PRODUCE_ELEMENT_BYTES_MAX);
+    Limits { any, other, whole }
 }
 
 /// What may be sent next.
@@ -144,7 +195,7 @@ impl Connection {
         let bytes = vec![0; CONNECTION_BUFFER_BYTES];
         Connection {
             peer,
-            request_bytes_max: REQUEST_OVERHEAD_BYTES,
+            limits: Limits::default(),
             input: Input { bytes, start: 0, end: 0, filled_up: false },
             small: None,
             output: Vec::new(),
@@ -154,16 +205,36 @@ impl Connection {
             piece_sent: 0,
             released: 0,
             parked: None,
+            begun: None,
         }
     }
 
-    /// The length of the frame that is arriving, its length field included.
-    fn frame_bytes(&self) -> Result<Option<usize>, Fault> {
-        let Some(length) = self.input.filled().first_chunk::<4>() else { return Ok(None) };
+    /// The request whose first bytes are here; `None` while they do not tell what it is.
+    fn arriving(&self) -> Result<Option<Arriving>, Fault> {
+        let input = self.input.filled();
+        let Some(length) = input.first_chunk::<4>() else { return Ok(None) };
         let length = i32::from_be_bytes(*length);
-        match usize::try_from(length) {
-            Ok(bytes) if bytes <= self.request_bytes_max && bytes >= 8 => Ok(Some(4 + bytes)),
-            _ => Err(Fault::FrameLength(length)),
+        let fault = Fault::FrameLength(length);
+        let Limits { any, other, whole } = self.limits;
+        let bytes = usize::try_from(length).ok().filter(|bytes| (8..=any).contains(bytes));
+        let bytes = bytes.ok_or(fault)?;
+        let mut streamed = false;
+        if bytes > whole {
+            let Some(key) = input.get(4..6) else { return Ok(None) };
+            streamed = key == [0, 0];
+            if !streamed && bytes > other {
+                return Err(fault);
+            }
+        }
+        Ok(Some(Arriving { bytes: 4 + bytes, streamed }))
+    }
+
+    /// Bytes of input that have to be here before something can be done; `None` while that is not
+    /// known.
+    fn needed(&self) -> Result<Option<usize>, Fault> {
+        match &self.begun {
+            Some(begun) => Ok(Some(begun.needed.min(begun.left))),
+            None => Ok(self.arriving()?.map(Arriving::needed)),
         }
     }
 
@@ -172,7 +243,7 @@ impl Connection {
     /// # Errors
     /// [`Fault::FrameLength`].
     pub fn needs_large_buffer(&self) -> Result<bool, Fault> {
-        let needed = self.frame_bytes()?.unwrap_or(0);
+        let needed = self.needed()?.unwrap_or(0);
         Ok(self.small.is_none() && needed > CONNECTION_BUFFER_BYTES)
     }
 
@@ -200,15 +271,20 @@ impl Connection {
     /// # Errors
     /// [`Fault::FrameLength`].
     pub fn room(&mut self, ahead: bool) -> Result<&mut [u8], Fault> {
-        let needed = self.frame_bytes()?;
+        let needed = self.needed()?.unwrap_or(CONNECTION_BUFFER_BYTES);
         self.input.compact();
         let input = &mut self.input;
         if self.small.is_none() {
             return Ok(&mut input.bytes[input.end..]);
         }
-        // If others wait, only this frame, so that the buffer is free again when it is done; and
-        // as much room as has arrived already, so that a claim alone costs nobody memory.
-        let frame = needed.unwrap_or(CONNECTION_BUFFER_BYTES).max(input.end);
+        // If others wait, only this frame, or the next batch of one that is taken while it
+        // arrives, so that the buffer is free again when it is done; and as much room as has
+        // arrived already, so that a claim alone costs nobody memory.
+        let frame = match &self.begun {
+            Some(begun) => needed.max(CONNECTION_BUFFER_BYTES).min(begun.left),
+            None => needed,
+        };
+        let frame = frame.max(input.end);
         let wanted = if ahead { frame.max(READ_AHEAD_BYTES) } else { frame };
         let had = input.bytes.len() << u32::from(input.filled_up);
         let step = wanted.min((input.end * 2).max(4 * CONNECTION_BUFFER_BYTES).max(had));
@@ -261,23 +337,30 @@ impl Connection {
 
     /// Whether everything that was answered has been sent.
     pub fn is_flushed(&self) -> bool {
-        self.output.is_empty()
+        let begun = self.begun.is_some_and(|begun| begun.answer == self.sent);
+        self.output.is_empty() || (begun && self.pieces.is_empty())
+    }
+
+    /// Whether a request is answered in part.
+    pub fn is_midway(&self) -> bool {
+        self.begun.is_some()
     }
 
     /// Whether [`Connection::work`] would get on: a whole request is here, and nothing is in its
     /// way.
     pub fn can_work(&self) -> bool {
-        let whole = match self.frame_bytes() {
-            Ok(Some(bytes)) => bytes <= self.input.filled().len(),
-            Ok(None) => false,
-            // A fault is work, too.
-            Err(_) => true,
-        };
-        self.parked.is_none() && whole && self.may_answer()
+        // A fault is work, too.
+        self.parked.is_none() && self.has_enough().unwrap_or(true) && self.may_answer()
     }
 
+    fn has_enough(&self) -> Result<bool, Fault> {
+        Ok(self.needed()?.is_some_and(|needed| needed <= self.input.filled().len()))
+    }
+
+    /// Whether there is room for an answer. One that is begun has it.
     fn may_answer(&self) -> bool {
-        self.output.len() - self.sent < OUTPUT_BYTES_MAX && !self.marks.is_full()
+        let room = self.output.len() - self.sent < OUTPUT_BYTES_MAX && !self.marks.is_full();
+        room || self.begun.is_some()
     }
 
     /// Answers what has arrived, as far as it goes; a parked request is looked at again.
@@ -291,20 +374,11 @@ impl Connection {
         advertised: Option<(&str, u16)>,
     ) -> Result<Worked, Fault> {
         let mut worked = Worked::default();
-        self.request_bytes_max = broker.message_bytes_max() + REQUEST_OVERHEAD_BYTES;
-        while self.may_answer() {
-            let Some(bytes) = self.frame_bytes()? else { break };
-            let Some(frame) = self.input.filled().get(4..bytes) else { break };
-            let buffers = Buffers { bytes: &mut self.output, pieces: &mut self.pieces };
-            let parked = self.parked.take();
-            let outcome = api::answer(broker, now, self.peer, advertised, parked, frame, buffers)
-                .map_err(Fault::Broken)?;
+        self.limits = limits(broker);
+        while self.may_answer() && self.has_enough()? {
             worked.requests += 1;
-            let release = match outcome {
-                Outcome::Park(parked) => {
-                    self.parked = Some(parked);
-                    break;
-                }
+            let release = match self.answer(broker, now, advertised)? {
+                Outcome::Park(_) | Outcome::Partly(_) => break,
                 Outcome::Silent => {
                     worked.must_write = true;
                     None
@@ -319,14 +393,50 @@ impl Connection {
                 }
                 Outcome::Now | Outcome::Close(_) => Some(Release::Now),
             };
-            self.input.start += bytes;
             if let Some(release) = release {
                 self.mark(release);
             }
             // A topic that this very request created may take larger ones.
-            self.request_bytes_max = broker.message_bytes_max() + REQUEST_OVERHEAD_BYTES;
+            self.limits = limits(broker);
         }
         Ok(worked)
+    }
+
+    /// Answers the request whose turn it is, or as much of it as is here.
+    fn answer(
+        &mut self,
+        broker: &mut Broker,
+        now: Now,
+        advertised: Option<(&str, u16)>,
+    ) -> Result<Outcome, Fault> {
+        let (parked, begun) = (self.parked.take(), self.begun.take());
+        let (skip, left) = match begun {
+            Some(begun) => (0, begun.left),
+            None => (4, self.arriving()?.map_or(0, |arriving| arriving.bytes - 4)),
+        };
+        let answer = begun.map_or(self.output.len(), |begun| begun.answer);
+        let input = self.input.filled().get(skip..).unwrap_or_default();
+        let frame = Frame::of(input, left);
+        let buffers = Buffers { bytes: &mut self.output, pieces: &mut self.pieces };
+        let outcome = match begun {
+            Some(begun) => api::go_on(broker, now, self.peer, begun.stream, frame, answer, buffers),
+            None => api::answer(broker, now, self.peer, advertised, parked, frame, buffers),
+        };
+        let outcome = outcome.map_err(Fault::Broken)?;
+        match outcome {
+            Outcome::Park(parked) => self.parked = Some(parked),
+            Outcome::Partly(Partly { stream, consumed, needed, parked }) => {
+                self.input.start += skip + consumed;
+                self.begun = Some(Begun { stream, left: left - consumed, needed, answer });
+                self.parked = parked;
+            }
+            _ => {
+                self.input.start += skip + left;
+                // What was sent while an answer grew that nobody gets now.
+                self.tidy();
+            }
+        }
+        Ok(outcome)
     }
 
     fn mark(&mut self, release: Release) {
@@ -412,6 +522,9 @@ impl Connection {
             self.output.drain(..gone);
             self.pieces.iter_mut().for_each(|piece| piece.at -= gone);
             self.marks.iter_mut().for_each(|mark| mark.end -= gone);
+            if let Some(begun) = &mut self.begun {
+                begun.answer -= gone;
+            }
             (self.sent, self.released) = (0, self.released - gone);
         }
     }

@@ -181,7 +181,8 @@ impl Session {
         }
         let idle_ms = self.server.broker.borrow().config().connections_max_idle_ms;
         let idle_ms = u64::try_from(idle_ms).ok();
-        if connection.has_large_buffer() && !connection.is_idle() {
+        let holds_large_buffer = connection.has_large_buffer() && !connection.is_idle();
+        if holds_large_buffer || connection.is_midway() {
             return Some(idle_ms.map_or(REQUEST_STALL_MS, |ms| ms.min(REQUEST_STALL_MS)));
         }
         idle_ms

@@ -2,7 +2,9 @@
 //!
 //! Promises: never reads past the end, never allocates, and every error names the field it was
 //! about. A count is refused when there are fewer bytes left than elements, so that a loop over
-//! it is bounded by the bytes that really arrived.
+//! it is bounded by the bytes that really arrived; or, for one that is read while it still arrives,
+//! by those that its length announces. There `Truncated` says that the field is not all here yet,
+//! every other error that it never will be right.
 //! Absent: a check for trailing bytes. librdkafka 2.x sends stray bytes behind Metadata and
 //! ListGroups, and Apache Kafka ignores them (protocol.md 3).
 
@@ -57,6 +59,7 @@ pub type Read<T> = Result<T, ReadError>;
 pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    beyond: usize,
     version: i16,
     flexible: bool,
 }
@@ -64,7 +67,17 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// A cursor at the start of `bytes`, for `version` of a message.
     pub const fn new(bytes: &'a [u8], version: i16, flexible: bool) -> Self {
-        Reader { bytes, at: 0, version, flexible }
+        Reader { bytes, at: 0, beyond: 0, version, flexible }
+    }
+
+    /// The same over a message that goes on for `beyond` bytes which are not here yet.
+    pub const fn with_beyond(self, beyond: usize) -> Self {
+        Reader { beyond, ..self }
+    }
+
+    /// How many bytes of the message are not here yet.
+    pub const fn beyond(&self) -> usize {
+        self.beyond
     }
 
     /// The message's version.
@@ -184,7 +197,7 @@ impl<'a> Reader<'a> {
         };
         match length {
             -1 => Ok(None),
-            n if n < 0 || n > self.rest().len() as i64 => {
+            n if n < 0 || n > (self.rest().len() + self.beyond) as i64 => {
                 Err(ReadError { field, problem: Problem::BadLength })
             }
             n => Ok(Some(n as usize)),
@@ -228,6 +241,11 @@ impl<'a> Reader<'a> {
             Some(length) => self.take(field, length).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// The length of a `RECORDS` field whose bytes are taken by [`Reader::take`]; `None` is null.
+    pub fn records_length(&mut self, field: &'static str) -> Read<Option<usize>> {
+        self.length(field, true)
     }
 
     /// The element count of an array that may not be null. Never more than the bytes left.
@@ -297,6 +315,17 @@ mod tests {
             r.array("topics"),
             Err(ReadError { field: "topics", problem: Problem::BadLength })
         );
+    }
+
+    #[test]
+    fn what_is_not_here_yet_is_truncated_and_what_cannot_come_is_a_bad_length() {
+        let r = Reader::new(&[0, 0, 0, 9, 1, 2], 0, false);
+        let read = |beyond| r.with_beyond(beyond).nullable_bytes("b").map_err(|e| e.problem);
+        assert_eq!(read(6), Err(Problem::BadLength));
+        assert_eq!(read(7), Err(Problem::Truncated));
+        let mut r = r.with_beyond(7);
+        assert_eq!(r.records_length("b"), Ok(Some(9)));
+        assert_eq!(r.rest(), [1, 2]);
     }
 
     #[test]

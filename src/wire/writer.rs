@@ -46,6 +46,11 @@ impl<'a> Writer<'a> {
         self.bytes.len()
     }
 
+    /// What was written before, from one position to another; empty where nothing is.
+    pub fn written(&self, range: core::ops::Range<usize>) -> &[u8] {
+        self.bytes.get(range).unwrap_or_default()
+    }
+
     /// Forgets everything behind `position`: a handler changed its mind.
     pub fn rewind(&mut self, position: usize) {
         self.bytes.truncate(position);

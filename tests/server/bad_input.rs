@@ -44,6 +44,12 @@ fn the_largest_frame() {
 fn a_frame_just_above_the_limit() {
     // message.max.bytes is 1 MiB + 12; with what a request may have besides: just above 2 MiB.
     let length: i32 = 3 << 20;
+    closes_with_one_line(&[&length.to_be_bytes()[..], &[1; 1000]].concat());
+}
+
+#[test]
+fn a_produce_request_just_above_the_limit() {
+    let length: i32 = (100 << 20) + 1;
     closes_with_one_line(&[&length.to_be_bytes()[..], &[0; 1000]].concat());
 }
 

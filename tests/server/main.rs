@@ -15,6 +15,7 @@ mod crashes;
 mod failing_disk;
 mod files;
 mod groups;
+mod large_requests;
 mod load;
 mod produce_consume;
 mod slow_card;

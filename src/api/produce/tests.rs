@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::api::testing::{Golden, TestBroker, body, golden, peer, request};
-use crate::api::{Broken, Buffers, answer};
+use crate::api::{Broken, Buffers, Frame, Parked, Partly, Waiting, answer};
 use crate::broker::NewTopic;
 use crate::config::TopicOverrides;
+use crate::limits::PRODUCE_ROOM_WAIT_MS;
 use crate::wire::crc32c;
 use crate::wire::record::{BatchBuilder, Producer};
 
@@ -179,7 +180,8 @@ fn acks_0_is_never_answered_and_an_error_closes_the_connection() {
     let frame = frame(9, None, 0, &[("t", 0, Some(&batch)), ("missing", 0, Some(&batch))]);
     let (mut bytes, mut pieces) = (Vec::new(), Vec::new());
     let buffers = Buffers { bytes: &mut bytes, pieces: &mut pieces };
-    let result = answer(&mut test.broker, test.now, peer(0), None, None, &frame, buffers);
+    let frame = Frame::whole(&frame);
+    let result = answer(&mut test.broker, test.now, peer(0), None, None, frame, buffers);
     assert!(matches!(result, Err(Broken::Refused(_))), "{result:?}");
     assert_eq!(bytes, b"");
     assert_eq!(log_end(&test, 0), 4);
@@ -404,8 +406,7 @@ fn broker_without_room() -> (TestBroker, Vec<u8>, Parked) {
     let batch = four_kib();
     let frame = frame(9, None, -1, &[("t", 0, Some(&batch))]);
     for _ in 0..200 {
-        if let (Outcome::Park(parked), bytes) = test.ask_raw(&frame) {
-            assert_eq!(bytes, b"");
+        if let (Outcome::Partly(Partly { parked: Some(parked), .. }), _) = test.ask_raw(&frame) {
             return (test, frame, parked);
         }
         test.sync();
@@ -421,7 +422,8 @@ fn a_request_without_room_in_the_journal_is_parked_and_answered_once_there_is_so
     let end = log_end(&test, 0);
     test.now.mono = test.now.mono.saturating_add(PRODUCE_ROOM_WAIT_MS - 1);
     // Looked at again and still without room, it keeps its deadline.
-    assert_eq!(test.again(&frame).0, Outcome::Park(parked));
+    let outcome = test.again(&frame).0;
+    assert!(matches!(outcome, Outcome::Partly(partly) if partly.parked == Some(parked)));
     test.broker.checkpoint(true, false, test.now).unwrap();
     test.sync();
     let (outcome, bytes) = test.again(&frame);
@@ -442,17 +444,51 @@ fn a_parked_request_times_out_with_a_retriable_code() {
 }
 
 #[test]
-fn batches_behind_an_appended_one_are_refused_instead_of_parked() {
+fn a_request_is_parked_in_the_middle_and_goes_on_with_the_batch_that_found_no_room() {
     let mut test = broker();
     let batch = four_kib();
     let parts = vec![("t", 0, Some(&batch[..])); 200];
-    let (outcome, bytes) = test.ask_raw(&frame(9, None, -1, &parts));
+    let frame = frame(9, None, -1, &parts);
+    let mut parks = 0;
+    let (mut outcome, mut bytes) = test.ask_raw(&frame);
+    while let Outcome::Partly(partly) = outcome {
+        assert!(partly.parked.is_some());
+        let end = log_end(&test, 0);
+        assert!(end > 0 && end < 200);
+        assert!(matches!(test.again(&frame).0, Outcome::Partly(_)), "there still is no room");
+        assert_eq!(log_end(&test, 0), end);
+        test.broker.checkpoint(true, false, test.now).unwrap();
+        test.sync();
+        // Each batch has its own patience.
+        test.now.mono = test.now.mono.saturating_add(PRODUCE_ROOM_WAIT_MS - 1);
+        (outcome, bytes) = test.again(&frame);
+        parks += 1;
+    }
+    assert!(parks > 1, "{parks}");
+    assert_eq!(outcome, Outcome::AfterSync(test.broker.storage().last()));
+    let answers = answers(&bytes, 9);
+    assert!(answers.iter().map(|a| (a.code, a.base_offset)).eq((0..200).map(|n| (0, n))));
+    assert_eq!(log_end(&test, 0), 200);
+}
+
+#[test]
+fn a_batch_that_waits_in_vain_ends_the_waiting_of_those_behind_it() {
+    let mut test = broker();
+    let batch = four_kib();
+    let parts = vec![("t", 0, Some(&batch[..])); 200];
+    let frame = frame(9, None, -1, &parts);
+    let Outcome::Partly(Partly { parked: Some(parked), .. }) = test.ask_raw(&frame).0 else {
+        panic!("the journal has room without end");
+    };
+    let end = log_end(&test, 0);
+    test.now.mono = parked.deadline.unwrap();
+    let (outcome, bytes) = test.again(&frame);
     assert_eq!(outcome, Outcome::AfterSync(test.broker.storage().last()));
     let codes: Vec<_> = answers(&bytes, 9).iter().map(|a| a.code).collect();
     let appended = codes.iter().take_while(|code| **code == 0).count();
-    assert!(appended > 0 && appended < 200);
+    assert!(appended as i64 == end && appended < 200);
     assert!(codes[appended..].iter().all(|code| *code == 7), "{codes:?}");
-    assert_eq!(log_end(&test, 0), appended as i64);
+    assert_eq!(log_end(&test, 0), end);
 }
 
 /// Made with kafka-clients 4.3.0: its message classes wrote both sides, and its record classes the

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::api::testing::{TestBroker, request};
+use crate::config::BrokerConfig;
 use crate::limits::TOPIC_MESSAGE_BYTES_MAX;
 use crate::wire::record::BatchBuilder;
 
@@ -13,7 +14,11 @@ struct Wire {
 
 impl Wire {
     fn new() -> Wire {
-        let mut test = TestBroker::new();
+        Wire::with(TestBroker::config())
+    }
+
+    fn with(config: BrokerConfig) -> Wire {
+        let mut test = TestBroker::with(config);
         test.topic("t", 1);
         let address = "127.0.0.1:4000".parse().unwrap();
         let local = "127.0.0.1:9092".parse().unwrap();
@@ -33,18 +38,24 @@ impl Wire {
     /// Bytes arrive, in pieces of at most `step`, and are worked on as they come.
     fn arrive(&mut self, mut bytes: &[u8], step: usize) -> Result<(), Fault> {
         while !bytes.is_empty() {
-            if self.connection.needs_large_buffer()? {
-                self.connection.give_large_buffer(Vec::new());
-            }
-            let room = self.connection.room(false)?;
-            let count = room.len().min(bytes.len()).min(step);
+            let count = self.read(&bytes[..bytes.len().min(step)])?;
             assert!(count > 0, "no room though nothing is in the way");
-            room[..count].copy_from_slice(&bytes[..count]);
-            self.connection.received(count);
             bytes = &bytes[count..];
             self.work()?;
         }
         Ok(())
+    }
+
+    /// As many of these bytes arrive as there is room for.
+    fn read(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
+        if self.connection.needs_large_buffer()? {
+            self.connection.give_large_buffer(Vec::new());
+        }
+        let room = self.connection.room(false)?;
+        let count = room.len().min(bytes.len());
+        room[..count].copy_from_slice(&bytes[..count]);
+        self.connection.received(count);
+        Ok(count)
     }
 
     /// Takes what may be sent, a few bytes at a time.
@@ -100,18 +111,24 @@ fn frame(
 }
 
 fn produce(id: i32, acks: i16, value: &[u8]) -> Vec<u8> {
-    let mut builder = BatchBuilder::new(0);
-    builder.push(0, None, Some(value), &[]);
-    let batch = builder.finish();
+    produce_many(id, acks, &[value])
+}
+
+/// A batch for each of `values`.
+fn produce_many(id: i32, acks: i16, values: &[&[u8]]) -> Vec<u8> {
     frame(id, 0, 7, |w| {
         w.nullable_string(None);
         w.i16(acks);
         w.i32(1000);
         w.array(1);
         w.string("t");
-        w.array(1);
-        w.i32(0);
-        w.bytes(&batch);
+        w.array(values.len());
+        for value in values {
+            let mut builder = BatchBuilder::new(0);
+            builder.push(0, None, Some(value), &[]);
+            w.i32(0);
+            w.bytes(&builder.finish());
+        }
     })
 }
 
@@ -232,16 +249,155 @@ fn a_topic_may_take_larger_batches_than_the_broker_up_to_a_limit() {
             w.bool(false);
         });
         wire.arrive(&create, 4096).unwrap();
-        let limit = TOPIC_MESSAGE_BYTES_MAX.min(bytes as u32) as usize + REQUEST_OVERHEAD_BYTES;
-        assert_eq!(wire.connection.request_bytes_max, limit);
+        let batch = TOPIC_MESSAGE_BYTES_MAX.min(bytes as u32) as usize;
+        assert_eq!(wire.connection.limits.whole, batch + PRODUCE_ELEMENT_BYTES_MAX);
     }
 }
 
 #[test]
 fn impossible_frame_lengths_are_faults() {
-    for length in [-1, 0, 7, 1_048_588 + (1 << 20) + 1, i32::MAX, i32::MIN] {
+    for length in [-1, 0, 7, (100 << 20) + 1, i32::MAX, i32::MIN] {
         let mut wire = Wire::new();
         let result = wire.arrive(&length.to_be_bytes(), 4);
         assert!(matches!(result, Err(Fault::FrameLength(l)) if l == length), "{length}");
     }
+}
+
+#[test]
+fn only_a_produce_request_may_be_larger_than_a_message_and_a_mebibyte() {
+    for (length, key, fits) in [
+        (1_048_588 + (1 << 20), 1, true),
+        (1_048_588 + (1 << 20) + 1, 1, false),
+        (1_048_588 + (1 << 20) + 1, 0, true),
+        (100 << 20, 0, true),
+    ] {
+        let mut wire = Wire::new();
+        let bytes = [&i32::to_be_bytes(length)[..], &i16::to_be_bytes(key)].concat();
+        for step in [1, 6] {
+            let result = wire.arrive(&bytes, step);
+            assert_eq!(result.is_ok(), fits, "{length} {key}");
+            wire = Wire::new();
+        }
+    }
+}
+
+/// A broker whose batches have 10,000 bytes at most.
+fn small_batches(journal_bytes: u32) -> Wire {
+    let config = BrokerConfig { message_max_bytes: 10_000, ..TestBroker::config() };
+    Wire::with(BrokerConfig { journal_bytes, ..config })
+}
+
+/// The broker of [`small_batches`] needs no more for a batch, its partition and what is read ahead.
+const STREAM_BYTES_MAX: usize = 10_000 + PRODUCE_ELEMENT_BYTES_MAX;
+
+fn log_end(wire: &Wire) -> i64 {
+    let broker = &wire.test.broker;
+    broker.find_partition("t", 0).unwrap().1.log_end_offset
+}
+
+#[test]
+fn a_produce_request_of_any_size_needs_room_for_one_batch_and_keeps_its_place() {
+    let value = [7; 9_000];
+    let large = produce_many(3, -1, &[&value[..]; 200]);
+    for step in [100, 4_096, 1 << 20] {
+        let mut wire = small_batches(8 << 20);
+        let all = [versions(1), produce(2, -1, b"x"), large.clone(), versions(4)].concat();
+        wire.arrive(&all[..all.len() / 2], step).unwrap();
+        assert!(wire.connection.is_midway() && !wire.connection.is_idle());
+        assert!(wire.connection.input.bytes.len() <= STREAM_BYTES_MAX, "step {step}");
+        let appended = log_end(&wire);
+        assert!((90..110).contains(&appended), "{appended}");
+        // The answers before it do not wait for it.
+        wire.test.sync();
+        wire.work().unwrap();
+        wire.drain();
+        assert_eq!(wire.answered(), [1, 2]);
+        assert!(wire.connection.is_flushed());
+        wire.arrive(&all[all.len() / 2..], step).unwrap();
+        assert!(!wire.connection.is_midway());
+        wire.drain();
+        assert_eq!(wire.answered(), [1, 2], "it waits for its sync");
+        wire.test.sync();
+        wire.work().unwrap();
+        wire.drain();
+        assert_eq!(wire.answered(), [1, 2, 3, 4]);
+        assert_eq!(log_end(&wire), 201);
+        assert!(wire.connection.is_idle());
+        let buffer = wire.connection.take_large_buffer().unwrap();
+        assert!(buffer.len() <= STREAM_BYTES_MAX, "{}", buffer.len());
+    }
+}
+
+#[test]
+fn a_large_request_that_finds_no_room_is_parked_midway_and_goes_on() {
+    let mut wire = small_batches(256 * 1024);
+    let all = [produce_many(1, -1, &[&[7; 9_000][..]; 300]), versions(2)].concat();
+    let (mut at, mut parks) = (0, 0);
+    while at < all.len() {
+        if wire.connection.is_parked() {
+            parks += 1;
+            assert!(wire.connection.is_midway() && wire.connection.awaits_sync());
+            let before = log_end(&wire);
+            wire.work().unwrap();
+            assert_eq!(log_end(&wire), before, "woken in vain");
+            wire.test.broker.checkpoint(true, false, wire.test.now).unwrap();
+            wire.test.sync();
+            wire.work().unwrap();
+            continue;
+        }
+        at += wire.read(&all[at..all.len().min(at + 1_000)]).unwrap();
+        wire.work().unwrap();
+    }
+    wire.test.sync();
+    wire.work().unwrap();
+    wire.drain();
+    assert!(parks > 1, "{parks}");
+    assert_eq!(wire.answered(), [1, 2]);
+    assert_eq!(log_end(&wire), 300);
+}
+
+#[test]
+fn a_batch_too_large_for_any_topic_is_passed_over_without_being_kept() {
+    let mut wire = small_batches(8 << 20);
+    let large = vec![7; 3_000_000];
+    let all = [produce_many(1, -1, &[b"x", &large, b"y"]), versions(2)].concat();
+    wire.arrive(&all[..1_000_000], 4_096).unwrap();
+    assert!(wire.connection.take_large_buffer().is_none(), "nothing is kept");
+    wire.arrive(&all[1_000_000..], 100_000).unwrap();
+    wire.test.sync();
+    wire.work().unwrap();
+    wire.drain();
+    assert_eq!(wire.answered(), [1, 2]);
+    let code = |n: usize| i16::from_be_bytes([wire.sent[23 + 30 * n], wire.sent[24 + 30 * n]]);
+    assert_eq!([code(0), code(1), code(2)], [0, 10, 0]);
+    assert_eq!(log_end(&wire), 2);
+}
+
+#[test]
+fn a_large_request_without_an_answer_leaves_nothing_behind() {
+    let mut wire = small_batches(8 << 20);
+    let large = produce_many(2, 0, &[&[7; 9_000][..]; 50]);
+    wire.arrive(&[versions(1), large[..200_000].to_vec()].concat(), 4_096).unwrap();
+    wire.drain();
+    assert_eq!(wire.answered(), [1]);
+    wire.arrive(&large[200_000..], 4_096).unwrap();
+    assert!(wire.connection.is_idle() && wire.connection.is_flushed());
+    assert_eq!(log_end(&wire), 50);
+}
+
+#[test]
+fn while_others_wait_the_large_buffer_is_free_between_two_batches() {
+    let mut wire = small_batches(8 << 20);
+    let all = produce_many(1, -1, &[&[7; 9_000][..]; 50]);
+    let (mut at, mut spared) = (0, 0);
+    while at < all.len() {
+        if wire.connection.can_spare_large_buffer() {
+            wire.connection.take_large_buffer().unwrap();
+            spared += 1;
+        }
+        at += wire.read(&all[at..]).unwrap();
+        wire.work().unwrap();
+    }
+    assert!(spared >= 49, "{spared}");
+    assert_eq!(log_end(&wire), 50);
 }
