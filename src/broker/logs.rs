@@ -168,10 +168,14 @@ impl Broker {
     ) -> Result<Produced, ProduceError> {
         let found = self.find_partition(topic, partition);
         let (topic, view) = found.ok_or(ProduceError::UnknownTopicOrPartition)?;
-        verdict(topic, bytes, header, now)?;
+        let by_broker = topic.config.message_timestamp_type == TimestampType::LogAppendTime;
+        let missing = batch::missing_max_timestamp(bytes, header, now.wall_ms);
+        let max_timestamp = missing.filter(|_| !by_broker);
+        let header =
+            BatchHeader { max_timestamp: max_timestamp.unwrap_or(header.max_timestamp), ..*header };
+        verdict(topic, bytes, &header, now)?;
         let name = (topic.number, partition as u32);
         let config = topic.config;
-        let by_broker = config.message_timestamp_type == TimestampType::LogAppendTime;
         let claim = Claim {
             id: header.producer_id,
             epoch: header.producer_epoch,
@@ -200,7 +204,8 @@ impl Broker {
             segment_s: u32::try_from(config.segment_ms / 1000).unwrap_or(u32::MAX).max(1),
         };
         let appended = self.storage.append(view.index, policy, now.mono, |base_offset| {
-            Stamped::new(bytes, base_offset, LEADER_EPOCH, log_append_time)
+            let stamped = Stamped::new(bytes, base_offset, LEADER_EPOCH, log_append_time)?;
+            Some(max_timestamp.map_or(stamped, |time| stamped.with_max_timestamp(time)))
         });
         let appended = appended.map_err(|error| match error {
             WriteError::Busy => ProduceError::Busy,

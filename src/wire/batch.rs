@@ -272,6 +272,19 @@ pub fn record_timestamp(header: &BatchHeader, record: &Record<'_>) -> i64 {
     }
 }
 
+/// The largest timestamp of a batch's records where its header names one that is less than that of
+/// the first record. sarama 1.43 leaves it out; Apache Kafka computes it for every batch
+/// (`LogValidator`). A compressed batch is not looked into: its records are taken to be from before
+/// `arrived_ms`, so that a search by time finds it too early rather than too late.
+pub fn missing_max_timestamp(bytes: &[u8], header: &BatchHeader, arrived_ms: i64) -> Option<i64> {
+    if header.max_timestamp >= header.base_timestamp {
+        return None;
+    }
+    let times = records(bytes, header).filter_map(Result::ok);
+    let largest = times.map(|record| record_timestamp(header, &record)).max();
+    Some(largest.unwrap_or(arrived_ms).max(header.base_timestamp))
+}
+
 /// A batch as it is stored: a rewritten header, and the rest as it arrived.
 #[derive(Clone, Copy)]
 pub struct Stamped<'a> {
@@ -296,12 +309,21 @@ impl<'a> Stamped<'a> {
         put(field::BASE_OFFSET, &base_offset.to_be_bytes());
         put(field::LEADER_EPOCH, &leader_epoch.to_be_bytes());
         if let Some(now) = log_append_time {
-            put(field::MAX_TIMESTAMP, &now.to_be_bytes());
             header[field::ATTRIBUTES + 1] |= LOG_APPEND_TIME as u8;
-            let crc = crc32c_parts(&[&header[field::ATTRIBUTES..], rest]);
-            header[field::CRC..field::CRC + 4].copy_from_slice(&crc.to_be_bytes());
+            return Some(Stamped { header, rest }.with_max_timestamp(now));
         }
         Some(Stamped { header, rest })
+    }
+
+    /// The same with another largest timestamp.
+    #[must_use]
+    pub fn with_max_timestamp(mut self, max_timestamp: i64) -> Self {
+        let mut put =
+            |at: usize, bytes: &[u8]| self.header[at..at + bytes.len()].copy_from_slice(bytes);
+        put(field::MAX_TIMESTAMP, &max_timestamp.to_be_bytes());
+        let crc = crc32c_parts(&[&self.header[field::ATTRIBUTES..], self.rest]);
+        self.header[field::CRC..field::CRC + 4].copy_from_slice(&crc.to_be_bytes());
+        self
     }
 
     /// The two pieces, to be written one behind the other.
@@ -474,5 +496,24 @@ mod tests {
             }
         }
         assert!(passed > 1_000 && refused > 1_000, "{passed} {refused}");
+    }
+
+    #[test]
+    fn a_largest_timestamp_that_the_producer_left_out_is_found_again() {
+        let mut builder = BatchBuilder::new(1_000);
+        for time in [1_000, 4_000, 3_000] {
+            builder.push(time, None, Some(b"v"), &[]);
+        }
+        let good = builder.finish();
+        let header = check(&good).unwrap();
+        assert_eq!(missing_max_timestamp(&good, &header, 9_000), None);
+        let without = Stamped::new(&good, 0, 0, None).unwrap().with_max_timestamp(-1);
+        let bytes = without.parts().concat();
+        let header = check(&bytes).unwrap();
+        assert_eq!(missing_max_timestamp(&bytes, &header, 9_000), Some(4_000));
+        // Nobody looks into a compressed one.
+        let compressed = BatchHeader { attributes: 1, ..header };
+        assert_eq!(missing_max_timestamp(&bytes, &compressed, 9_000), Some(9_000));
+        assert_eq!(missing_max_timestamp(&bytes, &compressed, 500), Some(1_000));
     }
 }
