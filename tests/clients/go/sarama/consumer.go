@@ -79,7 +79,7 @@ func newMember(membership matrix.Membership) (matrix.Consumer, error) {
 	config.Consumer.Group.Heartbeat.Interval = 300 * time.Millisecond
 	config.Consumer.Group.InstanceId = membership.InstanceID
 	config.Consumer.Group.Rebalance.GroupStrategies = strategies(membership.Cooperative)
-	config.Metadata.Retry.Max = 50
+	patient(config)
 	group, err := sarama.NewConsumerGroup([]string{matrix.Bootstrap()}, membership.Group, config)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,11 @@ package main
 
 import "github.com/IBM/sarama"
 
+// patient lets a client look for the broker for as long as it restarts.
+func patient(config *sarama.Config) {
+	config.Metadata.Retry.Max = 50
+}
+
 func skipCooperative(map[string]string) {}
 
 func strategies(cooperative bool) []sarama.BalanceStrategy {

@@ -2,7 +2,21 @@
 
 package main
 
-import "github.com/IBM/sarama"
+import (
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// patient: this one gives records up if two partitions look for their leader within the same pause, so it is told
+// that there is none.
+func patient(config *sarama.Config) {
+	config.Metadata.Retry.Max = 50
+	config.Metadata.Retry.BackoffFunc = func(int, int) time.Duration {
+		time.Sleep(100 * time.Millisecond)
+		return 0
+	}
+}
 
 func skipCooperative(skip map[string]string) {
 	skip["groups: cooperative"] = "came with sarama 1.50"

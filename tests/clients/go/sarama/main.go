@@ -95,7 +95,7 @@ func newProducer(settings matrix.Settings) (matrix.Producer, error) {
 	if !settings.Untuned {
 		// By default it gives up after 0.3 s, sooner than any broker restarts.
 		config.Producer.Retry.Max = 100
-		config.Metadata.Retry.Max = 50
+		patient(config)
 		// With more requests in flight a retry may change the order.
 		config.Net.MaxOpenRequests = 1
 	}
