@@ -63,7 +63,9 @@ impl Suite {
             let ended = catch_unwind(AssertUnwindSafe(|| body(&suite)));
             let why = ended.err().map(|why| match why.downcast::<String>() {
                 Ok(text) => *text,
-                Err(why) => why.downcast::<&str>().map_or("a panic".into(), |text| text.to_string()),
+                Err(why) => {
+                    why.downcast::<&str>().map_or("a panic".into(), |text| text.to_string())
+                }
             });
             done.send(why).ok();
         });

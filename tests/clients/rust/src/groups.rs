@@ -128,7 +128,9 @@ fn resume(suite: &Suite) {
 /// 25 records in each of 4 partitions.
 fn spread(from: usize) -> Vec<(i32, Vec<Record>)> {
     (0..4)
-        .map(|partition| (partition as i32, numbered(from + partition * 25..from + partition * 25 + 25)))
+        .map(|partition| {
+            (partition as i32, numbered(from + partition * 25..from + partition * 25 + 25))
+        })
         .collect()
 }
 

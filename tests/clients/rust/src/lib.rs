@@ -126,7 +126,8 @@ pub fn bootstrap() -> String {
 
 /// The version of a crate that this program was built with.
 pub fn locked(name: &str) -> &'static str {
-    let found = include_str!("../Cargo.lock").split_once(&format!("name = \"{name}\"\nversion = \""));
+    let found =
+        include_str!("../Cargo.lock").split_once(&format!("name = \"{name}\"\nversion = \""));
     found.and_then(|(_, rest)| rest.split_once('"')).map_or("of unknown version", |(v, _)| v)
 }
 

@@ -17,8 +17,10 @@ pub fn restarts(suite: &Suite) {
         std::thread::sleep(Duration::from_millis(300));
         control("start");
     };
-    let steps: [(&str, &str, fn()); 2] =
-        [("restarted", "broker restarted", || control("restart")), ("killed", "broker killed", kill)];
+    let steps: [(&str, &str, fn()); 2] = [
+        ("restarted", "broker restarted", || control("restart")),
+        ("killed", "broker killed", kill),
+    ];
     for (what, detail, again) in steps {
         let name = format!("restarts: {detail}");
         if control_program().is_empty() {

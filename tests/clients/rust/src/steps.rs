@@ -39,10 +39,9 @@ pub fn write(
     }
     let mut first = Ok(());
     for _ in 0..count {
-        let (_, result) = results.recv_timeout(PATIENCE).map_err(|_| Failure {
-            code: 0,
-            text: "no answer for a record".into(),
-        })?;
+        let (_, result) = results
+            .recv_timeout(PATIENCE)
+            .map_err(|_| Failure { code: 0, text: "no answer for a record".into() })?;
         first = first.and(result);
     }
     first

@@ -87,9 +87,10 @@ impl Producer for Sending {
         answers: &Sender<Answer>,
     ) {
         for (number, record) in records {
-            let headers = record.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-                headers.insert(Header { key, value: Some(value) })
-            });
+            let headers =
+                record.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+                    headers.insert(Header { key, value: Some(value) })
+                });
             let opaque = Box::new((number, answers.clone()));
             let mut next = BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, opaque)
                 .partition(partition)
@@ -280,8 +281,7 @@ impl Client for Rdkafka {
     }
 
     fn committed(&self, group: &str, topic: &str) -> Result<i64> {
-        let consumer: BaseConsumer =
-            config(&[("group.id", group)]).create().map_err(failure)?;
+        let consumer: BaseConsumer = config(&[("group.id", group)]).create().map_err(failure)?;
         let offsets = consumer.committed_offsets(list(topic, 0, 0)?, SECONDS);
         first_offset(&offsets.map_err(failure)?)
     }
@@ -306,8 +306,7 @@ impl Client for Rdkafka {
     }
 
     fn reader(&self, topic: &str, partition: i32, offset: i64) -> Result<Box<dyn Consumer>> {
-        let consumer: BaseConsumer =
-            config(&[("group.id", "unused")]).create().map_err(failure)?;
+        let consumer: BaseConsumer = config(&[("group.id", "unused")]).create().map_err(failure)?;
         consumer.assign(&list(topic, partition, offset)?).map_err(failure)?;
         Ok(Box::new(Reading(consumer)))
     }

@@ -50,8 +50,7 @@ fn failure(error: Error) -> Failure {
 
 impl Shared {
     fn partition(&self, topic: &str, partition: i32) -> Result<PartitionClient> {
-        let client =
-            self.kafka.partition_client(topic, partition, UnknownTopicHandling::Retry);
+        let client = self.kafka.partition_client(topic, partition, UnknownTopicHandling::Retry);
         self.runtime.block_on(client).map_err(failure)
     }
 }
