@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn both_ways_come_to_the_same() {
-        let bytes: Vec<u8> = (0..3000u32).map(|i| (i * i >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..3000u32).map(|i| ((i * i) >> 3) as u8).collect();
         for end in (0..200).chain([1023, 1024, 1025, 2999, 3000]) {
             let parts = [&bytes[..end / 3], &bytes[end / 3..end]];
             assert_eq!(crc32c_parts(&parts), by_tables(&parts), "{end} bytes");
