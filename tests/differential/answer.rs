@@ -1,0 +1,129 @@
+//! Answers made comparable: a line for each field, with what differs from run to run replaced.
+//!
+//! `topics[t].partitions[0].error_code = 0`. Elements of an array with a key are named by it, others
+//! are counted. Ids that the broker gives become `<id 1>`, `<id 2>` in the order in which they
+//! appear in the block; a time of day becomes `<now>`; the block's version in names becomes `$v`.
+
+use super::batch;
+use super::message::{Class, Field, Kind};
+use super::value::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Path → value, in words.
+pub type Lines = BTreeMap<String, String>;
+
+/// What was replaced so far in this block.
+pub struct Scrubber {
+    /// The block's version.
+    version: i16,
+    /// The port that was dialled.
+    port: u16,
+    ids: Vec<String>,
+}
+
+impl Scrubber {
+    pub fn new(version: i16, port: u16) -> Scrubber {
+        Scrubber { version, port, ids: Vec::new() }
+    }
+
+    /// All lines of an answer.
+    pub fn lines(&mut self, fields: &[Field], value: &Value) -> Lines {
+        let mut lines = Lines::new();
+        self.fields(fields, value, "", &mut lines);
+        lines
+    }
+
+    fn fields(&mut self, fields: &[Field], value: &Value, prefix: &str, lines: &mut Lines) {
+        let Value::Struct(values) = value else { panic!("{value:?} is no struct") };
+        for (name, value) in values {
+            let field = fields.iter().find(|field| field.name == *name).expect("a known field");
+            let path = format!("{prefix}{name}");
+            match (&field.kind, value) {
+                (Kind::Structs(inner), Value::List(elements)) if !elements.is_empty() => {
+                    self.elements(inner, elements, &path, lines);
+                }
+                (Kind::Struct(inner), Value::Struct(_)) => {
+                    self.fields(inner, value, &format!("{path}."), lines);
+                }
+                (Kind::Records, Value::Bytes(bytes)) if !bytes.is_empty() => {
+                    for (at, batch) in batch::describe(bytes).into_iter().enumerate() {
+                        lines.insert(format!("{path}[#{at}]"), batch);
+                    }
+                }
+                _ => {
+                    let text = self.text(field.class, value);
+                    lines.insert(path, text);
+                }
+            }
+        }
+    }
+
+    fn elements(&mut self, fields: &[Field], elements: &[Value], path: &str, lines: &mut Lines) {
+        let key = fields.iter().find(|field| field.is_key);
+        let mut seen = BTreeSet::new();
+        for (at, element) in elements.iter().enumerate() {
+            let mut name = match key.and_then(|key| element.field(&key.name).zip(Some(key))) {
+                Some((value, key)) => self.text(key.class, value),
+                None => format!("#{at}"),
+            };
+            while !seen.insert(name.clone()) {
+                name.push('+');
+            }
+            let rest: Vec<_> = fields.iter().filter(|field| !field.is_key).cloned().collect();
+            let Value::Struct(values) = element else { panic!("{element:?} is no struct") };
+            let known = |name: &String| rest.iter().any(|field| field.name == *name);
+            let values: Vec<_> = values.iter().filter(|(name, _)| known(name)).cloned().collect();
+            if values.is_empty() {
+                lines.insert(format!("{path}[{name}]"), "is there".to_owned());
+            }
+            self.fields(&rest, &Value::Struct(values), &format!("{path}[{name}]."), lines);
+        }
+    }
+
+    /// A value in words.
+    fn text(&mut self, class: Class, value: &Value) -> String {
+        match (class, value) {
+            (Class::Time, Value::Int(time)) if *time >= 0 => batch::time_text(*time),
+            (Class::Port, Value::Int(port)) if *port == i64::from(self.port) => "<port>".to_owned(),
+            (Class::Cluster, Value::Text(id)) if id.len() == 22 => "<cluster>".to_owned(),
+            (Class::Id, Value::Int(id)) if *id >= 0 => self.id(id.to_string()),
+            (Class::Id, Value::Text(id)) if is_given(id) => self.id(id.clone()),
+            (_, Value::Null) => "null".to_owned(),
+            (_, Value::Bool(value)) => value.to_string(),
+            (_, Value::Int(value)) => value.to_string(),
+            (_, Value::Text(text)) if text.is_empty() => "\"\"".to_owned(),
+            (_, Value::Text(text)) => {
+                format!("{:?}", text.replace(&format!(".v{}", self.version), "$v"))
+                    .trim_matches('"')
+                    .to_owned()
+            }
+            (_, Value::Bytes(bytes)) => format!("hex {}", batch::short(bytes)),
+            (_, Value::List(values)) => {
+                let texts: Vec<_> = values.iter().map(|value| self.text(class, value)).collect();
+                format!("[{}]", texts.join(" "))
+            }
+            (_, Value::Struct(_)) => panic!("a struct has no text of its own"),
+        }
+    }
+
+    fn id(&mut self, id: String) -> String {
+        let at = self.ids.iter().position(|known| *known == id).unwrap_or_else(|| {
+            self.ids.push(id);
+            self.ids.len() - 1
+        });
+        format!("<id {}>", at + 1)
+    }
+}
+
+/// Whether the broker made this id, and not the script: a topic's, which is not zero, or a member's
+/// with 36 characters of a UUID at its end.
+fn is_given(id: &str) -> bool {
+    let is_hex = |text: &str| text.chars().all(|c| c.is_ascii_hexdigit());
+    if id.len() == 32 && is_hex(id) {
+        return id.chars().any(|c| c != '0');
+    }
+    let tail = id.len().checked_sub(36).and_then(|at| id.get(at..));
+    tail.is_some_and(|tail| {
+        tail.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && is_hex(&tail.replace('-', ""))
+    })
+}
