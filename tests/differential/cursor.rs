@@ -114,6 +114,14 @@ impl<'a> Cursor<'a> {
         self.fail("a text does not end")
     }
 
+    /// Everything up to the next white space.
+    pub fn to_space(&mut self) -> &'a str {
+        self.skip_space();
+        let text = self.rest().split_whitespace().next().unwrap_or_default();
+        self.at += text.len();
+        text
+    }
+
     /// The rest of this line.
     pub fn line(&mut self) -> &'a str {
         let line = self.rest().lines().next().unwrap_or_default();

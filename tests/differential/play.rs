@@ -1,12 +1,11 @@
 //! Plays the script against a broker, whichever it is, and notes the answers.
 //!
-//! Promises: an answer that does not come within ten seconds is a failure that names the step; a
+//! Promises: an answer that does not come within five seconds is a failure that names the step; a
 //! connection that the broker closed is opened anew for the next step. What is set up (topics,
 //! coordinators) is waited for, since Apache Kafka answers before it is ready.
 
 use super::answer::{Lines, Scrubber};
 use super::codec::{Decoder, Encoder};
-use super::cursor::Versions;
 use super::message::{Api, Field};
 use super::recording::Recording;
 use super::script::{Ask, Block, Body, Script, Step};
@@ -16,7 +15,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a step that Apache Kafka never answers is given.
+const UNANSWERED_AFTER: Duration = Duration::from_millis(1_500);
+const UNANSWERED: &str = "never answered";
 const PAUSE: Duration = Duration::from_millis(20);
 const ATTEMPTS: usize = 500;
 
@@ -28,6 +30,8 @@ enum Outcome {
     Answer(Vec<u8>),
     Closed,
     Silent,
+    /// Neither an answer nor a close, and it should have been one of them.
+    Never,
 }
 
 struct Connection {
@@ -74,6 +78,8 @@ impl Connection {
                     ErrorKind::UnexpectedEof
                     | ErrorKind::ConnectionReset
                     | ErrorKind::BrokenPipe => Ok(None),
+                    // An answer that comes later would be taken for another request's.
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut => Err(UNANSWERED.to_owned()),
                     _ => Err(format!("no answer: {error}")),
                 };
             }
@@ -210,7 +216,18 @@ impl Player<'_> {
         if ask.silent {
             connection.send(18, 0, false, &[]);
         }
-        let outcome = match connection.receive()? {
+        if ask.unanswered {
+            connection.socket.set_read_timeout(Some(UNANSWERED_AFTER)).expect("a socket");
+        }
+        let received = match connection.receive() {
+            Err(what) if ask.unanswered && what == UNANSWERED => {
+                round.connections.remove(&ask.connection);
+                return Ok(Some(Outcome::Never));
+            }
+            received => received?,
+        };
+        connection.socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        let outcome = match received {
             None => Outcome::Closed,
             Some(frame) if ask.silent && frame[..4] != sent.to_be_bytes() => Outcome::Silent,
             Some(frame) => Outcome::Answer(frame),
@@ -271,7 +288,11 @@ impl Player<'_> {
         outcome: Outcome,
     ) -> Result<(), String> {
         let Outcome::Answer(frame) = &outcome else {
-            let text = if let Outcome::Closed = outcome { "closed" } else { "no answer" };
+            let text = match outcome {
+                Outcome::Closed => "closed",
+                Outcome::Silent => "no answer",
+                _ => UNANSWERED,
+            };
             if ask.title.is_none() {
                 return Err(format!("the set-up ended with: {text}"));
             }
@@ -287,6 +308,9 @@ impl Player<'_> {
             if let Some((array, prefix)) = &ask.among {
                 let (all, kept) = (format!("{array}["), format!("{array}[{prefix}"));
                 lines.retain(|path, _| !path.starts_with(&all) || path.starts_with(&kept));
+            }
+            if let Some(array) = &ask.without {
+                lines.retain(|path, _| !path.contains(&format!(".{array}[")));
             }
             let title = title_of(round.block, at);
             self.recording.answered.insert((ask.api.clone(), version));
@@ -403,9 +427,4 @@ fn show(value: &Value) -> String {
         Value::Null => "null".to_owned(),
         other => format!("{other:?}"),
     }
-}
-
-/// The versions of an API that a range covers.
-pub fn covered(versions: Versions) -> impl Iterator<Item = i16> {
-    versions.0..=versions.1
 }

@@ -10,9 +10,11 @@
 //! ```
 //!
 //! Modifiers: `on NAME` (connection), `later` (do not wait for the answer), `versions 3-5` (of the
-//! block's), `among ARRAY PREFIX` (elements that are recorded), `until PATH=VALUE` (again until it is so), `let NAME = PATH` (captures; a part of a
+//! block's), `among ARRAY PREFIX` (elements that are
+//! recorded), `without ARRAY` (elements that are not), `until PATH=VALUE` (again until it is so), `let NAME = PATH` (captures; a part of a
 //! path is a field's name or an element's number), `raw "hex"` instead of the body,
-//! `trailing "hex"` behind it, `silent` (an answer is not expected).
+//! `trailing "hex"` behind it, `silent` (an answer is not expected), `unanswered` (Apache
+//! Kafka never answers this, for a mistake of its own).
 //!
 //! Promises: a step's title is its own within the block. Absent: any deed; `play` does them.
 
@@ -30,7 +32,6 @@ pub struct Script {
 /// Steps that are run once for each version.
 pub struct Block {
     pub title: String,
-    pub api: String,
     pub versions: Versions,
     pub steps: Vec<Step>,
 }
@@ -51,7 +52,10 @@ pub struct Ask {
     pub connection: String,
     pub later: bool,
     pub silent: bool,
+    pub unanswered: bool,
     pub only: Option<Versions>,
+    /// What is below an array of this name is not recorded.
+    pub without: Option<String>,
     /// Of this array only elements whose key begins so are recorded.
     pub among: Option<(String, String)>,
     pub until: Option<(String, String)>,
@@ -91,6 +95,11 @@ fn read_block(r: &mut Cursor<'_>) -> Block {
     let mut steps: Vec<Step> = Vec::new();
     while !r.is_done() && r.peek_word() != "for" {
         let step = read_step(r);
+        if let Step::Ask(Ask { api: other, version: None, .. }) = &step
+            && *other != api
+        {
+            r.fail(&format!("{other} needs a version: the block is {api}'s"));
+        }
         if let Step::Ask(Ask { title: Some(title), .. }) = &step {
             let same =
                 |step: &Step| matches!(step, Step::Ask(ask) if ask.title.as_ref() == Some(title));
@@ -100,7 +109,7 @@ fn read_block(r: &mut Cursor<'_>) -> Block {
         }
         steps.push(step);
     }
-    Block { title, api, versions, steps }
+    Block { title, versions, steps }
 }
 
 fn read_step(r: &mut Cursor<'_>) -> Step {
@@ -126,7 +135,9 @@ fn read_step(r: &mut Cursor<'_>) -> Step {
         connection: "main".to_owned(),
         later: false,
         silent: false,
+        unanswered: false,
         only: None,
+        without: None,
         among: None,
         until: None,
         captures: Vec::new(),
@@ -150,14 +161,16 @@ fn read_modifier(r: &mut Cursor<'_>, ask: &mut Ask) {
     match r.word() {
         "on" => ask.connection = r.word().to_owned(),
         "later" => ask.later = true,
+        "unanswered" => ask.unanswered = true,
         "silent" => ask.silent = true,
         "versions" => ask.only = Some(versions(r)),
         "among" => ask.among = Some((r.word().to_owned(), r.word().to_owned())),
+        "without" => ask.without = Some(r.word().to_owned()),
         "trailing" => ask.trailing = r.quoted(),
         "until" => {
             let path = r.word().to_owned();
             r.expect('=');
-            ask.until = Some((path, r.word().to_owned()));
+            ask.until = Some((path, r.to_space().to_owned()));
         }
         other => r.fail(&format!("{other} is no modifier")),
     }
