@@ -1,8 +1,8 @@
 //! Answers made comparable: a line for each field, with what differs from run to run replaced.
 //!
 //! `topics[t].partitions[0].error_code = 0`. Elements of an array with a key are named by it, others
-//! are counted. Ids that the broker gives become `<id 1>`, `<id 2>` in the order in which they
-//! appear in the block; a time of day becomes `<now>`; the block's version in names becomes `$v`.
+//! are counted. An id that the broker gives is `<new id>` at first, and `<id: title of the step>`
+//! in later steps; a time of day is `<now>`; the block's version in names is `$v`.
 
 use super::batch;
 use super::message::{Class, Field, Kind};
@@ -18,18 +18,25 @@ pub struct Scrubber {
     version: i16,
     /// The port that was dialled.
     port: u16,
-    ids: Vec<String>,
+    /// Ids that were seen, and what they are called.
+    ids: BTreeMap<String, String>,
+    /// Those of the step that is being read.
+    new_ids: Vec<String>,
 }
 
 impl Scrubber {
     pub fn new(version: i16, port: u16) -> Scrubber {
-        Scrubber { version, port, ids: Vec::new() }
+        Scrubber { version, port, ids: BTreeMap::new(), new_ids: Vec::new() }
     }
 
-    /// All lines of an answer.
-    pub fn lines(&mut self, fields: &[Field], value: &Value) -> Lines {
+    /// All lines of a step's answer.
+    pub fn lines(&mut self, step: &str, fields: &[Field], value: &Value) -> Lines {
         let mut lines = Lines::new();
         self.fields(fields, value, "", &mut lines);
+        for (at, id) in std::mem::take(&mut self.new_ids).into_iter().enumerate() {
+            let which = if at == 0 { String::new() } else { format!(", number {}", at + 1) };
+            self.ids.insert(id, format!("<id: {step}{which}>"));
+        }
         lines
     }
 
@@ -86,6 +93,7 @@ impl Scrubber {
             (Class::Time, Value::Int(time)) if *time >= 0 => batch::time_text(*time),
             (Class::Port, Value::Int(port)) if *port == i64::from(self.port) => "<port>".to_owned(),
             (Class::Cluster, Value::Text(id)) if id.len() == 22 => "<cluster>".to_owned(),
+            (Class::Session, Value::Int(id)) if *id > 0 => "<session>".to_owned(),
             (Class::Id, Value::Int(id)) if *id >= 0 => self.id(id.to_string()),
             (Class::Id, Value::Text(id)) if is_given(id) => self.id(id.clone()),
             (_, Value::Null) => "null".to_owned(),
@@ -93,9 +101,8 @@ impl Scrubber {
             (_, Value::Int(value)) => value.to_string(),
             (_, Value::Text(text)) if text.is_empty() => "\"\"".to_owned(),
             (_, Value::Text(text)) => {
-                format!("{:?}", text.replace(&format!(".v{}", self.version), "$v"))
-                    .trim_matches('"')
-                    .to_owned()
+                let text = text.replace(&format!(".v{}", self.version), "$v");
+                tidy(format!("{text:?}").trim_matches('"'))
             }
             (_, Value::Bytes(bytes)) => format!("hex {}", batch::short(bytes)),
             (_, Value::List(values)) => {
@@ -107,12 +114,35 @@ impl Scrubber {
     }
 
     fn id(&mut self, id: String) -> String {
-        let at = self.ids.iter().position(|known| *known == id).unwrap_or_else(|| {
-            self.ids.push(id);
-            self.ids.len() - 1
-        });
-        format!("<id {}>", at + 1)
+        if let Some(name) = self.ids.get(&id) {
+            return name.clone();
+        }
+        if !self.new_ids.contains(&id) {
+            self.new_ids.push(id);
+        }
+        "<new id>".to_owned()
     }
+}
+
+/// Texts name times and counters of their own: whatever is as long as a time is left out. A name of
+/// 249 characters is told by its beginning.
+fn tidy(text: &str) -> String {
+    let mut result = String::new();
+    let mut digits = String::new();
+    for c in text.chars().chain([' ']) {
+        if c.is_ascii_digit() {
+            digits.push(c);
+            continue;
+        }
+        result += if digits.len() < 13 { &digits } else { "<number>" };
+        digits.clear();
+        result.push(c);
+    }
+    result.pop();
+    if result.len() > 100 && !result.contains(' ') {
+        return format!("{}… ({} bytes)", &result[..20], text.len());
+    }
+    result
 }
 
 /// Whether the broker made this id, and not the script: a topic's, which is not zero, or a member's

@@ -46,6 +46,8 @@ pub enum Class {
     Time,
     /// An id that the broker gives: the how-manieth it is.
     Id,
+    /// The id of a fetch session: whether there is one.
+    Session,
     /// The port that was dialled.
     Port,
     /// The name of the cluster.
@@ -168,6 +170,7 @@ fn read_modifier(r: &mut Cursor<'_>, field: &mut Field) -> bool {
     let class = match word {
         "~time" => Class::Time,
         "~id" => Class::Id,
+        "~session" => Class::Session,
         "~port" => Class::Port,
         "~cluster" => Class::Cluster,
         word if word.starts_with(|c: char| c.is_ascii_digit()) => {

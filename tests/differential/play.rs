@@ -302,7 +302,8 @@ impl Player<'_> {
             return Ok(());
         };
         let (fields, answer) = self.decode(ask, round.version, frame)?;
-        let mut lines = round.scrubber.lines(fields, &answer);
+        let step = ask.title.as_deref().unwrap_or("set-up");
+        let mut lines = round.scrubber.lines(step, fields, &answer);
         let version = ask.version.unwrap_or(round.version);
         if ask.title.is_some() {
             if let Some((array, prefix)) = &ask.among {
@@ -380,6 +381,16 @@ impl Player<'_> {
             record([("group_id", Value::Text("prelude".to_owned())), ("topics", Value::Null)]);
         let key = record([("key", Value::Text("prelude".to_owned()))]);
         let producer = record([("transactional_id", Value::Null)]);
+        let transaction =
+            record([("key", Value::Text("prelude".to_owned())), ("key_type", Value::Int(1))]);
+        // A broker without transactions answers this with an error that waiting does not change.
+        for _ in 0..ATTEMPTS {
+            let answer = self.once("FindCoordinator", 1, &transaction).expect("an answer");
+            match find(&answer, "error_code") {
+                Ok(Value::Int(15)) => std::thread::sleep(PAUSE),
+                _ => break,
+            }
+        }
         let asks = [
             ("FindCoordinator", 1, key),
             ("OffsetFetch", 2, group),

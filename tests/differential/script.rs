@@ -75,9 +75,12 @@ pub fn read_all(directory: &Path) -> Vec<Script> {
     let mut scripts = Vec::new();
     for (name, text) in super::texts(&directory.join("script")) {
         let mut r = Cursor::new(&name, &text);
-        let mut blocks = Vec::new();
+        let mut blocks: Vec<Block> = Vec::new();
         while !r.is_done() {
-            blocks.push(read_block(&mut r));
+            let block = read_block(&mut r);
+            let same = |other: &Block| other.title == block.title;
+            assert!(!blocks.iter().any(same), "{name}: two blocks {:?}", block.title);
+            blocks.push(block);
         }
         scripts.push(Script { name, blocks });
     }
