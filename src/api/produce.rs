@@ -14,8 +14,8 @@ use super::{Api, Context, Outcome, Parked, Reply, Waiting};
 use crate::broker::{ProduceError, Produced};
 use crate::limits::PRODUCE_ROOM_WAIT_MS;
 use crate::storage::{Lsn, WriteError};
-use crate::wire::batch::{self, BatchError, Codec};
-use crate::wire::{ErrorCode, ReadError, Reader};
+use crate::wire::batch::{self, BatchError, BatchHeader, Codec};
+use crate::wire::{ErrorCode, ReadError, Reader, Writer};
 
 /// The row.
 pub const API: Api =
@@ -68,7 +68,7 @@ fn handle(
                 return Ok(park(context));
             }
             sum.busy |= busy;
-            write_partition(reply, index, result, &mut sum);
+            write_partition(reply, index, records.unwrap_or_default(), result, &mut sum);
         }
         r.tags()?;
         reply.w.tags();
@@ -102,6 +102,8 @@ fn outcome(context: &mut Context<'_>, acks: i16, sum: &Sum) -> Outcome {
 
 type Refused = (ErrorCode, Option<&'static str>);
 
+const KEY_MISSING: &str = "Compacted topic cannot accept message without key";
+
 fn append(
     context: &mut Context<'_>,
     version: i16,
@@ -114,6 +116,8 @@ fn append(
         return Err((ErrorCode::InvalidRecord, Some("there is no record batch")));
     }
     let header = batch::check(records).map_err(|error| match error {
+        // Apache Kafka finds no batch there; CORRUPT_MESSAGE would be sent again.
+        BatchError::Cut => (ErrorCode::InvalidRecord, Some("the batch is cut short")),
         BatchError::Length => (ErrorCode::CorruptMessage, Some("the batch's length is wrong")),
         BatchError::Crc => (ErrorCode::CorruptMessage, Some("the batch's CRC is wrong")),
         BatchError::Magic => (ErrorCode::InvalidRecord, Some("only magic 2 is accepted")),
@@ -135,6 +139,7 @@ fn append(
             (ErrorCode::MessageTooLarge, Some("the batch is larger than max.message.bytes"))
         }
         ProduceError::InvalidRecord(what) => (ErrorCode::InvalidRecord, Some(what)),
+        ProduceError::KeyMissing => (ErrorCode::InvalidRecord, Some(KEY_MISSING)),
         ProduceError::Transactional => {
             (ErrorCode::InvalidTxnState, Some("transactions are not supported by ottla"))
         }
@@ -155,6 +160,7 @@ fn append(
 fn write_partition(
     reply: &mut Reply<'_>,
     index: i32,
+    records: &[u8],
     result: Result<Produced, Refused>,
     sum: &mut Sum,
 ) {
@@ -176,10 +182,27 @@ fn write_partition(
     w.since(2, |w| w.i64(produced.map_or(-1, |p| p.log_append_time_ms)));
     w.since(5, |w| w.i64(produced.map_or(-1, |p| p.log_start_offset)));
     w.since(8, |w| {
-        w.array(0);
+        write_record_errors(w, if message == Some(KEY_MISSING) { records } else { &[] });
         w.nullable_string(message);
     });
     w.tags();
+}
+
+/// Names the records without a key, so that a client can tell them from the others of their batch.
+/// The sentence stands once behind them: Java takes that for a record that has none of its own.
+fn write_record_errors(w: &mut Writer<'_>, refused: &[u8]) {
+    let keyless = || {
+        let header = BatchHeader::read(refused).ok();
+        let records = header.map(|header| batch::records(refused, &header));
+        let numbered = records.into_iter().flatten().enumerate();
+        numbered.filter(|(_, record)| record.as_ref().is_ok_and(|record| record.key.is_none()))
+    };
+    w.array(keyless().count());
+    for (batch_index, _) in keyless() {
+        w.i32(batch_index as i32);
+        w.nullable_string(None);
+        w.tags();
+    }
 }
 
 #[cfg(test)]
