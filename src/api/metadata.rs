@@ -12,7 +12,7 @@
 //! v9 and later, of which one is the null array and the others read as flags (protocol.md 3).
 //! Absent: internal topics.
 
-use super::shared::{OPERATIONS_CLUSTER, OPERATIONS_OMITTED, OPERATIONS_TOPIC, operations_if};
+use super::shared::{OPERATIONS_CLUSTER, OPERATIONS_TOPIC, operations_if};
 use super::{Api, Context, Outcome, Reply, code_of};
 use crate::broker::{LEADER_EPOCH, NewTopic, Refusal};
 use crate::state::topics::{Topic, check_name};
@@ -106,7 +106,7 @@ fn answer_topic(
     // Clients of v10 and v11 send zero ids; the server side of ids came with v12 (KIP-516).
     let early = w.version() < 12 && (wanted.name.is_none() || wanted.id != NO_ID);
     if early {
-        return write_missing(w, ErrorCode::InvalidRequest, wanted.name, &NO_ID);
+        return write_missing(w, ErrorCode::InvalidRequest, wanted.name, &NO_ID, operations);
     }
     let node_id = context.node_id();
     let name = match wanted.name {
@@ -114,18 +114,21 @@ fn answer_topic(
         _ => {
             return match context.broker.topics().find_id(&wanted.id) {
                 Some(topic) => write_topic(w, node_id, topic, operations),
-                None => write_missing(w, ErrorCode::UnknownTopicId, None, &wanted.id),
+                None => write_missing(w, ErrorCode::UnknownTopicId, None, &wanted.id, operations),
             };
         }
     };
     if context.broker.topics().find(name).is_none()
         && let Err(code) = missing(context, name, create)
     {
-        return write_missing(w, code, Some(name), &NO_ID);
+        return write_missing(w, code, Some(name), &NO_ID, operations);
     }
     match context.broker.topics().find(name) {
         Some(topic) => write_topic(w, node_id, topic, operations),
-        None => write_missing(w, ErrorCode::UnknownTopicOrPartition, Some(name), &NO_ID),
+        None => {
+            let code = ErrorCode::UnknownTopicOrPartition;
+            write_missing(w, code, Some(name), &NO_ID, operations);
+        }
     }
 }
 
@@ -145,10 +148,17 @@ fn missing(context: &mut Context<'_>, name: &str, create: bool) -> Result<(), Er
     }
 }
 
-fn write_missing(w: &mut Writer<'_>, code: ErrorCode, name: Option<&str>, id: &Uuid) {
+/// Operations are told of what is not there as well, as in Apache Kafka: they are no secret.
+fn write_missing(
+    w: &mut Writer<'_>,
+    code: ErrorCode,
+    name: Option<&str>,
+    id: &Uuid,
+    operations: i32,
+) {
     write_topic_head(w, code, name, id);
     w.array(0);
-    w.since(8, |w| w.i32(OPERATIONS_OMITTED));
+    w.since(8, |w| w.i32(operations));
     w.tags();
 }
 
