@@ -2,7 +2,7 @@
 //!
 //! `topics[t].partitions[0].error_code = 0`. Elements of an array with a key are named by it, others
 //! are counted. An id that the broker gives is `<new id>` at first, and `<id: title of the step>`
-//! in later steps; a time of day is `<now>`; the block's version in names is `$v`.
+//! or `<id: $name>`, if the script captured it, in later steps; a time of day is `<now>`; the block's version in names is `$v`.
 
 use super::batch;
 use super::message::{Class, Field, Kind};
@@ -38,6 +38,18 @@ impl Scrubber {
             self.ids.insert(id, format!("<id: {step}{which}>"));
         }
         lines
+    }
+
+    /// The script calls this value so from now on.
+    pub fn name(&mut self, name: &str, value: &Value) {
+        let id = match value {
+            Value::Text(id) => id.clone(),
+            Value::Int(id) => id.to_string(),
+            _ => return,
+        };
+        if self.ids.contains_key(&id) {
+            self.ids.insert(id, format!("<id: ${name}>"));
+        }
     }
 
     fn fields(&mut self, fields: &[Field], value: &Value, prefix: &str, lines: &mut Lines) {
@@ -99,6 +111,9 @@ impl Scrubber {
             (_, Value::Null) => "null".to_owned(),
             (_, Value::Bool(value)) => value.to_string(),
             (_, Value::Int(value)) => value.to_string(),
+            (Class::Id, Value::Text(id)) if id.len() == 32 && id.chars().all(|c| c == '0') => {
+                "no id".to_owned()
+            }
             (_, Value::Text(text)) if text.is_empty() => "\"\"".to_owned(),
             (_, Value::Text(text)) => {
                 let text = text.replace(&format!(".v{}", self.version), "$v");
@@ -124,9 +139,10 @@ impl Scrubber {
     }
 }
 
-/// Texts name times and counters of their own: whatever is as long as a time is left out. A name of
-/// 249 characters is told by its beginning.
+/// Sentences name times and counters of their own: what is as long as a time is left out of them. A
+/// name of 249 characters is told by its beginning.
 fn tidy(text: &str) -> String {
+    let is_sentence = text.contains(' ');
     let mut result = String::new();
     let mut digits = String::new();
     for c in text.chars().chain([' ']) {
@@ -134,12 +150,12 @@ fn tidy(text: &str) -> String {
             digits.push(c);
             continue;
         }
-        result += if digits.len() < 13 { &digits } else { "<number>" };
+        result += if digits.len() < 13 || !is_sentence { &digits } else { "<number>" };
         digits.clear();
         result.push(c);
     }
     result.pop();
-    if result.len() > 100 && !result.contains(' ') {
+    if result.len() > 100 && !is_sentence {
         return format!("{}… ({} bytes)", &result[..20], text.len());
     }
     result

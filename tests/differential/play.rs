@@ -186,7 +186,8 @@ impl Player<'_> {
             if let Some((path, wanted)) = &ask.until {
                 let Outcome::Answer(frame) = &outcome else { return Err("closed".to_owned()) };
                 let answer = self.decode(ask, round.version, frame)?.1;
-                if show(find(&answer, path)?) != interpolate(wanted, &round.names) {
+                let found = find(&answer, path).map(show).ok();
+                if found != Some(interpolate(wanted, &round.names)) {
                     std::thread::sleep(PAUSE);
                     continue;
                 }
@@ -322,7 +323,9 @@ impl Player<'_> {
             return Err(format!("the set-up failed: {path} = {code}"));
         }
         for (name, path) in &ask.captures {
-            round.names.insert(name.clone(), find(&answer, path)?.clone());
+            let value = find(&answer, path)?.clone();
+            round.scrubber.name(name, &value);
+            round.names.insert(name.clone(), value);
         }
         Ok(())
     }

@@ -6,8 +6,8 @@
 //! API | versions | step | field | Apache Kafka's value | ottla's value
 //! ```
 //!
-//! Each column is a pattern: `*` stands for anything (but in a value not for `absent`), `{a,b}` for
-//! one of them. Promises: a row that matches no difference is a mistake, and so is a difference that
+//! Each column is a pattern: `*` stands for anything (but in a value not for `absent`, which is
+//! what `any` is for), `{a,b}` for one of them. Promises: a row that matches no difference is a mistake, and so is a difference that
 //! no row matches.
 
 use super::recording::{ABSENT, Difference};
@@ -30,7 +30,7 @@ impl Row {
     pub fn matches(&self, one: &Difference) -> bool {
         let [api, versions, step, field, kafka, ottla] = &self.columns;
         let value = |pattern: &str, value: &str| {
-            (pattern != "*" || value != ABSENT) && matches(pattern, value)
+            pattern == "any" || (pattern != "*" || value != ABSENT) && matches(pattern, value)
         };
         let versions_match = versions == "*"
             || super::recording::ranges([one.version]) == *versions
