@@ -105,6 +105,7 @@ impl Scrubber {
             (Class::Time, Value::Int(time)) if *time >= 0 => batch::time_text(*time),
             (Class::Port, Value::Int(port)) if *port == i64::from(self.port) => "<port>".to_owned(),
             (Class::Cluster, Value::Text(id)) if id.len() == 22 => "<cluster>".to_owned(),
+            (Class::Counter, Value::Int(0..)) => "<counter>".to_owned(),
             (Class::Session, Value::Int(id)) if *id > 0 => "<session>".to_owned(),
             (Class::Id, Value::Int(id)) if *id >= 0 => self.id(id.to_string()),
             (Class::Id, Value::Text(id)) if is_given(id) => self.id(id.clone()),

@@ -275,3 +275,55 @@ impl<'a> Decoder<'a> {
         Ok(taken)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Api, read_api};
+
+    fn api() -> Api {
+        let text = "api A 1 versions 0-1 flexible 1
+            request { a: i16 b: string? c: [ d: i32 = -1 ] }
+            response { a: i16 b: string? c: [ d: i32 ] e: bool 1+ tag 0 }";
+        read_api(&mut crate::cursor::Cursor::new("a test", text))
+    }
+
+    fn decode(version: i16, digits: &str) -> Read<Value> {
+        let bytes = bytes_of_hex(digits);
+        let decoder = Decoder { bytes: &bytes, version, flexible: version >= 1 };
+        decoder.message(&api().response)
+    }
+
+    #[test]
+    fn both_encodings_are_as_kafkas_guide_to_the_protocol_says() {
+        for (version, digits) in
+            [(0, "0007 ffff 00000001 ffffffff"), (1, "0007 00 02 ffffffff 00 00")]
+        {
+            let mut encoder = Encoder { bytes: Vec::new(), version, flexible: version >= 1 };
+            let element = Value::Struct(Vec::new());
+            let fields = [("a", Value::Int(7)), ("c", Value::List(vec![element]))];
+            let fields = fields.map(|(name, value)| (name.to_owned(), value)).to_vec();
+            encoder.fields(&api().request, &Value::Struct(fields));
+            assert_eq!(encoder.bytes, bytes_of_hex(digits), "version {version}");
+            let value = decode(version, digits).expect("an answer of the same fields");
+            assert_eq!(value.field("b"), Some(&Value::Null));
+        }
+    }
+
+    #[test]
+    fn an_answer_is_read_strictly() {
+        for (version, digits, complaint) in [
+            (0, "0007 ffff 00000000 00", "1 bytes too many"),
+            (0, "0007 ffff 00000001 0000", "c: d: number wants 4 of 2 bytes"),
+            (0, "0007 ffff ffffffff", "c is null"),
+            (0, "0007 fffe 00000000", "b: -2 is no length"),
+            (1, "0007 00 8100 00", "c: a varint is longer than it must be"),
+            (1, "0007 00 01 01 01 01 00", "tag 1 is not known"),
+            (1, "0007 00 01 01 00 01 02", "e: 2 is no bool"),
+            (1, "0007 00 01 01 00 02 01 00", "e: the tag is longer than its field"),
+        ] {
+            assert_eq!(decode(version, digits), Err(complaint.to_owned()), "{digits}");
+        }
+        assert!(decode(1, "0007 00 01 01 00 01 01").is_ok());
+    }
+}

@@ -115,7 +115,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Everything up to the next white space.
-    pub fn to_space(&mut self) -> &'a str {
+    pub fn token(&mut self) -> &'a str {
         self.skip_space();
         let text = self.rest().split_whitespace().next().unwrap_or_default();
         self.at += text.len();

@@ -50,6 +50,8 @@ pub enum Class {
     Session,
     /// The port that was dialled.
     Port,
+    /// A number that counts something inside of the broker.
+    Counter,
     /// The name of the cluster.
     Cluster,
 }
@@ -102,7 +104,8 @@ pub fn read_all(directory: &Path) -> Vec<Api> {
     apis
 }
 
-fn read_api(r: &mut Cursor<'_>) -> Api {
+/// One description.
+pub fn read_api(r: &mut Cursor<'_>) -> Api {
     keyword(r, "api");
     let name = r.word().to_owned();
     let key = r.word();
@@ -170,6 +173,7 @@ fn read_modifier(r: &mut Cursor<'_>, field: &mut Field) -> bool {
     let class = match word {
         "~time" => Class::Time,
         "~id" => Class::Id,
+        "~counter" => Class::Counter,
         "~session" => Class::Session,
         "~port" => Class::Port,
         "~cluster" => Class::Cluster,

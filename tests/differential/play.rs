@@ -138,10 +138,11 @@ pub fn play(apis: &[Api], scripts: &[Script], address: SocketAddr) -> Recording 
 }
 
 fn title_of(block: &Block, at: usize) -> String {
-    let step = match &block.steps[at] {
-        Step::Ask(Ask { title: Some(title), .. }) => title.clone(),
-        _ => format!("(step {})", at + 1),
+    let title = match &block.steps[at] {
+        Step::Ask(ask) => ask.title.clone(),
+        _ => None,
     };
+    let step = title.unwrap_or_else(|| format!("(step {})", at + 1));
     format!("{} / {step}", block.title)
 }
 
@@ -161,7 +162,7 @@ impl Player<'_> {
                 let owed = open.owed.pop_front().ok_or("it owes nothing")?;
                 let outcome = open.receive()?.map_or(Outcome::Closed, Outcome::Answer);
                 let Step::Ask(ask) = &round.block.steps[owed] else { unreachable!() };
-                self.note(file, round, owed, ask, outcome).map(|_| ())
+                self.note(file, round, owed, ask, &outcome)
             }
             Step::Ask(ask) => {
                 let (low, high) = ask.only.unwrap_or((0, i16::MAX));
@@ -192,7 +193,7 @@ impl Player<'_> {
                     continue;
                 }
             }
-            return self.note(file, round, at, ask, outcome);
+            return self.note(file, round, at, ask, &outcome);
         }
         Err("what it waits for never came".to_owned())
     }
@@ -286,9 +287,9 @@ impl Player<'_> {
         round: &mut Round<'_>,
         at: usize,
         ask: &Ask,
-        outcome: Outcome,
+        outcome: &Outcome,
     ) -> Result<(), String> {
-        let Outcome::Answer(frame) = &outcome else {
+        let Outcome::Answer(frame) = outcome else {
             let text = match outcome {
                 Outcome::Closed => "closed",
                 Outcome::Silent => "no answer",
@@ -308,8 +309,10 @@ impl Player<'_> {
         let version = ask.version.unwrap_or(round.version);
         if ask.title.is_some() {
             if let Some((array, prefix)) = &ask.among {
-                let (all, kept) = (format!("{array}["), format!("{array}[{prefix}"));
-                lines.retain(|path, _| !path.starts_with(&all) || path.starts_with(&kept));
+                let array = format!("{array}[");
+                lines.retain(|path, _| {
+                    path.split_once(&array).is_none_or(|(_, key)| key.starts_with(prefix))
+                });
             }
             if let Some(array) = &ask.without {
                 lines.retain(|path, _| !path.contains(&format!(".{array}[")));

@@ -214,3 +214,37 @@ pub fn in_words(differences: &[Difference]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(value: &str) -> Lines {
+        Lines::from([("a b.c".to_owned(), value.to_owned()), ("d".to_owned(), "[1 2]".to_owned())])
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_read_again() {
+        let mut recording = Recording::default();
+        for (version, value) in [(3, "x = (y)"), (4, "x = (y)"), (6, "z"), (7, "x = (y)")] {
+            recording.note("file", "block / step: more", "Api", version, lines(value));
+        }
+        recording.note(
+            "file",
+            "block / closed",
+            "Api",
+            3,
+            Lines::from([(OUTCOME.into(), "no".into())]),
+        );
+        let directory = tempfile::tempdir().expect("a directory");
+        recording.write(directory.path());
+        let text = std::fs::read_to_string(directory.path().join("file")).expect("the file");
+        assert!(text.contains("a b.c (3-4,7) = x = (y)\na b.c (6) = z\nd = [1 2]\n"), "{text}");
+        let again = Recording::read(directory.path());
+        assert_eq!(again.files, recording.files);
+        assert_eq!(differences(&again, &recording), []);
+        recording.files.get_mut("file").expect("the file")[0].answers.remove(&6);
+        let [missing] = &differences(&again, &recording)[..] else { panic!("one difference") };
+        assert_eq!((missing.version, missing.ottla.as_str()), (6, "not recorded"));
+    }
+}

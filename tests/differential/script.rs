@@ -38,7 +38,7 @@ pub struct Block {
 
 pub enum Step {
     Topic { name: String, partitions: i32, settings: Vec<(String, String)> },
-    Ask(Ask),
+    Ask(Box<Ask>),
     Await { connection: String },
 }
 
@@ -98,16 +98,13 @@ fn read_block(r: &mut Cursor<'_>) -> Block {
     let mut steps: Vec<Step> = Vec::new();
     while !r.is_done() && r.peek_word() != "for" {
         let step = read_step(r);
-        if let Step::Ask(Ask { api: other, version: None, .. }) = &step
-            && *other != api
-        {
-            r.fail(&format!("{other} needs a version: the block is {api}'s"));
-        }
-        if let Step::Ask(Ask { title: Some(title), .. }) = &step {
-            let same =
-                |step: &Step| matches!(step, Step::Ask(ask) if ask.title.as_ref() == Some(title));
-            if steps.iter().any(same) {
-                r.fail(&format!("there is another step {title:?}"));
+        if let Step::Ask(ask) = &step {
+            if ask.version.is_none() && ask.api != api {
+                r.fail(&format!("{} needs a version: the block is {api}'s", ask.api));
+            }
+            let same = |step: &Step| matches!(step, Step::Ask(other) if other.title == ask.title);
+            if ask.title.is_some() && steps.iter().any(same) {
+                r.fail(&format!("there is another step {:?}", ask.title));
             }
         }
         steps.push(step);
@@ -151,13 +148,13 @@ fn read_step(r: &mut Cursor<'_>) -> Step {
         if r.take_word("raw") {
             ask.body = Body::Raw(r.quoted());
             read_captures(r, &mut ask);
-            return Step::Ask(ask);
+            return Step::Ask(Box::new(ask));
         }
         read_modifier(r, &mut ask);
     }
     ask.body = Body::Fields(read(r));
     read_captures(r, &mut ask);
-    Step::Ask(ask)
+    Step::Ask(Box::new(ask))
 }
 
 fn read_modifier(r: &mut Cursor<'_>, ask: &mut Ask) {
@@ -173,7 +170,7 @@ fn read_modifier(r: &mut Cursor<'_>, ask: &mut Ask) {
         "until" => {
             let path = r.word().to_owned();
             r.expect('=');
-            ask.until = Some((path, r.to_space().to_owned()));
+            ask.until = Some((path, r.token().to_owned()));
         }
         other => r.fail(&format!("{other} is no modifier")),
     }

@@ -118,3 +118,32 @@ pub fn markdown(reasons: &[Reason]) -> String {
     };
     reasons.iter().map(item).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn difference(path: &str, version: i16, kafka: &str, ottla: &str) -> Difference {
+        let (path, kafka, ottla) = (path.to_owned(), kafka.to_owned(), ottla.to_owned());
+        let (title, api) = ("block / step".to_owned(), "Fetch".to_owned());
+        Difference { title, api, path, kafka, ottla, version }
+    }
+
+    #[test]
+    fn a_planted_difference_is_found_and_a_row_that_matches_nothing_too() {
+        let reasons = read("== Why\nBecause.\nFetch | 4+ | * / step | *[{a,b}].code | 3 | *\n");
+        let row = &reasons[0].rows[0];
+        assert_eq!((reasons[0].text.as_str(), row.line), ("Because.", 3));
+        let known = difference("topics[b].code", 5, "3", "0");
+        assert_eq!(judge(&reasons, std::slice::from_ref(&known)), (vec![], vec![]));
+        for other in [
+            difference("topics[c].code", 5, "3", "0"),
+            difference("topics[b].code", 3, "3", "0"),
+            difference("topics[b].code", 5, "4", "0"),
+            difference("topics[b].code", 5, "3", ABSENT),
+        ] {
+            let (left, dead) = judge(&reasons, std::slice::from_ref(&other));
+            assert_eq!((left, dead), (vec![other], vec![3]));
+        }
+    }
+}
