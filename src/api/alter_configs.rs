@@ -11,6 +11,7 @@ use super::shared::{RESOURCE_BROKER, RESOURCE_TOPIC, Refused, error_of, repeated
 use super::{Api, Context, Outcome, Reply};
 use crate::broker::Refusal;
 use crate::config::{AlterOperation, TopicOverrides};
+use crate::state::topics::check_name;
 use crate::storage::Lsn;
 use crate::wire::{ErrorCode, ReadError, Reader};
 
@@ -131,6 +132,7 @@ fn change(
         }
         kind => return invalid(format!("resources of type {kind} have no settings here")),
     }
+    check_name(resource.name).map_err(Refusal::InvalidTopicName)?;
     let topic = context.broker.topics().find(resource.name);
     let topic = topic.ok_or(Refusal::UnknownTopicOrPartition)?;
     let number = topic.number;
@@ -147,7 +149,7 @@ fn change(
 mod tests {
     use super::API;
     use crate::api::Outcome;
-    use crate::api::testing::{Golden, TestBroker, golden};
+    use crate::api::testing::{Golden, TestBroker, body, golden};
 
     fn with_topics() -> TestBroker {
         let mut test = TestBroker::new();
@@ -204,6 +206,24 @@ mod tests {
         assert_eq!(own(&test, "t", "segment.ms").as_deref(), Some("9000"));
         assert!(matches!(ask(&mut test, &["t", "u"], "7", false), Outcome::AfterSync(_)));
         assert_eq!(own(&test, "u", "retention.ms").as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn a_name_that_no_topic_can_have_is_told_from_one_that_is_not_there() {
+        let mut test = with_topics();
+        for (name, code) in [("a/b", 17), ("missing", 3)] {
+            let (_, bytes) = test.ask(33, 0, |w| {
+                w.array(1);
+                w.i8(2);
+                w.string(name);
+                w.array(0);
+                w.bool(false);
+            });
+            let mut r = body(&bytes, 33, 0);
+            r.i32("throttle_time_ms").unwrap();
+            assert_eq!(r.array("responses"), Ok(1));
+            assert_eq!(r.i16("error_code"), Ok(code), "{name}");
+        }
     }
 
     /// Made with kafka-clients 4.3.0: its message classes wrote both sides.

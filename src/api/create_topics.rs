@@ -15,6 +15,7 @@ use crate::broker::NewTopic;
 use crate::config::{ConfigEntry, TopicOverrides, describe_topic};
 use crate::storage::Lsn;
 use crate::wire::{ErrorCode, ReadError, Reader, Uuid, Writer};
+use std::collections::BTreeMap;
 
 /// The row.
 pub const API: Api =
@@ -133,7 +134,9 @@ fn create(
         let message = format!("{config}: a null value is not possible");
         return Err(Refused::new(ErrorCode::InvalidConfig, message));
     }
-    new.overrides = TopicOverrides::from_pairs(topic.configs, config)?;
+    // Of a setting that stands there twice the last one counts, as in Apache Kafka.
+    let last: BTreeMap<_, _> = topic.configs.into_iter().collect();
+    new.overrides = TopicOverrides::from_pairs(last, config)?;
     let configs = describe_topic(config, &new.overrides).collect();
     if validate_only {
         return Ok(Created { lsn: None, id: [0; 16], partitions, configs });
@@ -261,6 +264,27 @@ mod tests {
         ] {
             assert_eq!(ask(&mut test, &["x"], -1, Some(config), false).1, code, "{config:?}");
         }
+    }
+
+    #[test]
+    fn of_a_setting_that_is_named_twice_the_last_one_counts() {
+        let mut test = TestBroker::new();
+        test.ask(19, 4, |w: &mut Writer<'_>| {
+            w.array(1);
+            w.string("x");
+            w.i32(1);
+            w.i16(1);
+            w.array(0);
+            w.array(2);
+            for value in ["1000", "2000"] {
+                w.string("retention.ms");
+                w.nullable_string(Some(value));
+            }
+            w.i32(1000);
+            w.bool(false);
+        });
+        let topic = test.broker.topics().find("x").expect("created");
+        assert_eq!(topic.overrides.get("retention.ms"), Some("2000"));
     }
 
     #[test]

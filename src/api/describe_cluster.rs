@@ -4,7 +4,7 @@
 //!
 //! The node is the controller as well, but answers as a broker: asked for controllers it says so.
 
-use super::metadata::OPERATIONS_OMITTED;
+use super::shared::{OPERATIONS_CLUSTER, operations_if};
 use super::{Api, Context, Outcome, Reply};
 use crate::wire::{ErrorCode, ReadError, Reader};
 
@@ -26,7 +26,7 @@ fn handle(
     mut r: Reader<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Outcome, ReadError> {
-    r.bool("include_cluster_authorized_operations")?;
+    let asked = r.bool("include_cluster_authorized_operations")?;
     let endpoint_type = r.since(1, ENDPOINT_BROKER, |r| r.i8("endpoint_type"))?;
     r.tags()?;
     let (code, message) = match endpoint_type {
@@ -54,7 +54,7 @@ fn handle(
         w.i32(-1);
         w.array(0);
     }
-    w.i32(OPERATIONS_OMITTED);
+    w.i32(operations_if(asked && code == ErrorCode::None, OPERATIONS_CLUSTER));
     w.tags();
     Ok(Outcome::Now)
 }
@@ -81,7 +81,7 @@ mod tests {
             1..=1,
             "010100",
             "000000000000000117766463794a695f7254705769494b67356578334e72770000000102000000010a31\
-             32372e302e302e310000238400008000000000",
+             32372e302e302e3100002384000000001fa000",
         ),
         (
             1..=1,

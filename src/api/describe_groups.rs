@@ -4,10 +4,10 @@
 //! v5 flexible.
 //!
 //! A group that does not exist is "Dead" without an error, as in Apache Kafka up to v5. Metadata of
-//! members and the protocol are shown while the group is stable only. Nobody is authorised
-//! here, so authorized_operations always says "not known".
+//! members and the protocol are shown while the group is stable only.
 
 use super::list::List;
+use super::shared::{OPERATIONS_GROUP, operations_if};
 use super::{Api, Context, Outcome, Reply};
 use crate::state::groups::{GroupState, GroupView};
 use crate::wire::{ErrorCode, ReadError, Reader, Writer};
@@ -22,16 +22,13 @@ pub const API: Api = Api {
     handle,
 };
 
-/// `authorized_operations` for "not known" (`MetadataResponse.AUTHORIZED_OPERATIONS_OMITTED`).
-const OPERATIONS_OMITTED: i32 = i32::MIN;
-
 fn handle(
     context: &mut Context<'_>,
     mut r: Reader<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Outcome, ReadError> {
     let group_ids = List::read(&mut r, "groups", |r| r.string("group"))?;
-    r.since(3, false, |r| r.bool("include_authorized_operations"))?;
+    let asked = r.since(3, false, |r| r.bool("include_authorized_operations"))?;
     r.tags()?;
     let w = &mut reply.w;
     w.since(1, |w| w.i32(0));
@@ -43,7 +40,7 @@ fn handle(
             Some(group) => write_group(w, group),
             None => write_dead(w),
         }
-        w.since(3, |w| w.i32(OPERATIONS_OMITTED));
+        w.since(3, |w| w.i32(operations_if(asked, OPERATIONS_GROUP)));
         w.tags();
     }
     w.tags();
@@ -108,23 +105,23 @@ mod tests {
             "0000000200016700026e6e01",
             "000000000000000200000001670006537461626c650008636f6e73756d6572000572616e676500000001\
          0029746573742d34323661363737392d376136362d346431612d386262382d3939313332313063313632\
-         64000474657374000a2f3132372e302e302e31000000020102000000010980000000000000026e6e0004\
-         44656164000000000000000080000000",
+         64000474657374000a2f3132372e302e302e31000000020102000000010900000d48000000026e6e0004\
+         44656164000000000000000000000d48",
         ),
         (
             4..=4,
             "0000000200016700026e6e01",
             "000000000000000200000001670006537461626c650008636f6e73756d6572000572616e676500000001\
          0029746573742d34323661363737392d376136362d346431612d386262382d3939313332313063313632\
-         64ffff000474657374000a2f3132372e302e302e31000000020102000000010980000000000000026e6e\
-         000444656164000000000000000080000000",
+         64ffff000474657374000a2f3132372e302e302e31000000020102000000010900000d48000000026e6e\
+         000444656164000000000000000000000d48",
         ),
         (
             5..=5,
             "030267036e6e0100",
             "00000000030000026707537461626c6509636f6e73756d65720672616e6765022a746573742d34323661\
          363737392d376136362d346431612d386262382d3939313332313063313632640005746573740b2f3132\
-         372e302e302e3103010202090080000000000000036e6e0544656164010101800000000000",
+         372e302e302e3103010202090000000d48000000036e6e054465616401010100000d480000",
         ),
     ];
 

@@ -2,8 +2,11 @@
 //!
 //! Version 0, flexible. Absent: transactions, so that coordinator epoch and start offset are -1.
 
+use super::shared::Refused;
 use super::{Api, Context, Outcome, Reply};
+use crate::broker::Refusal;
 use crate::state::producers::ProducerRow;
+use crate::state::topics::check_name;
 use crate::wire::{ErrorCode, ReadError, Reader, Writer};
 
 /// The row.
@@ -46,8 +49,13 @@ fn handle(
 fn write_partition(context: &Context<'_>, w: &mut Writer<'_>, topic: &str, index: i32) {
     w.i32(index);
     let Some((topic, _)) = context.broker.find_partition(topic, index) else {
-        w.error(ErrorCode::UnknownTopicOrPartition);
-        w.nullable_string(Some("there is no such topic or partition"));
+        let refusal = match check_name(topic) {
+            Ok(()) => Refusal::UnknownTopicOrPartition,
+            Err(what) => Refusal::InvalidTopicName(what),
+        };
+        let refused = Refused::from(refusal);
+        w.error(refused.code);
+        w.nullable_string(Some(&refused.message));
         w.array(0);
         return;
     };

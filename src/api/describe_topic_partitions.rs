@@ -7,7 +7,7 @@
 //! asks for all topics. The two lists of eligible leaders are empty, never null: Java's admin
 //! trips over null although the schema allows it (protocol.md 3).
 
-use super::metadata::OPERATIONS_OMITTED;
+use super::shared::{OPERATIONS_OMITTED, OPERATIONS_TOPIC};
 use super::{Api, Context, Outcome, Reply};
 use crate::broker::LEADER_EPOCH;
 use crate::limits::DESCRIBE_PARTITIONS_MAX;
@@ -122,18 +122,19 @@ fn plan<'a>(
 
 fn write_refusal(w: &mut Writer<'_>, names: &BTreeSet<&str>) {
     w.array(names.len());
-    names.iter().for_each(|name| write_error(w, ErrorCode::InvalidRequest, name));
+    let (code, operations) = (ErrorCode::InvalidRequest, OPERATIONS_OMITTED);
+    names.iter().for_each(|name| write_error(w, code, name, operations));
     w.i8(-1);
     w.tags();
 }
 
-fn write_error(w: &mut Writer<'_>, code: ErrorCode, name: &str) {
+fn write_error(w: &mut Writer<'_>, code: ErrorCode, name: &str, operations: i32) {
     w.error(code);
     w.nullable_string(Some(name));
     w.uuid(&[0; 16]);
     w.bool(false);
     w.array(0);
-    w.i32(OPERATIONS_OMITTED);
+    w.i32(operations);
     w.tags();
 }
 
@@ -143,7 +144,7 @@ fn write_part(w: &mut Writer<'_>, node_id: i32, part: &Part<'_>) {
             Ok(()) => ErrorCode::UnknownTopicOrPartition,
             Err(_) => ErrorCode::InvalidTopicException,
         };
-        return write_error(w, code, part.name);
+        return write_error(w, code, part.name, OPERATIONS_TOPIC);
     };
     w.error(ErrorCode::None);
     w.nullable_string(Some(&topic.name));
@@ -164,7 +165,7 @@ fn write_part(w: &mut Writer<'_>, node_id: i32, part: &Part<'_>) {
         }
         w.tags();
     }
-    w.i32(OPERATIONS_OMITTED);
+    w.i32(OPERATIONS_TOPIC);
     w.tags();
 }
 
@@ -191,30 +192,30 @@ mod tests {
             0..=0,
             "0100000002ff00",
             "00000000020000027428efe333b2664103ae789e6aa1b965f40003000000000000000000010000000002\
-             000000010200000001010101000000000000010000000100000000020000000102000000010101010080\
-             00000000010274000000020000",
+             000000010200000001010101000000000000010000000100000000020000000102000000010101010000\
+             000df800010274000000020000",
         ),
         (
             0..=0,
             "0100000002010274000000020000",
             "00000000030000027428efe333b2664103ae789e6aa1b965f40002000000000002000000010000000002\
-             0000000102000000010101010080000000000000027547526757130f4f5286c45d188009454f00020000\
-             00000000000000010000000002000000010200000001010101008000000000010275000000010000",
+             0000000102000000010101010000000df8000000027547526757130f4f5286c45d188009454f00020000\
+             000000000000000100000000020000000102000000010101010000000df800010275000000010000",
         ),
         (
             0..=0,
             "0100000003ff00",
             "00000000020000027428efe333b2664103ae789e6aa1b965f40004000000000000000000010000000002\
              000000010200000001010101000000000000010000000100000000020000000102000000010101010000\
-             0000000002000000010000000002000000010200000001010101008000000000010275000000000000",
+             00000000020000000100000000020000000102000000010101010000000df800010275000000000000",
         ),
         (
             0..=0,
             "05027500086d697373696e67000461206200027500000007d0ff00",
-            "000000000400110461206200000000000000000000000000000000000180000000000003086d69737369\
-             6e6700000000000000000000000000000000000180000000000000027547526757130f4f5286c45d1880\
+            "000000000400110461206200000000000000000000000000000000000100000df8000003086d69737369\
+             6e6700000000000000000000000000000000000100000df8000000027547526757130f4f5286c45d1880\
              09454f000300000000000000000001000000000200000001020000000101010100000000000001000000\
-             010000000002000000010200000001010101008000000000ff00",
+             0100000000020000000102000000010101010000000df800ff00",
         ),
         (
             0..=0,

@@ -10,8 +10,9 @@
 //! would survive a power cut: what was announced does not vanish.
 //! Bytes behind the last field are ignored: librdkafka sends four zero bytes for "all topics" in
 //! v9 and later, of which one is the null array and the others read as flags (protocol.md 3).
-//! Absent: authorized operations, always the value for "not asked"; internal topics.
+//! Absent: internal topics.
 
+use super::shared::{OPERATIONS_CLUSTER, OPERATIONS_TOPIC, operations_if};
 use super::{Api, Context, Outcome, Reply, code_of};
 use crate::broker::{LEADER_EPOCH, NewTopic, Refusal};
 use crate::state::topics::{Topic, check_name};
@@ -20,9 +21,6 @@ use crate::wire::{ErrorCode, ReadError, Reader, Uuid, Writer};
 /// The row.
 pub const API: Api =
     Api { key: 3, name: "Metadata", versions: (0, 12), advertised_min: 0, flexible: 9, handle };
-
-/// What stands for "nobody asked for authorized operations".
-pub const OPERATIONS_OMITTED: i32 = i32::MIN;
 
 const NO_ID: Uuid = [0; 16];
 
@@ -53,8 +51,9 @@ fn handle(
         read_topic(&mut r)?;
     }
     let allow_auto_topic_creation = r.since(4, true, |r| r.bool("allow_auto_topic_creation"))?;
-    r.within(8, 10, false, |r| r.bool("include_cluster_authorized_operations"))?;
-    r.since(8, false, |r| r.bool("include_topic_authorized_operations"))?;
+    let of_cluster = r.within(8, 10, false, |r| r.bool("include_cluster_authorized_operations"))?;
+    let of_topics = r.since(8, false, |r| r.bool("include_topic_authorized_operations"))?;
+    let operations = operations_if(of_topics, OPERATIONS_TOPIC);
     r.tags()?;
     let w = &mut reply.w;
     write_cluster(context, w);
@@ -65,7 +64,7 @@ fn handle(
             w.array(count);
             for _ in 0..count {
                 let topic = read_topic(&mut wanted)?;
-                answer_topic(context, w, &topic, create);
+                answer_topic(context, w, &topic, create, operations);
                 if w.overflowed() {
                     // The connection is closed anyway: no work for what nobody will see.
                     break;
@@ -75,10 +74,11 @@ fn handle(
         _ => {
             w.array(context.broker.topics().len());
             let node_id = context.node_id();
-            context.broker.topics().iter().for_each(|topic| write_topic(w, node_id, topic));
+            let topics = context.broker.topics().iter();
+            topics.for_each(|topic| write_topic(w, node_id, topic, operations));
         }
     }
-    w.within(8, 10, |w| w.i32(OPERATIONS_OMITTED));
+    w.within(8, 10, |w| w.i32(operations_if(of_cluster, OPERATIONS_CLUSTER)));
     w.tags();
     // Created by this request or by another a moment ago: what is announced survives a cut.
     Ok(context.broker.unsynced_topics().map_or(Outcome::Now, Outcome::AfterSync))
@@ -96,30 +96,39 @@ fn write_cluster(context: &Context<'_>, w: &mut Writer<'_>) {
 }
 
 /// Answers for one topic, which is created if it may be.
-fn answer_topic(context: &mut Context<'_>, w: &mut Writer<'_>, wanted: &Wanted<'_>, create: bool) {
+fn answer_topic(
+    context: &mut Context<'_>,
+    w: &mut Writer<'_>,
+    wanted: &Wanted<'_>,
+    create: bool,
+    operations: i32,
+) {
     // Clients of v10 and v11 send zero ids; the server side of ids came with v12 (KIP-516).
     let early = w.version() < 12 && (wanted.name.is_none() || wanted.id != NO_ID);
     if early {
-        return write_missing(w, ErrorCode::InvalidRequest, wanted.name, &NO_ID);
+        return write_missing(w, ErrorCode::InvalidRequest, wanted.name, &NO_ID, operations);
     }
     let node_id = context.node_id();
     let name = match wanted.name {
         Some(name) if wanted.id == NO_ID => name,
         _ => {
             return match context.broker.topics().find_id(&wanted.id) {
-                Some(topic) => write_topic(w, node_id, topic),
-                None => write_missing(w, ErrorCode::UnknownTopicId, None, &wanted.id),
+                Some(topic) => write_topic(w, node_id, topic, operations),
+                None => write_missing(w, ErrorCode::UnknownTopicId, None, &wanted.id, operations),
             };
         }
     };
     if context.broker.topics().find(name).is_none()
         && let Err(code) = missing(context, name, create)
     {
-        return write_missing(w, code, Some(name), &NO_ID);
+        return write_missing(w, code, Some(name), &NO_ID, operations);
     }
     match context.broker.topics().find(name) {
-        Some(topic) => write_topic(w, node_id, topic),
-        None => write_missing(w, ErrorCode::UnknownTopicOrPartition, Some(name), &NO_ID),
+        Some(topic) => write_topic(w, node_id, topic, operations),
+        None => {
+            let code = ErrorCode::UnknownTopicOrPartition;
+            write_missing(w, code, Some(name), &NO_ID, operations);
+        }
     }
 }
 
@@ -139,10 +148,17 @@ fn missing(context: &mut Context<'_>, name: &str, create: bool) -> Result<(), Er
     }
 }
 
-fn write_missing(w: &mut Writer<'_>, code: ErrorCode, name: Option<&str>, id: &Uuid) {
+/// Operations are told of what is not there as well, as in Apache Kafka: they are no secret.
+fn write_missing(
+    w: &mut Writer<'_>,
+    code: ErrorCode,
+    name: Option<&str>,
+    id: &Uuid,
+    operations: i32,
+) {
     write_topic_head(w, code, name, id);
     w.array(0);
-    w.since(8, |w| w.i32(OPERATIONS_OMITTED));
+    w.since(8, |w| w.i32(operations));
     w.tags();
 }
 
@@ -156,7 +172,7 @@ fn write_topic_head(w: &mut Writer<'_>, code: ErrorCode, name: Option<&str>, id:
     w.since(1, |w| w.bool(false));
 }
 
-fn write_topic(w: &mut Writer<'_>, node_id: i32, topic: &Topic) {
+fn write_topic(w: &mut Writer<'_>, node_id: i32, topic: &Topic, operations: i32) {
     write_topic_head(w, ErrorCode::None, Some(&topic.name), &topic.id);
     w.array(topic.partitions.len());
     for partition in 0..topic.partitions.len() {
@@ -171,7 +187,7 @@ fn write_topic(w: &mut Writer<'_>, node_id: i32, topic: &Topic) {
         w.since(5, |w| w.array(0));
         w.tags();
     }
-    w.since(8, |w| w.i32(OPERATIONS_OMITTED));
+    w.since(8, |w| w.i32(operations));
     w.tags();
 }
 

@@ -15,8 +15,8 @@
 use super::{Api, Context, Outcome, Reply};
 use crate::broker::{ProduceError, Produced};
 use crate::storage::WriteError;
-use crate::wire::batch::{self, BatchError, Codec};
-use crate::wire::{ErrorCode, ReadError, Reader};
+use crate::wire::batch::{self, BatchError, BatchHeader, Codec};
+use crate::wire::{ErrorCode, ReadError, Reader, Writer};
 
 pub mod stream;
 
@@ -37,6 +37,7 @@ type Refused = (ErrorCode, Option<&'static str>);
 
 const TOO_LARGE: Refused =
     (ErrorCode::MessageTooLarge, Some("the batch is larger than max.message.bytes"));
+const KEY_MISSING: &str = "Compacted topic cannot accept message without key";
 
 fn append(
     context: &mut Context<'_>,
@@ -49,6 +50,8 @@ fn append(
         return Err((ErrorCode::InvalidRecord, Some("there is no record batch")));
     }
     let header = batch::check(records).map_err(|error| match error {
+        // Apache Kafka finds no batch there; CORRUPT_MESSAGE would be sent again.
+        BatchError::Cut => (ErrorCode::InvalidRecord, Some("the batch is cut short")),
         BatchError::Length => (ErrorCode::CorruptMessage, Some("the batch's length is wrong")),
         BatchError::Crc => (ErrorCode::CorruptMessage, Some("the batch's CRC is wrong")),
         BatchError::Magic => (ErrorCode::InvalidRecord, Some("only magic 2 is accepted")),
@@ -68,6 +71,7 @@ fn append(
         ProduceError::UnknownTopicOrPartition => (ErrorCode::UnknownTopicOrPartition, None),
         ProduceError::MessageTooLarge => TOO_LARGE,
         ProduceError::InvalidRecord(what) => (ErrorCode::InvalidRecord, Some(what)),
+        ProduceError::KeyMissing => (ErrorCode::InvalidRecord, Some(KEY_MISSING)),
         ProduceError::Transactional => {
             (ErrorCode::InvalidTxnState, Some("transactions are not supported by ottla"))
         }
@@ -85,7 +89,12 @@ fn append(
     })
 }
 
-fn write_partition(reply: &mut Reply<'_>, index: i32, result: Result<Produced, Refused>) {
+fn write_partition(
+    reply: &mut Reply<'_>,
+    index: i32,
+    records: &[u8],
+    result: Result<Produced, Refused>,
+) {
     let w = &mut reply.w;
     let (produced, (code, message)) = match result {
         Ok(produced) => (Some(produced), (ErrorCode::None, None)),
@@ -97,10 +106,27 @@ fn write_partition(reply: &mut Reply<'_>, index: i32, result: Result<Produced, R
     w.since(2, |w| w.i64(produced.map_or(-1, |p| p.log_append_time_ms)));
     w.since(5, |w| w.i64(produced.map_or(-1, |p| p.log_start_offset)));
     w.since(8, |w| {
-        w.array(0);
+        write_record_errors(w, if message == Some(KEY_MISSING) { records } else { &[] });
         w.nullable_string(message);
     });
     w.tags();
+}
+
+/// Names the records without a key, so that a client can tell them from the others of their batch.
+/// The sentence stands once behind them: Java takes that for a record that has none of its own.
+fn write_record_errors(w: &mut Writer<'_>, refused: &[u8]) {
+    let keyless = || {
+        let header = BatchHeader::read(refused).ok();
+        let records = header.map(|header| batch::records(refused, &header));
+        let numbered = records.into_iter().flatten().enumerate();
+        numbered.filter(|(_, record)| record.as_ref().is_ok_and(|record| record.key.is_none()))
+    };
+    w.array(keyless().count());
+    for (batch_index, _) in keyless() {
+        w.i32(batch_index as i32);
+        w.nullable_string(None);
+        w.tags();
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,34 @@ pub const RESOURCE_TOPIC: i8 = 2;
 /// The number of brokers among resources (`ConfigResource.Type.BROKER`).
 pub const RESOURCE_BROKER: i8 = 4;
 
+/// `authorized_operations` where nobody asked for them
+/// (`MetadataResponse.AUTHORIZED_OPERATIONS_OMITTED`).
+pub const OPERATIONS_OMITTED: i32 = i32::MIN;
+/// Where somebody asked: a bit for each `AclOperation`. Without ACLs everybody may do everything
+/// that there is for such a resource (`AclEntry.supportedOperations`): on a topic read, write,
+/// create, delete, alter, describe, describe and alter configs.
+pub const OPERATIONS_TOPIC: i32 = operations(&[3, 4, 5, 6, 7, 8, 10, 11]);
+/// On a group read, delete, describe, describe and alter configs.
+pub const OPERATIONS_GROUP: i32 = operations(&[3, 6, 8, 10, 11]);
+/// On the cluster create, alter, describe, cluster action, describe and alter configs, idempotent
+/// write.
+pub const OPERATIONS_CLUSTER: i32 = operations(&[5, 7, 8, 9, 10, 11, 12]);
+
+const fn operations(codes: &[i32]) -> i32 {
+    let mut bits = 0;
+    let mut at = 0;
+    while at < codes.len() {
+        bits |= 1 << codes[at];
+        at += 1;
+    }
+    bits
+}
+
+/// Operations, if somebody asked for them.
+pub fn operations_if(asked: bool, operations: i32) -> i32 {
+    if asked { operations } else { OPERATIONS_OMITTED }
+}
+
 /// A refusal as a client reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
@@ -133,4 +161,15 @@ pub fn write_config(w: &mut Writer<'_>, entry: &ConfigEntry) {
     w.bool(entry.read_only);
     w.i8(entry.source as i8);
     w.bool(entry.is_sensitive);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_are_the_numbers_that_apache_kafka_answers_without_acls() {
+        assert_eq!([OPERATIONS_TOPIC, OPERATIONS_GROUP, OPERATIONS_CLUSTER], [3576, 3400, 8096]);
+        assert_eq!(operations_if(false, OPERATIONS_TOPIC), i32::MIN);
+    }
 }

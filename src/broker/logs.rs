@@ -52,6 +52,8 @@ pub enum ProduceError {
     MessageTooLarge,
     /// What is wrong with it, in words.
     InvalidRecord(&'static str),
+    /// A record without a key, for a compacted topic.
+    KeyMissing,
     /// A transactional batch: transactions are not there.
     Transactional,
     /// Too far in the future or the past for this topic.
@@ -101,6 +103,9 @@ fn verdict(
     if bytes.len() > config.max_message_bytes as usize {
         return Err(ProduceError::MessageTooLarge);
     }
+    if header.base_offset != 0 {
+        return Err(ProduceError::InvalidRecord("a new batch begins at offset 0"));
+    }
     if header.is_control() {
         return Err(ProduceError::InvalidRecord("clients may not write control records"));
     }
@@ -127,9 +132,7 @@ fn verdict(
         && header.codec() == Some(Codec::None)
         && key_missing(bytes, header)
     {
-        return Err(ProduceError::InvalidRecord(
-            "Compacted topic cannot accept message without key",
-        ));
+        return Err(ProduceError::KeyMissing);
     }
     Ok(())
 }

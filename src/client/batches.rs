@@ -25,7 +25,9 @@ pub enum BatchesError {
 impl fmt::Display for BatchesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BatchesError::Batch(BatchError::Length) => f.write_str("a batch of impossible length"),
+            BatchesError::Batch(BatchError::Cut | BatchError::Length) => {
+                f.write_str("a batch of impossible length")
+            }
             BatchesError::Batch(BatchError::Magic) => {
                 f.write_str("a batch in a format older than Kafka 0.11")
             }

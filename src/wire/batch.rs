@@ -81,7 +81,9 @@ impl Codec {
 /// Why a batch is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchError {
-    /// Fewer bytes than the header or than `batch_length` says, or a length that cannot be.
+    /// Fewer bytes than the header or than `batch_length` says.
+    Cut,
+    /// A length that cannot be.
     Length,
     /// A magic other than 2. Kafka 4 has no others any more (KIP-724).
     Magic,
@@ -134,9 +136,9 @@ impl BatchHeader {
     /// Reads the header and checks what can be checked without the rest: length, magic, counts.
     ///
     /// # Errors
-    /// [`BatchError::Length`], [`BatchError::Magic`], [`BatchError::Count`].
+    /// [`BatchError::Cut`], [`BatchError::Length`], [`BatchError::Magic`], [`BatchError::Count`].
     pub fn read(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
-        let h: &[u8; HEADER_BYTES] = bytes.first_chunk().ok_or(BatchError::Length)?;
+        let h: &[u8; HEADER_BYTES] = bytes.first_chunk().ok_or(BatchError::Cut)?;
         let length = i32::from_be_bytes(array(h, field::BATCH_LENGTH));
         let length = usize::try_from(length).map_err(|_| BatchError::Length)?;
         if length < HEADER_BYTES - LENGTH_OVERHEAD || length > i32::MAX as usize - LENGTH_OVERHEAD {
@@ -245,7 +247,7 @@ fn has_all_records(bytes: &[u8], header: &BatchHeader) -> bool {
 pub fn check_stored(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
     let header = BatchHeader::read(bytes)?;
     let Some(batch) = bytes.get(..header.total_bytes) else {
-        return Err(BatchError::Length);
+        return Err(BatchError::Cut);
     };
     if crc32c(&batch[field::ATTRIBUTES..]) != header.crc {
         return Err(BatchError::Crc);
@@ -385,7 +387,7 @@ mod tests {
     fn every_truncation_and_a_trailing_byte_are_refused() {
         let good = sample();
         for end in 0..good.len() {
-            assert_eq!(check(&good[..end]), Err(BatchError::Length));
+            assert_eq!(check(&good[..end]), Err(BatchError::Cut));
         }
         let mut longer = good;
         longer.push(0);

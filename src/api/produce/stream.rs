@@ -250,7 +250,7 @@ impl Stream {
         if bytes > context.broker.message_bytes_max() {
             let result = self.refused.unwrap_or_else(|| too_large(context, name, index));
             self.note(Err(result));
-            write_partition(reply, index, Err(result));
+            write_partition(reply, index, &[], Err(result));
             self.at = At::Skipping(bytes);
             return Ok(Step::Next);
         }
@@ -272,7 +272,7 @@ impl Stream {
         }
         self.deadline = None;
         self.note(result);
-        write_partition(reply, index, result);
+        write_partition(reply, index, records, result);
         self.partitions_left -= 1;
         Ok(Step::Next)
     }

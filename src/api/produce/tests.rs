@@ -20,6 +20,8 @@ struct Answer {
     log_append_time_ms: i64,
     log_start_offset: i64,
     message: Option<String>,
+    /// Which records of the batch were refused.
+    refused: Vec<i32>,
 }
 
 type Part<'a> = (&'a str, i32, Option<&'a [u8]>);
@@ -49,6 +51,7 @@ fn answers(bytes: &[u8], version: i16) -> Vec<Answer> {
         r.string("name").unwrap();
         assert_eq!(r.array("partition_responses"), Ok(1));
         r.i32("index").unwrap();
+        let mut refused = Vec::new();
         all.push(Answer {
             code: r.i16("error_code").unwrap(),
             base_offset: r.i64("base_offset").unwrap(),
@@ -56,11 +59,16 @@ fn answers(bytes: &[u8], version: i16) -> Vec<Answer> {
             log_start_offset: r.since(5, -1, |r| r.i64("log_start_offset")).unwrap(),
             message: r
                 .since(8, None, |r| {
-                    assert_eq!(r.array("record_errors"), Ok(0));
+                    for _ in 0..r.array("record_errors")? {
+                        refused.push(r.i32("batch_index")?);
+                        assert_eq!(r.nullable_string("batch_index_error_message")?, None);
+                        r.tags()?;
+                    }
                     r.nullable_string("error_message")
                 })
                 .unwrap()
                 .map(str::to_owned),
+            refused,
         });
         r.tags().unwrap();
         r.tags().unwrap();
@@ -241,8 +249,8 @@ fn a_broken_batch_gets_the_code_of_the_first_check_that_fails() {
     let mut test = broker();
     let good = good();
     let cases: &[(&str, Vec<u8>, i16)] = &[
-        ("cut short", good[..good.len() - 1].to_vec(), 2),
-        ("only a header's half", good[..30].to_vec(), 2),
+        ("cut short", good[..good.len() - 1].to_vec(), 87),
+        ("only a header's half", good[..30].to_vec(), 87),
         ("a length below the header's", bent(good.clone(), 8, &48i32.to_be_bytes()), 2),
         ("a negative length", bent(good.clone(), 8, &(-1i32).to_be_bytes()), 2),
         ("a length too long", bent(good.clone(), 8, &i32::MAX.to_be_bytes()), 2),
@@ -253,6 +261,7 @@ fn a_broken_batch_gets_the_code_of_the_first_check_that_fails() {
         ("a negative last offset", bent(good.clone(), 23, &(-1i32).to_be_bytes()), 87),
         ("codec 5", bent(good.clone(), 21, &5i16.to_be_bytes()), 76),
         ("a second batch", [good.clone(), good.clone()].concat(), 87),
+        ("a first offset", bent(good.clone(), 0, &77i64.to_be_bytes()), 87),
         ("a stray byte", [&good[..], b"x"].concat(), 87),
     ];
     for (what, batch, expected) in cases {
@@ -388,8 +397,16 @@ fn a_compacted_topic_takes_no_record_without_a_key() {
     let mut test = broker_with("cleanup.policy", "compact");
     let mut batch = builder();
     batch.push(1_000, None, Some(b"keyless"), &[]);
-    assert_eq!(code(&mut test, "t", &batch.finish()), 87);
+    batch.push(1_000, Some(b"k"), Some(b"keyed"), &[]);
+    batch.push(1_000, None, Some(b"keyless too"), &[]);
+    let batch = batch.finish();
+    assert_eq!(code(&mut test, "t", &batch), 87);
     assert_eq!(log_end(&test, 0), 0);
+    for version in [8, 9] {
+        let request = frame(version, None, -1, &[("t", 0, Some(&batch))]);
+        let (_, bytes) = test.ask_raw(&request);
+        assert_eq!(answers(&bytes, version)[0].refused, [2, 4], "which records they were");
+    }
     assert_eq!(code(&mut test, "t", &good()), 0);
 }
 
