@@ -144,6 +144,11 @@ fn catching_up(options: &Options, brokers: &[Broker], report: &mut Report) {
     let brokers: Vec<&Broker> = brokers.iter().filter(|b| b.topic_settings.is_empty()).collect();
     let filled: Vec<Filled> = brokers.iter().map(|broker| fill(broker, 64 << 20)).collect();
     let time = Duration::from_secs_f64(options.seconds);
+    // What was compiled for producing is not what fetching needs.
+    for (broker, filled) in brokers.iter().zip(&filled).filter(|(broker, _)| broker.is_kafka) {
+        catch_up(broker, filled, 64 << 10, time * 5);
+        catch_up(broker, filled, 2 << 20, time * 2);
+    }
     let mut rows = Vec::new();
     for answer in [64 << 10, 1 << 20, 2 << 20] {
         let mut limits: [Series; 3] = Default::default();
@@ -241,6 +246,9 @@ fn tail(options: &Options, brokers: &[Broker], report: &mut Report) {
     );
     let count = (options.seconds / TAIL_PAUSE.as_secs_f64()).max(100.0) as usize;
     let mut rows = Vec::new();
+    for broker in brokers.iter().filter(|broker| broker.is_kafka) {
+        tail_latencies(broker, -1, count);
+    }
     for acks in [1, -1] {
         let mut measured: Vec<[Series; 2]> = brokers.iter().map(|_| Default::default()).collect();
         for _ in 0..options.rounds {
