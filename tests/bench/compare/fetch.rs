@@ -13,6 +13,7 @@ use ottla::client::messages::ByTopic;
 use ottla::client::messages::fetch::{FetchPartition, FetchRequest};
 use ottla::wire::reader::Read;
 use ottla::wire::{Reader, batch::BatchHeader};
+use rustix::net::SendFlags;
 use std::io::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -94,6 +95,13 @@ fn fill(broker: &Broker, bytes_wanted: usize) -> Filled {
     Filled { topic, batch, bytes: sent }
 }
 
+/// What no server of files can avoid, and what the bytes before the records add.
+const LIMITS: [(&str, Option<SendFlags>); 3] = [
+    ("sendfile", None),
+    ("a header, sendfile", Some(SendFlags::empty())),
+    ("a header with MSG_MORE, sendfile", Some(SendFlags::MORE)),
+];
+
 /// CPU nanoseconds per byte and per answer, and bytes per second.
 fn catch_up(broker: &Broker, filled: &Filled, answer: usize, time: Duration) -> [f64; 3] {
     let mut consumer = Consumer::new(broker, &filled.topic, FIRST);
@@ -136,36 +144,40 @@ fn catching_up(options: &Options, brokers: &[Broker], report: &mut Report) {
     let brokers: Vec<&Broker> = brokers.iter().filter(|b| b.topic_settings.is_empty()).collect();
     let filled: Vec<Filled> = brokers.iter().map(|broker| fill(broker, 64 << 20)).collect();
     let time = Duration::from_secs_f64(options.seconds);
+    // What was compiled for producing is not what fetching needs.
+    for (broker, filled) in brokers.iter().zip(&filled).filter(|(broker, _)| broker.is_kafka) {
+        catch_up(broker, filled, 64 << 10, time * 5);
+        catch_up(broker, filled, 2 << 20, time * 2);
+    }
     let mut rows = Vec::new();
     for answer in [64 << 10, 1 << 20, 2 << 20] {
-        let mut limit = Series::default();
+        let mut limits: [Series; 3] = Default::default();
         let mut measured: Vec<[Series; 3]> = brokers.iter().map(|_| Default::default()).collect();
         for _ in 0..options.rounds {
-            limit.push(send_files(answer, &options.data, time / 2) / answer as f64);
+            for (limit, (_, header)) in limits.iter_mut().zip(LIMITS) {
+                let per_answer = send_files(answer, header, &options.data, time / 2);
+                limit.push(per_answer / answer as f64);
+            }
             for ((broker, filled), into) in brokers.iter().zip(&filled).zip(&mut measured) {
                 let figures = catch_up(broker, filled, answer, time);
                 into.iter_mut().zip(figures).for_each(|(series, figure)| series.push(figure));
             }
         }
         let size = bytes(answer);
-        let per_answer = limit.scaled(answer as f64 * 1e-3).to_string();
-        let none = || "–".to_owned();
-        rows.push(vec![
-            size.clone(),
-            "sendfile".to_owned(),
-            limit.to_string(),
-            per_answer,
-            none(),
-            none(),
-            none(),
-        ]);
+        for (limit, (name, _)) in limits.iter().zip(LIMITS) {
+            let per_answer = limit.scaled(answer as f64 * 1e-3).to_string();
+            let mut row = vec![size.clone(), name.to_owned(), limit.to_string(), per_answer];
+            row.push(limit.ratio(&limits[0]).to_string());
+            row.extend(["–".to_owned(), "–".to_owned()]);
+            rows.push(row);
+        }
         for (broker, [per_byte, per_answer, rate]) in brokers.iter().zip(&measured) {
             rows.push(vec![
                 size.clone(),
                 broker.name.clone(),
                 per_byte.to_string(),
                 per_answer.scaled(1e-3).to_string(),
-                per_byte.ratio(&limit).to_string(),
+                per_byte.ratio(&limits[0]).to_string(),
                 per_byte.ratio(&measured[0][0]).to_string(),
                 rate.scaled(1e-6).to_string(),
             ]);
@@ -174,7 +186,7 @@ fn catching_up(options: &Options, brokers: &[Broker], report: &mut Report) {
         let times = |series: Series| short(series.median());
         report.figure(
             format!("fetch, answers of {size} from the page cache"),
-            format!("{} × the CPU time of sendfile", times(measured[0][0].ratio(&limit))),
+            format!("{} × the CPU time of sendfile", times(measured[0][0].ratio(&limits[0]))),
             kafka.map(|at| {
                 format!("{} × ottla's CPU time", times(measured[at][0].ratio(&measured[0][0])))
             }),
@@ -234,6 +246,9 @@ fn tail(options: &Options, brokers: &[Broker], report: &mut Report) {
     );
     let count = (options.seconds / TAIL_PAUSE.as_secs_f64()).max(100.0) as usize;
     let mut rows = Vec::new();
+    for broker in brokers.iter().filter(|broker| broker.is_kafka) {
+        tail_latencies(broker, -1, count);
+    }
     for acks in [1, -1] {
         let mut measured: Vec<[Series; 2]> = brokers.iter().map(|_| Default::default()).collect();
         for _ in 0..options.rounds {

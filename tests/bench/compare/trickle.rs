@@ -52,29 +52,27 @@ fn places(options: &Options, contenders: &[Contender], syncs: Syncs) -> Vec<Plac
     let start = |contender: &Contender| {
         let device = Device::create(&options.data);
         let directory = device.as_ref().map_or(&*options.data, Device::path);
-        (contender.start(directory, syncs), device)
+        Place { broker: contender.start(directory, syncs), topics: Vec::new(), device }
     };
-    let mut started = Vec::new();
+    let mut places = Vec::new();
     for contender in contenders {
-        started.push(start(contender));
+        places.push(start(contender));
         if contender.is_kafka {
-            let (broker, device) = start(contender);
-            started.push((broker.synced(), device));
+            let mut place = start(contender);
+            place.broker = place.broker.synced();
+            places.push(place);
         }
         if let Some(contender) = contender.with(PAUSE) {
-            let (mut broker, device) = start(&contender);
-            broker.name = format!("{}, {PAUSE}", broker.name);
-            if !broker.ignores_a_setting() {
-                started.push((broker, device));
-            }
+            let mut place = start(&contender);
+            place.broker.name = format!("{}, {PAUSE}", place.broker.name);
+            places.extend((!place.broker.ignores_a_setting()).then_some(place));
         }
     }
-    let topics = |broker: &Broker| {
+    for Place { broker, topics, .. } in &mut places {
         let mut client = Client::connect(broker.address);
-        (0..TOPICS).map(|_| client.create_topic(broker.topic_settings)).collect()
-    };
-    let place = |(broker, device)| Place { topics: topics(&broker), broker, device };
-    started.into_iter().map(place).collect()
+        topics.extend((0..TOPICS).map(|_| client.create_topic(broker.topic_settings)));
+    }
+    places
 }
 
 /// Sends the records, evenly spread over each second; seconds until each was acknowledged.
