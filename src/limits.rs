@@ -191,7 +191,7 @@ pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 /// At the limit: its further requests wait in the socket.
 pub const PRODUCE_IN_FLIGHT_MAX: usize = 8;
 
-/// Bytes of the helper thread's stack.
+/// Bytes of a helper thread's stack: of the one that syncs, and of the one that looks up names.
 ///
 /// Why: `fdatasync` needs next to none; this is room for the runtime's own frames.
 pub const HELPER_STACK_BYTES: usize = 128 * 1024;

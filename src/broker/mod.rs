@@ -102,6 +102,8 @@ pub struct Broker {
     next_producer_id: i64,
     producer_ids_set_aside: i64,
     ids: Ids,
+    /// Where changes are encoded: as large as the largest one so far, a few KiB at most.
+    change_bytes: Vec<u8>,
     waiting: Waiting,
     retention_due: Millis,
     /// Segments of which was said that they are unreadable.
@@ -158,7 +160,8 @@ impl Broker {
 
     /// Stages a change; it is synced as soon as the sync that is under way has ended.
     fn stage(&mut self, change: &Change<'_>, now: Now) -> Result<Lsn, Refusal> {
-        let lsn = self.storage.stage_change(&change.encode(), now.mono)?;
+        change.encode_into(&mut self.change_bytes);
+        let lsn = self.storage.stage_change(&self.change_bytes, now.mono)?;
         self.storage.want_sync(now.mono);
         Ok(lsn)
     }
@@ -210,8 +213,8 @@ impl Broker {
         // Room first: what is applied must also be staged.
         self.storage.room_for_change(row.metadata.len() + group_id.len() + topic.len() + 64)?;
         self.groups.commit_offset(group_id, topic, partition, commit, now)?;
-        let change = Change::OffsetCommitted(row).encode();
-        let lsn = self.storage.stage_change(&change, now.mono)?;
+        Change::OffsetCommitted(row).encode_into(&mut self.change_bytes);
+        let lsn = self.storage.stage_change(&self.change_bytes, now.mono)?;
         self.storage.want_sync(now.mono.saturating_add(COMMIT_SYNC_MS));
         Ok(lsn)
     }

@@ -204,6 +204,7 @@ pub fn open(
         next_producer_id: recovering.next_producer_id,
         producer_ids_set_aside: recovering.next_producer_id,
         ids,
+        change_bytes: Vec::new(),
         waiting: Waiting::default(),
         retention_due: now.mono,
         rotten_told: BTreeSet::new(),

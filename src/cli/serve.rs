@@ -38,8 +38,9 @@ fn serve(args: &ServeArgs) -> Result<(), Vec<String>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
+        // For the names of listeners only: syncs have a thread of their own.
         .max_blocking_threads(1)
-        .thread_name("ottla-sync")
+        .thread_name("ottla-names")
         .thread_stack_size(HELPER_STACK_BYTES)
         .build()
         .map_err(|error| one(format!("the event loop cannot be made: {error}")))?;

@@ -5,7 +5,8 @@
 //! this task only starts it, takes its result, and wakes whom it concerns.
 
 use super::Server;
-use crate::disk::DiskError;
+use super::helper::Helper;
+use crate::disk::DiskResult;
 use crate::limits::GATHER_LOOKS_MAX;
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ const TIMER_STEP: Duration = Duration::from_millis(1);
 
 /// Runs until the server stops and everything is synced and checkpointed.
 pub async fn run(server: Rc<Server>) {
+    let helper = Helper::start();
     let mut last_checkpoint = false;
     let mut checkpoint_refused = false;
     loop {
@@ -36,14 +38,12 @@ pub async fn run(server: Rc<Server>) {
         tell_of_failure(&server);
         if let Some(file) = file {
             server.commit_deadline.set(None);
-            let job = file.sync_job();
             let began = Instant::now();
             let durable = server.broker.borrow().storage().durable();
-            let syncing = tokio::task::spawn_blocking(move || job.run());
+            helper.begin(file.sync_job());
             // While the disk is busy, the page cache is not. A failure is seen below.
             server.broker.borrow_mut().storage_mut().write_segments().ok();
-            let result = syncing.await;
-            finish(&server, result.unwrap_or(Err(DiskError::Io)));
+            finish(&server, helper.end().await);
             if server.broker.borrow().storage().durable() > durable && !stopping {
                 gather(&server, began.elapsed()).await;
             }
@@ -107,7 +107,7 @@ fn tell_of_failure(server: &Server) {
     wake_waiting(server);
 }
 
-fn finish(server: &Server, result: Result<(), DiskError>) {
+fn finish(server: &Server, result: DiskResult<()>) {
     let now = server.clock.now();
     server.broker.borrow_mut().storage_mut().finish_sync(result, now.mono);
     wake_waiting(server);

@@ -16,6 +16,7 @@ mod buffers;
 mod committer;
 pub mod connection;
 mod gather;
+mod helper;
 mod session;
 
 use crate::broker::{Broker, Slot};

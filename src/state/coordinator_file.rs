@@ -99,9 +99,11 @@ pub enum Change<'a> {
 }
 
 impl Change<'_> {
-    /// The bytes for a journal frame.
-    pub fn encode(&self) -> Vec<u8> {
-        postcard::to_stdvec(self).unwrap_or_default()
+    /// Puts the bytes for a journal frame into `bytes`, in place of what was there: a buffer that is
+    /// kept, because a commit of an offset allocates nothing.
+    pub fn encode_into(&self, bytes: &mut Vec<u8>) {
+        bytes.clear();
+        *bytes = postcard::to_extend(self, core::mem::take(bytes)).unwrap_or_default();
     }
 
     /// Reads a journal frame's bytes; `None` for a kind that this version does not know.
@@ -147,7 +149,9 @@ mod tests {
             commit_wall_ms: 5,
             retention_ms: None,
         });
-        assert_eq!(Change::decode(&change.encode()), Some(change));
+        let mut bytes = b"an older change, and a longer one than what comes now".to_vec();
+        change.encode_into(&mut bytes);
+        assert_eq!(Change::decode(&bytes), Some(change));
         let snapshot =
             Snapshot { version: SNAPSHOT_VERSION, cluster_id: "c".into(), ..Snapshot::default() };
         assert_eq!(Snapshot::decode(&snapshot.encode()), Ok(snapshot));

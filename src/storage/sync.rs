@@ -214,7 +214,7 @@ impl Storage {
 
     /// What the partitions hold now becomes visible with the journal's sync that is prepared.
     fn take_dirty(&mut self) {
-        for index in core::mem::take(&mut self.sync.dirty) {
+        for index in self.sync.dirty.drain(..) {
             self.sync.dirty_since[index] = None;
             if let Some(partition) = &self.partitions[index] {
                 self.sync.committing.push((index, partition.log_end, partition.end_place()));
@@ -222,11 +222,11 @@ impl Storage {
         }
     }
 
-    /// The files that must be synced before a reference into this partition may be written.
-    fn bulk_files(&mut self, index: PartitionIndex) -> DiskResult<Vec<FileRef>> {
+    /// Lists the files that must be synced before a reference into this partition may be written.
+    fn bulk_files(&mut self, index: PartitionIndex, files: &mut Vec<FileRef>) -> DiskResult<()> {
         let disk = self.disk.clone();
-        let Some(partition) = &mut self.partitions[index] else { return Ok(Vec::new()) };
-        let mut files = vec![partition.active_file(&*disk)?];
+        let Some(partition) = &mut self.partitions[index] else { return Ok(()) };
+        files.push(partition.active_file(&*disk)?);
         files.extend(partition.sealed_dirty.iter().cloned());
         if partition.names_dirty {
             files.push(disk.open_dir(&partition.dir)?);
@@ -237,7 +237,7 @@ impl Storage {
         }
         partition.names_dirty = false;
         partition.dir_dirty = false;
-        Ok(files)
+        Ok(())
     }
 
     /// A partition is about to go while references into it are staged. They will be written with
@@ -245,9 +245,11 @@ impl Storage {
     /// point to must be there.
     pub(super) fn keep_promise_to_references(&mut self, index: PartitionIndex) {
         if self.sync.referred.contains(&index) {
-            match self.bulk_files(index) {
-                Ok(mut files) => self.sync.orphans.append(&mut files),
-                Err(error) => self.fail(error),
+            let mut files = core::mem::take(&mut self.sync.orphans);
+            let listed = self.bulk_files(index, &mut files);
+            self.sync.orphans = files;
+            if let Err(error) = listed {
+                self.fail(error);
             }
         }
     }
@@ -262,9 +264,12 @@ impl Storage {
         let mark = self.journal.mark();
         self.take_dirty();
         let mut files = core::mem::take(&mut self.sync.orphans);
-        for index in core::mem::take(&mut self.sync.referred) {
-            files.append(&mut self.bulk_files(index)?);
+        // Both lists keep their memory for the next commit.
+        let mut referred = core::mem::take(&mut self.sync.referred);
+        for index in referred.drain(..) {
+            self.bulk_files(index, &mut files)?;
         }
+        self.sync.referred = referred;
         if let Some(checkpoint) = &mut self.sync.checkpoint {
             // A name or a sealed segment that this commit needs may be on the checkpoint's list.
             files.append(&mut checkpoint.files);
@@ -281,6 +286,10 @@ impl Storage {
         if let Some(bulk) = self.sync.bulk.take() {
             let more = !self.sync.referred.is_empty() || !self.sync.orphans.is_empty();
             self.journal.lift_barrier(bulk.mark, more);
+            if self.sync.orphans.is_empty() {
+                // All its files are synced: the empty list goes back to where it came from.
+                self.sync.orphans = bulk.files;
+            }
         }
         // With a barrier left, only what was there at the mark is part of this sync.
         if !self.journal.has_barrier() {
