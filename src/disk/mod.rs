@@ -18,6 +18,7 @@
 
 pub mod os;
 pub mod sim;
+pub mod socket;
 
 use core::fmt;
 use std::os::fd::OwnedFd;

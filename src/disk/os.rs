@@ -10,7 +10,7 @@
 use core::time::Duration;
 use std::ffi::CStr;
 use std::io::IoSlice;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -327,35 +327,6 @@ fn from_errno(errno: Errno) -> DiskError {
         Errno::EXIST | Errno::NOTEMPTY => DiskError::Exists,
         Errno::ACCESS | Errno::PERM => DiskError::Denied,
         errno => DiskError::Other(errno.raw_os_error()),
-    }
-}
-
-/// What became of [`send_file`].
-#[derive(Debug)]
-pub enum SendFile {
-    /// This many bytes went out.
-    Sent(usize),
-    /// The socket takes nothing now.
-    Full,
-    /// The other end is gone.
-    Gone,
-    /// The file ended early, or could not be read.
-    File(DiskError),
-}
-
-/// Sends up to `count` bytes of `file`, from `position` on, to a socket, straight from the page
-/// cache.
-pub fn send_file(socket: BorrowedFd<'_>, file: &OwnedFd, position: u64, count: usize) -> SendFile {
-    let mut offset = position;
-    loop {
-        return match fs::sendfile(socket, file, Some(&mut offset), count) {
-            Ok(0) => SendFile::File(DiskError::UnexpectedEnd),
-            Ok(sent) => SendFile::Sent(sent),
-            Err(Errno::INTR) => continue,
-            Err(Errno::AGAIN) => SendFile::Full,
-            Err(Errno::IO) => SendFile::File(DiskError::Io),
-            Err(_) => SendFile::Gone,
-        };
     }
 }
 

@@ -175,7 +175,12 @@ fn limits(broker: &Broker) -> Limits {
 /// What may be sent next.
 pub enum Send<'a> {
     /// These bytes.
-    Bytes(&'a [u8]),
+    Bytes {
+        /// The bytes.
+        bytes: &'a [u8],
+        /// Part of a file follows at once.
+        more: bool,
+    },
     /// This part of a file: `count` bytes from `position` on.
     File {
         /// The file.
@@ -483,7 +488,10 @@ impl Connection {
             first => {
                 let stop = first.map_or(self.released, |piece| piece.at.min(self.released));
                 match self.output.get(self.sent..stop) {
-                    Some(bytes) if !bytes.is_empty() => Send::Bytes(bytes),
+                    Some(bytes) if !bytes.is_empty() => {
+                        let more = first.is_some_and(|piece| piece.at == stop);
+                        Send::Bytes { bytes, more }
+                    }
                     _ => Send::Nothing,
                 }
             }

@@ -5,7 +5,7 @@ use super::connection::{Connection, Fault, Send};
 use super::gather::Expected;
 use crate::api::Peer;
 use crate::broker::Slot;
-use crate::disk::os::{SendFile, send_file};
+use crate::disk::socket::{SendFile, send_file, send_with_more};
 use crate::limits::{LARGE_BUFFER_KEEP_MS, REQUEST_STALL_MS, TURN_BYTES};
 use crate::time::{Millis, Now};
 use std::future::poll_fn;
@@ -236,7 +236,10 @@ impl Session {
         loop {
             let sent = match connection.next_send() {
                 Send::Nothing => return Ok(total),
-                Send::Bytes(bytes) => socket.try_write(bytes),
+                Send::Bytes { bytes, more: false } => socket.try_write(bytes),
+                Send::Bytes { bytes, more: true } => {
+                    socket.try_io(Interest::WRITABLE, || send_with_more(socket.as_fd(), bytes))
+                }
                 Send::File { piece, position, count } => {
                     let file = piece.slice.file.descriptor();
                     let Some(file) = file else { return Ok(total) };

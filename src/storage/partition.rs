@@ -422,10 +422,18 @@ impl Partition {
         let base_offset = self.segments[at].base_offset;
         let limit = self.readable(at);
         let open = self.open_at(disk, at)?;
-        let mut position = open.index.last_where(|e| e.position <= to).position;
+        let entry = open.index.last_where(|e| e.position <= to);
+        let mut position = entry.position;
         let mut window = Window::new(&open.log, limit);
-        if position < from || window.header(position).is_err() {
-            position = from;
+        let is_it = |h: &BatchHeader| h.base_offset - base_offset == entry.relative_offset.into();
+        match window.header(position) {
+            Ok(header) if position >= from && is_it(&header) => {
+                if position > from && position - from >= (to - from) / 4 * 3 {
+                    // As good as what was asked for: no walk to get the rest.
+                    return Ok((position, header.base_offset));
+                }
+            }
+            _ => position = from,
         }
         let rotten = LogError::Rotten { segment_base: base_offset, position };
         let mut next = None;

@@ -64,7 +64,7 @@ impl Wire {
         loop {
             let count = match self.connection.next_send() {
                 Send::Nothing => return self.sent.len() - before,
-                Send::Bytes(bytes) => {
+                Send::Bytes { bytes, .. } => {
                     let count = bytes.len().min(7);
                     self.sent.extend_from_slice(&bytes[..count]);
                     count
