@@ -207,10 +207,10 @@ fn a_damaged_batch_is_refused_and_the_connection_lives() {
     let good = batch.finish();
     let mut damaged = good.clone();
     *damaged.last_mut().unwrap() ^= 1;
-    // CORRUPT_MESSAGE for the CRC, and for a length that is not there.
+    // CORRUPT_MESSAGE for the CRC; INVALID_RECORD for a batch that is cut short.
     assert_eq!(read_produce(&raw.ask(&raw::produce_batch(2, -1, "t", &damaged))).0, 2);
     let cut = &good[..good.len() - 1];
-    assert_eq!(read_produce(&raw.ask(&raw::produce_batch(3, -1, "t", cut))).0, 2);
+    assert_eq!(read_produce(&raw.ask(&raw::produce_batch(3, -1, "t", cut))).0, 87);
     // INVALID_RECORD for an old format, for nothing at all, and for two batches.
     let mut old = good.clone();
     old[16] = 1;
