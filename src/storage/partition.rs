@@ -425,9 +425,9 @@ impl Partition {
         let entry = open.index.last_where(|e| e.position <= to);
         let mut position = entry.position;
         let mut window = Window::new(&open.log, limit);
-        let is_it = |h: &BatchHeader| h.base_offset - base_offset == entry.relative_offset.into();
+        let offset = base_offset + i64::from(entry.relative_offset);
         match window.header(position) {
-            Ok(header) if position >= from && is_it(&header) => {
+            Ok(header) if position >= from && header.base_offset == offset => {
                 if position > from && position - from >= (to - from) / 4 * 3 {
                     // As good as what was asked for: no walk to get the rest.
                     return Ok((position, header.base_offset));
