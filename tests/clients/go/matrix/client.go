@@ -101,6 +101,9 @@ type Client struct {
 	Member func(Membership) (Consumer, error)
 	// Code is Kafka's error code in what the client returned, 0 if there is none in it.
 	Code func(error) int16
+	// PlainRestarts has the broker restarted under a producer without idempotence, because the client's own retries
+	// break its sequence.
+	PlainRestarts bool
 	// Skip names steps that the client has no means for, with the reason.
 	Skip map[string]string
 	// Only names the areas to run; all if empty.

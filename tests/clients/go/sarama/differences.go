@@ -4,6 +4,8 @@ package main
 
 import "github.com/IBM/sarama"
 
+const plainRestarts = false
+
 // patient lets a client look for the broker for as long as it restarts.
 func patient(config *sarama.Config) {
 	config.Metadata.Retry.Max = 50

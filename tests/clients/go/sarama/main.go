@@ -57,6 +57,8 @@ func main() {
 		Code:     code,
 		Skip:     skip,
 		Only:     only,
+
+		PlainRestarts: plainRestarts,
 	})
 }
 
