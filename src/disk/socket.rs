@@ -1,6 +1,7 @@
 //! What is sent from files to sockets, and what announces it: the calls that no socket type has.
 //!
-//! Promises: nothing blocks if the socket doesn't. Absent: everything else about sockets (`server`).
+//! Promises: nothing blocks if the socket doesn't.
+//! Absent: everything else about sockets (`server`).
 
 use super::DiskError;
 use rustix::fs;

@@ -99,8 +99,8 @@ pub enum Change<'a> {
 }
 
 impl Change<'_> {
-    /// Puts the bytes for a journal frame into `bytes`, in place of what was there: a buffer that is
-    /// kept, because a commit of an offset allocates nothing.
+    /// Puts the bytes for a journal frame into `bytes`, in place of what was there: a buffer that
+    /// is kept, because a commit of an offset allocates nothing.
     pub fn encode_into(&self, bytes: &mut Vec<u8>) {
         bytes.clear();
         *bytes = postcard::to_extend(self, core::mem::take(bytes)).unwrap_or_default();

@@ -1,8 +1,9 @@
 //! Answers made comparable: a line for each field, with what differs from run to run replaced.
 //!
-//! `topics[t].partitions[0].error_code = 0`. Elements of an array with a key are named by it, others
-//! are counted. An id that the broker gives is `<new id>` at first, and `<id: title of the step>`
-//! or `<id: $name>`, if the script captured it, in later steps; a time of day is `<now>`; the block's version in names is `$v`.
+//! `topics[t].partitions[0].error_code = 0`. Elements of an array with a key are named by it,
+//! others are counted. An id that the broker gives is `<new id>` at first, and
+//! `<id: title of the step>` or `<id: $name>`, if the script captured it, in later steps; a time of
+//! day is `<now>`; the block's version in names is `$v`.
 
 use super::batch;
 use super::message::{Class, Field, Kind};

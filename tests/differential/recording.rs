@@ -64,7 +64,8 @@ impl Recording {
     pub fn write(&self, directory: &Path) {
         for (name, steps) in &self.files {
             let mut text = String::from(
-                "# The answers of Apache Kafka 4.3.0, written by tests/differential/live --record.\n",
+                "# The answers of Apache Kafka 4.3.0, \
+                 written by tests/differential/live --record.\n",
             );
             steps.iter().for_each(|step| write_step(&mut text, step));
             std::fs::write(directory.join(name), text).expect("the recording is written");

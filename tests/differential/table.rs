@@ -7,8 +7,9 @@
 //! ```
 //!
 //! Each column is a pattern: `*` stands for anything (but in a value not for `absent`, which is
-//! what `any` is for), `{a,b}` for one of them. Promises: a row that matches no difference is a mistake, and so is a difference that
-//! no row matches.
+//! what `any` is for), `{a,b}` for one of them.
+//! Promises: a row that matches no difference is a mistake, and so is a difference that no row
+//! matches.
 
 use super::recording::{ABSENT, Difference};
 
