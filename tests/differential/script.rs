@@ -11,8 +11,8 @@
 //!
 //! Modifiers: `on NAME` (connection), `later` (do not wait for the answer), `versions 3-5` (of the
 //! block's), `among ARRAY PREFIX` (elements that are recorded), `without ARRAY` (elements that are
-//! not), `until PATH=VALUE` (again until it is so), `let NAME = PATH` (captures; a part of a path is
-//! a field's name or an element's number), `raw "hex"` instead of the body,
+//! not), `until PATH=VALUE` (again until it is so), `let NAME = PATH` (captures; a part of a path
+//! is a field's name or an element's number), `raw "hex"` instead of the body,
 //! `trailing "hex"` behind it, `silent` (an answer is not expected), `unanswered` (Apache
 //! Kafka never answers this, for a mistake of its own).
 //!
