@@ -7,7 +7,7 @@ use super::stats::{bytes, short};
 use std::fmt::Write;
 
 /// The whole picture.
-const WIDTH: f64 = 720.0;
+const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 400.0;
 /// Where the axes cross, and how far they go.
 const LEFT: f64 = 70.0;
