@@ -2,12 +2,14 @@
 //!
 //! A record's way, and what a power cut after each step leaves:
 //!
-//! 1. [`Storage::append`] writes the batch at its segment's end and stages a journal frame with it
-//!    — nothing of it is promised; recovery overwrites what is behind the journal's end.
+//! 1. [`Storage::append`] gives the batch its place in a segment, with the space reserved, and
+//!    stages a journal frame with it — nothing of it is promised; recovery overwrites what is
+//!    behind the journal's end.
 //! 2. [`Storage::write_staged`] hands the frames to the page cache — survives the process's death.
 //! 3. [`Storage::start_sync`] names a file, the caller syncs it on the helper thread, and
 //!    [`Storage::finish_sync`] takes the result: frames are durable, high watermarks move, waiting
-//!    answers go out — recovery rewrites the segments from the journal.
+//!    answers go out. Meanwhile the segments are written, from the journal's memory (`behind`) —
+//!    recovery writes what they lack from the journal.
 //! 4. At half a journal a checkpoint syncs the segments and replaces the coordinator file —
 //!    the journal before it is given up.
 //!

@@ -25,7 +25,7 @@ pub fn run(options: &Options, report: &mut Report) {
         measured.iter_mut().zip(figures).for_each(|(series, figure)| series.push(figure));
     }
     let names = [
-        "CRC-32C, the broker's table: ns/byte",
+        "CRC-32C, the broker's way: ns/byte",
         "CRC-32C, the processor's instruction: ns/byte",
         "epoll echo of 200 B, one client: µs CPU/request",
         "the same, five in flight: µs CPU/request",
