@@ -58,16 +58,16 @@ final class ChannelSteps {
     }
 
     private List<String> copies() {
-        return Records.values(Records.readFromStart(topic("out"), (int) Suite.end(topic("out"))));
+        return Records.values(Texts.readFromStart(topic("out"), (int) Suite.end(topic("out"))));
     }
 
     private void lines() throws Exception {
-        Records.produce(topic("in"), "record", 500);
+        Texts.produce(topic("in"), "record", 500);
         try (Agent.Netcat netcat = new Agent.Netcat(port)) {
-            netcat.send(Records.named("line", 500));
+            netcat.send(Texts.named("line", 500));
             Check.eventually("500 lines", 30, () -> Agent.lines(name).size() >= 500);
         }
-        Check.same(Agent.lines(name), Records.named("line", 500), "lines");
+        Check.same(Agent.lines(name), Texts.named("line", 500), "lines");
         Check.same(Suite.end(topic("lines")), 500L, "records in the channel");
     }
 
@@ -76,7 +76,7 @@ final class ChannelSteps {
         Check.eventually("500 copies", 30, () -> Suite.end(topic("out")) >= 500);
         List<String> copies = copies();
         Check.same(copies.size(), 500, "copies");
-        Check.same(new HashSet<>(copies), new HashSet<>(Records.named("record", 500)), "copies");
+        Check.same(new HashSet<>(copies), new HashSet<>(Texts.named("record", 500)), "copies");
     }
 
     interface Going {
@@ -244,7 +244,7 @@ final class ChannelSteps {
             for (Future<RecordMetadata> answer : sent) {
                 answer.get();
             }
-            return Records.named(prefix, sent.size());
+            return Texts.named(prefix, sent.size());
         }
 
         @Override

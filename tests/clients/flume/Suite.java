@@ -84,14 +84,14 @@ public final class Suite {
                  "sources.in.interceptors.key.type = static", "sources.in.interceptors.key.key = key",
                  "sources.in.interceptors.key.value = the key");
              Agent.Netcat netcat = new Agent.Netcat(port)) {
-            netcat.send(Records.named("value", RECORDS));
+            netcat.send(Texts.named("value", RECORDS));
             for (String[] sink : SINKS) {
                 check.step("produce: " + sink[0], () -> written(topic(sink[0])));
             }
             check.step("produce: record of 900 kB", () -> {
                 netcat.send(List.of(large));
                 for (String[] sink : SINKS) {
-                    List<String> values = Records.values(Records.readFromStart(topic(sink[0]), RECORDS + 1));
+                    List<String> values = Records.values(Texts.readFromStart(topic(sink[0]), RECORDS + 1));
                     Check.that(values.get(RECORDS).equals(large), "another record in " + topic(sink[0]));
                 }
             });
@@ -100,8 +100,8 @@ public final class Suite {
     }
 
     private static void written(String topic) {
-        List<ConsumerRecord<String, String>> records = Records.readFromStart(topic, RECORDS);
-        Check.same(Records.values(records), Records.named("value", RECORDS), "values");
+        List<ConsumerRecord<String, String>> records = Texts.readFromStart(topic, RECORDS);
+        Check.same(Records.values(records), Texts.named("value", RECORDS), "values");
         records.forEach(record -> Check.same(record.key(), "the key", "key"));
     }
 
@@ -138,9 +138,9 @@ public final class Suite {
     private static void sources(Check check) throws Exception {
         int port = Agent.freePort();
         create("flume-events", 1);
-        Records.produce("flume-beginning", "before", 500);
+        Texts.produce("flume-beginning", "before", 500);
         for (String name : List.of("one", "two", "other")) {
-            Records.produce("flume-pattern-" + name, name, 10);
+            Texts.produce("flume-pattern-" + name, name, 10);
         }
         try (Agent agent = new Agent("sources", "sources = in a b c", "channels = in a b c", "sinks = out a b c",
                  Agent.memory("in"), Agent.memory("a"), Agent.memory("b"), Agent.memory("c"),
@@ -156,7 +156,7 @@ public final class Suite {
                      "useFlumeEventFormat = true"),
                  Agent.fileRoll("c", "c", "events"), "sinks.c.sink.serializer = HEADER_AND_TEXT");
              Agent.Netcat netcat = new Agent.Netcat(port)) {
-            netcat.send(Records.named("event", 50));
+            netcat.send(Texts.named("event", 50));
             check.step("consume: from the beginning", Suite::fromTheBeginning);
             check.step("consume: topic pattern", Suite::pattern);
             check.step("consume: events with headers", Suite::events);
@@ -166,10 +166,10 @@ public final class Suite {
     /** The source goes on with what is written while it runs, and notes where each event comes from. */
     private static void fromTheBeginning() throws Exception {
         seen("beginning", 500, 30);
-        Records.produce("flume-beginning", "while", 100);
+        Texts.produce("flume-beginning", "while", 100);
         seen("beginning", 600, 15);
-        List<String> expected = Records.named("before", 500);
-        expected.addAll(Records.named("while", 100));
+        List<String> expected = Texts.named("before", 500);
+        expected.addAll(Texts.named("while", 100));
         List<String> lines = Agent.lines("beginning");
         Check.same(lines.size(), 600, "lines");
         for (int at = 0; at < 600; at++) {
@@ -183,8 +183,8 @@ public final class Suite {
 
     private static void pattern() throws Exception {
         seen("pattern", 20, 30);
-        Set<String> expected = new HashSet<>(Records.named("one", 10));
-        expected.addAll(Records.named("two", 10));
+        Set<String> expected = new HashSet<>(Texts.named("one", 10));
+        expected.addAll(Texts.named("two", 10));
         Check.same(new HashSet<>(Agent.lines("pattern")), expected, "lines");
     }
 
@@ -207,38 +207,38 @@ public final class Suite {
     }
 
     private static void resume() throws Exception {
-        Records.produce("flume-resume", "first", 300);
+        Texts.produce("flume-resume", "first", 300);
         try (Agent agent = reading("resume", "flume-resume", "kafka.topics = flume-resume")) {
             seen("resume", 300, 30);
             // Flume commits once its channel has the events, which may be after they are in the file.
             Check.eventually("offset 300 committed", 10, () -> committed("flume-resume") == 300);
             agent.stop();
-            Records.produce("flume-resume", "second", 200);
+            Texts.produce("flume-resume", "second", 200);
             agent.start();
             seen("resume", 500, 30);
         }
-        List<String> expected = Records.named("first", 300);
-        expected.addAll(Records.named("second", 200));
+        List<String> expected = Texts.named("first", 300);
+        expected.addAll(Texts.named("second", 200));
         Check.same(Agent.lines("resume"), expected, "lines, each once and in order");
     }
 
     private static void secondMember() throws Exception {
         create("flume-members", 2);
         try (Agent first = reading("first", "flume-members", "kafka.topics = flume-members")) {
-            Records.produce("flume-members", "alone", 100);
+            Texts.produce("flume-members", "alone", 100);
             seen("first", 100, 30);
             try (Agent second = reading("second", "flume-members", "kafka.topics = flume-members")) {
                 Check.eventually("the second member reads too", 30, () -> {
-                    Records.produce("flume-members", "together", 20);
+                    Texts.produce("flume-members", "together", 20);
                     return !Agent.lines("second").isEmpty();
                 });
             }
-            Records.produce("flume-members", "again", 100);
+            Texts.produce("flume-members", "again", 100);
             Check.eventually("the first member reads all again", 20,
-                () -> Agent.lines("first").containsAll(Records.named("again", 100)));
+                () -> Agent.lines("first").containsAll(Texts.named("again", 100)));
         }
         Set<String> seen = new HashSet<>(Agent.lines("first"));
-        Check.that(seen.containsAll(Records.named("alone", 100)), "records from before are missing");
+        Check.that(seen.containsAll(Texts.named("alone", 100)), "records from before are missing");
         seen.addAll(Agent.lines("second"));
         Check.same(seen.stream().filter(line -> line.startsWith("together")).collect(Collectors.toSet()).size(), 20,
             "different records while there were two");

@@ -87,10 +87,10 @@ final class JobSteps {
     private static void copy() throws Exception {
         String topic = Suite.prefix + "copy";
         create(topic);
-        Records.produce(topic, "early", 1000);
+        Texts.produce(topic, "early", 1000);
         try (Jobs.Job job = copying(topic, PARALLELISM, 0, null, null)) {
             job.seen(1000, 20);
-            Records.produce(topic, "late", 500);
+            Texts.produce(topic, "late", 500);
             Check.eventually("1500 copies", 20, () -> count(out(topic)) >= 1500);
         }
         copiedOnce(topic);
@@ -99,13 +99,13 @@ final class JobSteps {
     private static void savepoint() throws Exception {
         String topic = Suite.prefix + "savepoint";
         create(topic);
-        Records.produce(topic, "early", 300);
+        Texts.produce(topic, "early", 300);
         String savepoint;
         try (Jobs.Job job = copying(topic, PARALLELISM, 0, null, null)) {
             job.seen(300, 20);
             savepoint = job.stopWithSavepoint();
         }
-        Records.produce(topic, "late", 200);
+        Texts.produce(topic, "late", 200);
         try (Jobs.Job job = copying(topic, PARALLELISM, 0, savepoint, null)) {
             job.seen(200, 20);
             Check.eventually("500 copies", 20, () -> count(out(topic)) >= 500);
@@ -117,13 +117,13 @@ final class JobSteps {
     private static void jobFails() throws Exception {
         String topic = Suite.prefix + "fails";
         create(topic);
-        Records.produce(topic, "early", 300);
+        Texts.produce(topic, "early", 300);
         try (Jobs.Job job = copying(topic, 1, 1, null, "poison")) {
             job.seen(300, 20);
             Thread.sleep(2 * Jobs.CHECKPOINT_MS);
-            Records.produce(topic, "poison", 1);
+            Texts.produce(topic, "poison", 1);
             Check.eventually("the job began anew", 20, () -> Jobs.Tap.openings(topic) == 2);
-            Records.produce(topic, "late", 200);
+            Texts.produce(topic, "late", 200);
             Check.eventually("501 different copies", 20, () -> different(out(topic)).size() == 501);
         }
         Set<String> expected = new HashSet<>();

@@ -126,26 +126,26 @@ public final class Suite {
     private static void fromTheBeginning() throws Exception {
         String topic = prefix + "beginning";
         create(topic, 1);
-        Records.produce(topic, "before", 500);
+        Texts.produce(topic, "before", 500);
         try (Jobs.Job job = Jobs.reading(topic, Jobs.source(topic).setStartingOffsets(OffsetsInitializer.earliest()))) {
             job.seen(500, 20);
-            Records.produce(topic, "while", 100);
+            Texts.produce(topic, "while", 100);
             job.seen(600, 10);
         }
         List<String> values = Jobs.Line.values(Jobs.Tap.seen(topic));
-        Check.same(values.subList(0, 500), Records.named("before", 500), "records from before");
-        Check.same(values.subList(500, values.size()), Records.named("while", 100), "records while it ran");
+        Check.same(values.subList(0, 500), Texts.named("before", 500), "records from before");
+        Check.same(values.subList(500, values.size()), Texts.named("while", 100), "records while it ran");
     }
 
     private static void latest() throws Exception {
         String topic = prefix + "latest";
         create(topic, 1);
-        Records.produce(topic, "before", 50);
+        Texts.produce(topic, "before", 50);
         try (Jobs.Job job = Jobs.reading(topic, Jobs.source(topic).setStartingOffsets(OffsetsInitializer.latest()))) {
             job.running();
             // The enumerator asks for the end only after the tasks run: what it says is found out by writing.
             Check.eventually("a record seen", 15, () -> {
-                Records.produce(topic, "while", 1);
+                Texts.produce(topic, "while", 1);
                 return !Jobs.Tap.seen(topic).isEmpty();
             });
         }
@@ -166,21 +166,21 @@ public final class Suite {
 
     private static void pattern() throws Exception {
         for (String name : List.of("one", "two", "other")) {
-            Records.produce(prefix + "pattern-" + name, name, 10);
+            Texts.produce(prefix + "pattern-" + name, name, 10);
         }
         KafkaSourceBuilder<String> source = Jobs.sourceOf(prefix + "pattern")
             .setTopicPattern(Pattern.compile(Pattern.quote(prefix) + "pattern-(one|two)"))
             .setBounded(OffsetsInitializer.latest());
         List<String> values = Jobs.Line.values(partitions(prefix + "pattern", source).get(0));
         Check.same(values.size(), 20, "records");
-        Check.that(values.containsAll(Records.named("one", 10)) && values.containsAll(Records.named("two", 10)),
+        Check.that(values.containsAll(Texts.named("one", 10)) && values.containsAll(Texts.named("two", 10)),
             "not those of both topics: " + values);
     }
 
     private static void newPartition() throws Exception {
         String topic = prefix + "partition";
         create(topic, 1);
-        Records.produce(topic, "first", 10);
+        Texts.produce(topic, "first", 10);
         KafkaSourceBuilder<String> source = Jobs.source(topic)
             .setProperty("partition.discovery.interval.ms", "300")
             .setProperty("metadata.max.age.ms", "300");
@@ -223,7 +223,7 @@ public final class Suite {
     private static void resume() throws Exception {
         String topic = prefix + "resume";
         create(topic, 1);
-        Records.produce(topic, "value", 100);
+        Texts.produce(topic, "value", 100);
         KafkaSourceBuilder<String> source = Jobs.source(topic)
             .setStartingOffsets(OffsetsInitializer.committedOffsets(OffsetResetStrategy.EARLIEST));
         long committed;
@@ -239,7 +239,7 @@ public final class Suite {
         try (Admin admin = Admin.create(Records.settings())) {
             committed = committed(admin, topic);
         }
-        Records.produce(topic, "rest", 25);
+        Texts.produce(topic, "rest", 25);
         try (Jobs.Job job = Jobs.reading(topic, source)) {
             job.seen(25, 20);
             Check.eventually("the last record seen", 10,
