@@ -19,12 +19,12 @@ final class Texts {
         return lines;
     }
 
-    /** Sends these lines, each under a key of its own, and waits for each answer. */
+    /** Sends these lines, under the keys {@code key0 …}, and waits for each answer. */
     static void produce(String topic, String prefix, int count, Object... pairs) throws Exception {
         try (KafkaProducer<String, String> producer = Records.producer(pairs)) {
             List<Future<RecordMetadata>> sent = new ArrayList<>();
-            for (String line : named(prefix, count)) {
-                sent.add(producer.send(new ProducerRecord<>(topic, "key " + line, line)));
+            for (int at = 0; at < count; at++) {
+                sent.add(producer.send(new ProducerRecord<>(topic, "key" + at, prefix + at)));
             }
             for (Future<RecordMetadata> answer : sent) {
                 answer.get();
