@@ -16,11 +16,6 @@ final class Calls {
         return admin.describeTopics(Set.of(topic)).all().get().get(topic);
     }
 
-    static ConfigEntry setting(AdminClient admin, String topic, String key) throws Exception {
-        ConfigResource resource = new ConfigResource(ConfigResource.Type.TOPIC, topic);
-        return admin.describeConfigs(Set.of(resource)).all().get().get(resource).get(key);
-    }
-
     static void alter(AdminClient admin, String topic, String key, String value) throws Exception {
         ConfigResource resource = new ConfigResource(ConfigResource.Type.TOPIC, topic);
         admin.alterConfigs(Map.of(resource, new Config(List.of(new ConfigEntry(key, value))))).all().get();

@@ -34,8 +34,8 @@ public final class Suite {
             admin.createTopics(Set.of(made)).all().get();
             Calls.alter(admin, topic, "segment.bytes", "2097152");
             Check.eventually("retention.ms is a default again", 5,
-                () -> Calls.setting(admin, topic, "retention.ms").isDefault());
-            Check.same(Calls.setting(admin, topic, "segment.bytes").value(), "2097152", "segment.bytes");
+                () -> Settings.of(admin, topic, "retention.ms").isDefault());
+            Check.same(Settings.of(admin, topic, "segment.bytes").value(), "2097152", "segment.bytes");
         }
     }
 

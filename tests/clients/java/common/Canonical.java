@@ -119,15 +119,15 @@ final class Canonical {
         Check.same(made.partitions().get(2).leader().id(), admin.describeCluster().controller().get().id(), "leader");
         Check.same(admin.describeCluster().nodes().get().size(), 1, "nodes");
         Check.that(!admin.describeCluster().clusterId().get().isEmpty(), "no cluster id");
-        Check.same(Calls.setting(admin, topic("made"), "retention.ms").value(), "7200000", "retention.ms");
-        Check.that(!Calls.setting(admin, topic("made"), "retention.ms").isDefault(), "retention.ms is a default");
-        Check.that(Calls.setting(admin, topic("made"), "cleanup.policy").isDefault(), "cleanup.policy is no default");
+        Check.same(Settings.of(admin, topic("made"), "retention.ms").value(), "7200000", "retention.ms");
+        Check.that(!Settings.of(admin, topic("made"), "retention.ms").isDefault(), "retention.ms is a default");
+        Check.that(Settings.of(admin, topic("made"), "cleanup.policy").isDefault(), "cleanup.policy is no default");
     }
 
     private void alterSettings() throws Exception {
         Calls.alter(admin, topic("made"), "segment.bytes", "2097152");
         Check.eventually("segment.bytes is 2097152", 5,
-            () -> Calls.setting(admin, topic("made"), "segment.bytes").value().equals("2097152"));
+            () -> Settings.of(admin, topic("made"), "segment.bytes").value().equals("2097152"));
     }
 
     private void addPartitions() throws Exception {

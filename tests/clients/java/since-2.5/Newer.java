@@ -85,13 +85,13 @@ final class Newer {
         alter(topic, "cleanup.policy", "compact", AlterConfigOp.OpType.SUBTRACT);
         Check.eventually("one policy", 5, () -> policy(topic).equals("delete"));
         alter(topic, "cleanup.policy", "", AlterConfigOp.OpType.DELETE);
-        Check.eventually("a default again", 5, () -> Calls.setting(admin, topic, "cleanup.policy").isDefault());
+        Check.eventually("a default again", 5, () -> Settings.of(admin, topic, "cleanup.policy").isDefault());
         Check.fails(InvalidConfigurationException.class,
             () -> alter(topic, "no.such.key", "1", AlterConfigOp.OpType.SET));
     }
 
     private String policy(String topic) throws Exception {
-        return Calls.setting(admin, topic, "cleanup.policy").value();
+        return Settings.of(admin, topic, "cleanup.policy").value();
     }
 
     private void alter(String topic, String key, String value, AlterConfigOp.OpType operation) throws Exception {

@@ -16,11 +16,6 @@ final class Calls {
         return admin.describeTopics(Set.of(topic)).allTopicNames().get().get(topic);
     }
 
-    static ConfigEntry setting(AdminClient admin, String topic, String key) throws Exception {
-        ConfigResource resource = new ConfigResource(ConfigResource.Type.TOPIC, topic);
-        return admin.describeConfigs(Set.of(resource)).all().get().get(resource).get(key);
-    }
-
     static void alter(AdminClient admin, String topic, String key, String value) throws Exception {
         ConfigResource resource = new ConfigResource(ConfigResource.Type.TOPIC, topic);
         AlterConfigOp set = new AlterConfigOp(new ConfigEntry(key, value), AlterConfigOp.OpType.SET);
