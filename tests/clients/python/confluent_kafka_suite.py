@@ -62,7 +62,7 @@ class Consumer:
         settings = {"group.instance.id": instance} if instance else {}
         if strategy:
             settings["partition.assignment.strategy"] = strategy
-        self.topic = topic
+        self.topic, self.failed = topic, []
         self.client = KafkaConsumer({
             **BASE, "group.id": group or "unused", "auto.offset.reset": "earliest", "enable.auto.commit": False,
             "session.timeout.ms": 6000, "heartbeat.interval.ms": 300, **settings,
@@ -71,12 +71,20 @@ class Consumer:
             self.client.subscribe([topic])
 
     def poll(self, seconds):
+        # An error that came right behind records: those are handed out first, since the client's
+        # position has moved past them.
+        if self.failed:
+            failed, self.failed = self.failed, []
+            raise KafkaException(failed[0])
         reads = []
         for message in self.client.consume(500, seconds):
             if message.error():
-                raise KafkaException(message.error())
+                self.failed.append(message.error())
+                continue
             record = Record(message.key(), message.value(), message.headers() or [], message.timestamp()[1])
             reads.append(Read(message.partition(), message.offset(), record))
+        if self.failed and not reads:
+            return self.poll(0)
         return reads
 
     def owned(self):

@@ -117,16 +117,28 @@ impl Producer for Sending {
     }
 }
 
-struct Reading(BaseConsumer);
+/// A consumer, and an error that came right behind records: those are handed out first, since the
+/// client's position has moved past them.
+struct Reading(BaseConsumer, Option<Failure>);
 
 impl Consumer for Reading {
     fn poll(&mut self, wait: Duration) -> Result<Vec<Placed>> {
+        if let Some(failure) = self.1.take() {
+            return Err(failure);
+        }
         let (mut placed, end) = (Vec::new(), Instant::now() + wait);
         while let Some(message) = self.0.poll(match placed.is_empty() {
             true => end.saturating_duration_since(Instant::now()),
             false => Duration::ZERO,
         }) {
-            let message = message.map_err(failure)?;
+            let message = match message.map_err(failure) {
+                Ok(message) => message,
+                Err(failure) if placed.is_empty() => return Err(failure),
+                Err(failure) => {
+                    self.1 = Some(failure);
+                    break;
+                }
+            };
             let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
             placed.push(Placed {
                 partition: message.partition(),
@@ -308,7 +320,7 @@ impl Client for Rdkafka {
     fn reader(&self, topic: &str, partition: i32, offset: i64) -> Result<Box<dyn Consumer>> {
         let consumer: BaseConsumer = config(&[("group.id", "unused")]).create().map_err(failure)?;
         consumer.assign(&list(topic, partition, offset)?).map_err(failure)?;
-        Ok(Box::new(Reading(consumer)))
+        Ok(Box::new(Reading(consumer, None)))
     }
 
     fn member(&self, membership: &Membership) -> Result<Box<dyn Consumer>> {
@@ -326,6 +338,6 @@ impl Client for Rdkafka {
         }
         let consumer: BaseConsumer = config.create().map_err(failure)?;
         consumer.subscribe(&[&membership.topic]).map_err(failure)?;
-        Ok(Box::new(Reading(consumer)))
+        Ok(Box::new(Reading(consumer, None)))
     }
 }
