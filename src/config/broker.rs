@@ -6,6 +6,7 @@
 //!
 //! Absent: parsing and checking; see `broker_keys` and `load`.
 
+use super::forward::ForwardConfig;
 use super::listener::Listener;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -118,6 +119,9 @@ pub struct BrokerConfig {
     pub offsets_retention_check_interval_ms: u64,
     pub offset_metadata_max_bytes: u32,
 
+    /// Where records go from here; empty `bootstrap_servers`: nowhere.
+    pub forward: ForwardConfig,
+
     /// The settings that were given, by name, in their normal form: DescribeConfigs tells them
     /// from defaults. Leave it empty in code that sets fields directly.
     pub given: Vec<(&'static str, String)>,
@@ -168,6 +172,8 @@ impl Default for BrokerConfig {
             offsets_retention_minutes: 10_080,
             offsets_retention_check_interval_ms: 600_000,
             offset_metadata_max_bytes: 4_096,
+
+            forward: ForwardConfig::default(),
 
             given: Vec::new(),
         }
