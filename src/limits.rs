@@ -496,3 +496,16 @@ pub const DESCRIBE_PARTITIONS_MAX: usize = 2000;
 ///
 /// Why: an IPv6 address takes 39, one that embeds an IPv4 address 45. At the limit: it is cut off.
 pub const CLIENT_HOST_BYTES_MAX: usize = 48;
+
+// ---- What is kept and shown of forwarding ------------------------------------------------------
+
+/// Bytes of the last error's words, as `ottla status` shows them.
+///
+/// Why: a sentence for a person; an upstream broker may send a longer one.
+/// At the limit: the rest is cut off.
+pub const FORWARD_ERROR_BYTES_MAX: usize = 200;
+
+/// Milliseconds of the window over which rates are shown.
+///
+/// Why: long enough for a figure that can be read, short enough to see a link come back.
+pub const FORWARD_RATE_MS: u64 = 10_000;

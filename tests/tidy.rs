@@ -24,10 +24,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("server", &["limits", "time", "config", "wire", "disk", "storage", "state", "broker", "api"]),
     ("client", &["limits", "wire"]),
     (
+        "forward",
+        &["limits", "time", "config", "wire", "disk", "storage", "state", "broker", "client"],
+    ),
+    (
         "cli",
         &[
             "limits", "time", "config", "wire", "disk", "storage", "state", "broker", "api",
-            "server", "client",
+            "server", "client", "forward",
         ],
     ),
 ];

@@ -17,6 +17,7 @@ pub fn code_of(refusal: Refusal) -> ErrorCode {
         Refusal::OffsetOutOfRange => ErrorCode::OffsetOutOfRange,
         // Both are retriable: the client tries again after its back-off.
         Refusal::Busy => ErrorCode::RequestTimedOut,
+        Refusal::CorruptBatch => ErrorCode::CorruptMessage,
         Refusal::Storage => ErrorCode::KafkaStorageError,
     }
 }

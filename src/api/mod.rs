@@ -211,7 +211,7 @@ impl Context<'_> {
             Some(Parked { waiting: Waiting::Synced(lsn), deadline }) => (lsn, deadline),
             _ => {
                 let at = self.now.mono.saturating_add(LOG_END_WAIT_MS);
-                (storage.last(), Some(at))
+                (storage.wanted(), Some(at))
             }
         };
         if lsn <= storage.durable() || deadline.is_some_and(|at| at <= self.now.mono) {

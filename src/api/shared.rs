@@ -81,6 +81,7 @@ impl From<Refusal> for Refused {
             }
             Refusal::OffsetOutOfRange => "the offset lies outside the log".to_owned(),
             Refusal::Busy => "the journal is full just now; try again".to_owned(),
+            Refusal::CorruptBatch => "the batch has rotted".to_owned(),
             Refusal::Storage => "the disk is full or failed".to_owned(),
         };
         Refused { code: code_of(refusal), message }

@@ -1,7 +1,8 @@
 //! Appending to, reading from and trimming the logs.
 
+use super::forward::stage_row;
 use super::{Broker, Refusal, Slot};
-use crate::config::TimestampType;
+use crate::config::{EffectiveTopicConfig, TimestampType};
 use crate::state::producers::{Claim, SequenceError, Verdict};
 use crate::state::topics::Topic;
 use crate::storage::partition::{LogError, Slice};
@@ -137,6 +138,14 @@ fn verdict(
     Ok(())
 }
 
+/// How a topic's partitions want to be written.
+pub(super) fn segment_policy(config: &EffectiveTopicConfig) -> SegmentPolicy {
+    SegmentPolicy {
+        segment_bytes: config.segment_bytes,
+        segment_s: u32::try_from(config.segment_ms / 1000).unwrap_or(u32::MAX).max(1),
+    }
+}
+
 impl Broker {
     /// The offsets of a partition.
     pub fn partition(&self, topic: &Topic, partition: i32) -> Option<PartitionView> {
@@ -194,7 +203,7 @@ impl Broker {
                         log_append_time_ms: if by_broker { first.timestamp } else { -1 },
                         log_start_offset: view.log_start_offset,
                         // The first copy may not be durable yet: wait for all that is staged.
-                        lsn: self.storage.last(),
+                        lsn: self.storage.wanted(),
                     });
                 }
                 Err(SequenceError::InvalidEpoch) => return Err(ProduceError::InvalidProducerEpoch),
@@ -202,10 +211,7 @@ impl Broker {
             }
         }
         let log_append_time = by_broker.then_some(now.wall_ms);
-        let policy = SegmentPolicy {
-            segment_bytes: config.segment_bytes,
-            segment_s: u32::try_from(config.segment_ms / 1000).unwrap_or(u32::MAX).max(1),
-        };
+        let policy = segment_policy(&config);
         let appended = self.storage.append(view.index, policy, now.mono, |base_offset| {
             let stamped = Stamped::new(bytes, base_offset, LEADER_EPOCH, log_append_time)?;
             Some(max_timestamp.map_or(stamped, |time| stamped.with_max_timestamp(time)))
@@ -352,6 +358,11 @@ impl Broker {
         if offset < 0 || offset > partition.high_watermark {
             return Err(Refusal::OffsetOutOfRange);
         }
+        // The row first, as in retention.
+        let lane = (partition.key.topic, partition.key.partition);
+        if let Some(row) = self.forwarding.row(lane) {
+            stage_row(&mut self.storage, &mut self.change_bytes, row, now)?;
+        }
         let lsn = self.storage.move_log_start(index, offset, now.mono)?;
         self.storage.want_sync(now.mono);
         let start = self.storage.partition(index).map_or(offset, |p| p.log_start);
@@ -367,19 +378,29 @@ impl Broker {
         self.producers.of_partition((topic.number, partition as u32))
     }
 
-    /// Deletes segments that have had their time.
+    /// Deletes segments that have had their time, but for what is still to be forwarded.
     pub(super) fn apply_retention(&mut self, now: Now) {
         let age_s = self.storage.age_s(now.mono);
         for topic in self.topics.iter() {
-            let policy = Policy {
-                age_ms: topic.config.delete_after_ms(),
-                bytes: topic.config.delete_beyond_bytes(),
-            };
-            for index in &topic.partitions {
+            for (number, index) in topic.partitions.iter().enumerate() {
+                let policy = Policy {
+                    age_ms: topic.config.delete_after_ms(),
+                    bytes: topic.config.delete_beyond_bytes(),
+                    protected_from: self.protected_from(topic, number),
+                };
                 let Some(partition) = self.storage.partition(*index) else { continue };
-                if let Some(start) = retention::new_log_start(partition, policy, age_s)
-                    && self.storage.move_log_start(*index, start, now.mono).is_ok()
+                let Some(start) = retention::new_log_start(partition, policy, age_s) else {
+                    continue;
+                };
+                // 1. The row, which may have been noted in memory only. A cut behind it: nothing
+                //    is gone yet. 2. The start. In the other order a cut between them would make
+                //    what is gone look as if it had never been forwarded.
+                if let Some(row) = self.forwarding.row((topic.number, number as u32))
+                    && stage_row(&mut self.storage, &mut self.change_bytes, row, now).is_err()
                 {
+                    continue;
+                }
+                if self.storage.move_log_start(*index, start, now.mono).is_ok() {
                     let name = &topic.name;
                     log::info!("{name}: retention moved the log's start to offset {start}");
                 }

@@ -7,12 +7,14 @@
 //! Promises: one thread, no I/O of its own, no clock: `now` is an argument. Nothing is applied
 //! that was not staged. Absent: the wire (`api`), sockets and timers (`server`).
 
+mod forward;
 mod ids;
 mod logs;
 mod recover;
 mod topics;
 mod waiting;
 
+pub use forward::REJECTED_SUFFIX;
 pub use logs::{FetchError, LEADER_EPOCH, PartitionView, ProduceError, Produced};
 pub use recover::{Opened, open};
 pub use topics::NewTopic;
@@ -22,12 +24,14 @@ use crate::limits::{
     COMMIT_SYNC_MS, PRODUCER_ID_BLOCK, RETENTION_CHECK_S, TOPIC_MESSAGE_BYTES_MAX,
 };
 use crate::state::coordinator_file::{Change, SNAPSHOT_VERSION, Snapshot, TopicRow};
+use crate::state::forward::Forwarding;
 use crate::state::groups::{Groups, Refusal as GroupRefusal};
 use crate::state::offsets::{Commit, OffsetRow};
 use crate::state::producers::Producers;
 use crate::state::topics::Topics;
 use crate::storage::{Lsn, PartitionKey, Storage, WriteError};
 use crate::time::{Millis, Now};
+use forward::Wakes;
 use ids::Ids;
 use std::collections::BTreeSet;
 use waiting::Waiting;
@@ -58,6 +62,8 @@ pub enum Refusal {
     OffsetOutOfRange,
     /// No room just now; try again.
     Busy,
+    /// A batch whose CRC is not that of its bytes.
+    CorruptBatch,
     /// The disk failed, or the bytes on it are not what they should be.
     Storage,
 }
@@ -105,6 +111,9 @@ pub struct Broker {
     /// Where changes are encoded: as large as the largest one so far, a few KiB at most.
     change_bytes: Vec<u8>,
     waiting: Waiting,
+    forwarding: Forwarding,
+    wakes: Wakes,
+    topics_version: u64,
     retention_due: Millis,
     /// Segments of which was said that they are unreadable.
     rotten_told: BTreeSet<(PartitionKey, i64)>,
@@ -263,6 +272,8 @@ impl Broker {
             topics: self.topics.iter().map(topic).collect(),
             offsets: self.groups.offsets().rows().collect(),
             producers: self.producers.rows(),
+            forward_rows: self.forwarding.rows().cloned().collect(),
+            forward_head: self.forwarding.head().clone(),
         };
         snapshot.encode()
     }
@@ -297,9 +308,7 @@ impl Broker {
 
     /// Connections whose parked request should be looked at again.
     pub fn pop_woken(&mut self) -> Option<Slot> {
-        let storage = &mut self.storage;
-        let waiting = &mut self.waiting;
-        storage.take_advanced(|index| waiting.wake(index));
+        self.collect_advanced();
         self.waiting.pop().or_else(|| self.groups.pop_woken())
     }
 

@@ -1,5 +1,6 @@
 //! Opening a data directory: what storage replays becomes the broker's state.
 
+use super::forward::Wakes;
 use super::ids::Ids;
 use super::waiting::Waiting;
 use super::{Broker, Figures};
@@ -7,6 +8,7 @@ use crate::config::BrokerConfig;
 use crate::disk::Disk;
 use crate::limits::{LARGE_BATCH_BYTES, PRODUCER_ID_PLAUSIBLE_MAX};
 use crate::state::coordinator_file::{Change, Snapshot, TopicRow};
+use crate::state::forward::Forwarding;
 use crate::state::groups::{Groups, GroupsConfig};
 use crate::state::producers::{Claim, Producers};
 use crate::state::topics::Topics;
@@ -33,6 +35,7 @@ struct Recovering {
     topics: BTreeMap<u32, TopicRow>,
     groups: Groups,
     producers: Producers,
+    forwarding: Forwarding,
     next_topic: u32,
     next_producer_id: i64,
     has_snapshot: bool,
@@ -61,6 +64,8 @@ impl Replay for Recovering {
             self.groups.restore_offset(row, self.now).ok();
         }
         snapshot.producers.into_iter().for_each(|row| self.producers.restore(row));
+        snapshot.forward_rows.iter().for_each(|row| self.forwarding.note(row));
+        self.forwarding.note_head(snapshot.forward_head);
         Ok(())
     }
 
@@ -73,6 +78,8 @@ impl Replay for Recovering {
                 Effect::Grow { topic: number, partitions }
             }
             Some(Change::TopicDeleted { number }) => Effect::Remove { topic: number },
+            Some(Change::TopicConfigured { number, .. }) => Effect::Names { topic: number },
+            Some(Change::Forwarded(row)) => Effect::Names { topic: row.topic },
             _ => Effect::None,
         }
     }
@@ -88,6 +95,7 @@ impl Replay for Recovering {
                     self.groups.topic_deleted(&row.name);
                 }
                 self.producers.forget_topic(number);
+                self.forwarding.forget_topic(number);
             }
             Some(Change::PartitionsAdded { number, partitions }) => {
                 if let Some(row) = self.topics.get_mut(&number) {
@@ -111,6 +119,8 @@ impl Replay for Recovering {
             Some(Change::ProducerIds { next }) => {
                 self.next_producer_id = self.next_producer_id.max(next);
             }
+            Some(Change::Forwarded(row)) => self.forwarding.note(&row),
+            Some(Change::ForwardHead(head)) => self.forwarding.note_head(head.into_owned()),
             None => {}
         }
     }
@@ -171,6 +181,7 @@ pub fn open(
         topics: BTreeMap::new(),
         groups: Groups::new(groups_config, seed),
         producers: Producers::default(),
+        forwarding: Forwarding::default(),
         next_topic: 1,
         next_producer_id: 0,
         has_snapshot: false,
@@ -206,6 +217,9 @@ pub fn open(
         ids,
         change_bytes: Vec::new(),
         waiting: Waiting::default(),
+        forwarding: recovering.forwarding,
+        wakes: Wakes::default(),
+        topics_version: 0,
         retention_due: now.mono,
         rotten_told: BTreeSet::new(),
         started: now,
@@ -214,6 +228,7 @@ pub fn open(
     for row in recovering.topics.into_values() {
         broker.insert_topic(row);
     }
+    broker.mend_forward_rows(&mut report);
     if (report.first_start || report.rebuilt) && broker.checkpoint(true, false, now).is_err() {
         report.note("the coordinator file could not be begun".into());
     }

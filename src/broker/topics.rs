@@ -73,6 +73,7 @@ impl Broker {
         let lsn = self.stage(&Change::TopicCreated(row.clone()), now)?;
         self.topics_lsn = lsn;
         self.next_topic += 1;
+        self.topics_version += 1;
         log::info!("topic {} created with {partitions} partitions", row.name);
         self.insert_topic(row);
         Ok(lsn)
@@ -87,6 +88,8 @@ impl Broker {
             let add = || self.storage.add_partition(key(partition), &row.name);
             partitions.push(known.unwrap_or_else(add));
         }
+        let forwarded = self.config.forward.forwards(&row.name);
+        partitions.iter().for_each(|index| self.wakes.follow(*index, forwarded));
         let config = EffectiveTopicConfig::new(&self.config, &row.overrides);
         self.topics.insert(Topic {
             number: row.number,
@@ -111,6 +114,8 @@ impl Broker {
         topic.iter().flat_map(|t| &t.partitions).for_each(|index| self.waiting.wake(*index));
         self.storage.remove_topic(number, lsn);
         self.producers.forget_topic(number);
+        self.forwarding.forget_topic(number);
+        self.topics_version += 1;
         self.groups.topic_deleted(&name);
         log::info!("topic {name} deleted");
         Ok(lsn)
@@ -146,9 +151,12 @@ impl Broker {
         let mut handles = Vec::new();
         for partition in before..count {
             let key = PartitionKey { topic: number, partition };
-            handles.push(self.storage.add_partition(key, &name));
+            let index = self.storage.add_partition(key, &name);
+            self.wakes.follow(index, self.config.forward.forwards(&name));
+            handles.push(index);
         }
         self.topics.extend(number, handles);
+        self.topics_version += 1;
         log::info!("topic {name} has {count} partitions now");
         Ok(lsn)
     }

@@ -2,17 +2,20 @@
 //!
 //! [`Snapshot`] is the state's part of the coordinator file, [`Change`] one step from a snapshot
 //! to the next. Both are `postcard`; new kinds of change go at the end of the enum, so that the
-//! numbers of the old ones stay, and a snapshot begins with its own version.
+//! numbers of the old ones stay, and a snapshot begins with its own version. Version 1 ends with
+//! the producers; version 2 goes on with what is kept of forwarding.
 //!
 //! Absent: applying them (`broker`), and the bytes around them (`storage`).
 
+use super::forward::{ForwardHead, ForwardRow};
 use super::offsets::OffsetRow;
 use super::producers::ProducerRow;
 use crate::config::TopicOverrides;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// The version of [`Snapshot`] that this binary writes, and the newest that it reads.
-pub const SNAPSHOT_VERSION: u16 = 1;
+pub const SNAPSHOT_VERSION: u16 = 2;
 
 /// The state's part of the coordinator file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +37,12 @@ pub struct Snapshot<'a> {
     pub offsets: Vec<OffsetRow<'a>>,
     /// What is remembered of producers.
     pub producers: Vec<ProducerRow>,
+    /// What is kept of lanes to the upstream cluster. Since version 2, behind all the others.
+    #[serde(skip)]
+    pub forward_rows: Vec<ForwardRow>,
+    /// What is kept of forwarding as a whole. Since version 2, at the end.
+    #[serde(skip)]
+    pub forward_head: ForwardHead,
 }
 
 /// One topic.
@@ -96,6 +105,10 @@ pub enum Change<'a> {
         /// The first that was not.
         next: i64,
     },
+    /// What is kept of a lane to the upstream cluster.
+    Forwarded(Cow<'a, ForwardRow>),
+    /// What is kept of forwarding as a whole.
+    ForwardHead(Cow<'a, ForwardHead>),
 }
 
 impl Change<'_> {
@@ -115,7 +128,9 @@ impl Change<'_> {
 impl<'a> Snapshot<'a> {
     /// The bytes for the coordinator file.
     pub fn encode(&self) -> Vec<u8> {
-        postcard::to_stdvec(self).unwrap_or_default()
+        let since_2 = (&self.forward_rows, &self.forward_head);
+        let bytes = postcard::to_stdvec(self);
+        bytes.and_then(|bytes| postcard::to_extend(&since_2, bytes)).unwrap_or_default()
     }
 
     /// Reads the coordinator file's bytes.
@@ -129,7 +144,13 @@ impl<'a> Snapshot<'a> {
             Ok(_) => {}
             Err(_) => return Err(0),
         }
-        postcard::from_bytes(bytes).map_err(|_| 0)
+        let (mut snapshot, rest) =
+            postcard::take_from_bytes::<Snapshot<'_>>(bytes).map_err(|_| 0u16)?;
+        if snapshot.version >= 2 {
+            (snapshot.forward_rows, snapshot.forward_head) =
+                postcard::from_bytes(rest).map_err(|_| 0u16)?;
+        }
+        Ok(snapshot)
     }
 }
 

@@ -4,6 +4,7 @@
 //! to Kafka's error codes by `api`.
 
 pub mod coordinator_file;
+pub mod forward;
 pub mod group;
 pub mod groups;
 pub mod members;

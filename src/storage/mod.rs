@@ -312,7 +312,7 @@ impl Storage {
             let at = self.journal.position_of_last(stamped.len());
             self.behind.push(Behind { index, position, bytes: stamped.len() as u32, at });
         }
-        self.sync.appended(index, now, self.options.flush_interval_ms);
+        self.sync.appended(index, lsn, now, self.options.flush_interval_ms);
         Ok(Appended { base_offset, lsn })
     }
 
@@ -334,8 +334,25 @@ impl Storage {
         self.writable()?;
         self.journal.room(bytes.len(), true)?;
         let lsn = self.journal.stage(KIND_CHANGE, self.age_s(now), &[bytes]);
-        self.sync.want(now.saturating_add(self.options.flush_interval_ms));
+        self.sync.want_frame(lsn, now.saturating_add(self.options.flush_interval_ms));
         Ok(lsn)
+    }
+
+    /// Stages a change that may wait for the next sync, whenever somebody else wants one. In the
+    /// journal it stands behind what was staged before it and in front of what comes later: a
+    /// power cut that leaves a later frame leaves this one too.
+    ///
+    /// # Errors
+    /// [`WriteError`]; nothing is staged then.
+    pub fn stage_lazily(&mut self, bytes: &[u8], now: Millis) -> Result<Lsn, WriteError> {
+        self.writable()?;
+        if self.journal.room(bytes.len(), true) == Err(Full::Staging) {
+            // Nobody else may come by to make room.
+            self.write_staged()?;
+            self.write_segments()?;
+        }
+        self.journal.room(bytes.len(), true)?;
+        Ok(self.journal.stage(KIND_CHANGE, self.age_s(now), &[bytes]))
     }
 
     /// Moves the start of a partition's log forward to `offset` (at most the high watermark).
@@ -356,7 +373,7 @@ impl Storage {
         };
         let offset = offset.min(partition.high_watermark);
         if offset <= partition.log_start {
-            return Ok(self.journal.last());
+            return Ok(self.wanted());
         }
         let payload = log_start_payload(partition.key, offset);
         self.journal.room(payload.len(), true)?;
@@ -366,7 +383,7 @@ impl Storage {
         if !gone.is_empty() {
             self.sync.remove_files(lsn, partition.dir.clone(), gone, false);
         }
-        self.sync.want(now.saturating_add(self.options.flush_interval_ms));
+        self.sync.want_frame(lsn, now.saturating_add(self.options.flush_interval_ms));
         Ok(lsn)
     }
 
@@ -389,7 +406,7 @@ impl Storage {
     /// Somebody waits: a sync shall begin at `by` at the latest.
     pub fn want_sync(&mut self, by: Millis) {
         if self.journal.durable() < self.journal.last() {
-            self.sync.want(by);
+            self.sync.want_frame(self.journal.last(), by);
         }
     }
 

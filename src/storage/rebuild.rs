@@ -109,7 +109,7 @@ fn topic_numbers(
                     numbers.insert(name, topic);
                     topic
                 }
-                Effect::Grow { topic, .. } => topic,
+                Effect::Grow { topic, .. } | Effect::Names { topic } => topic,
                 Effect::Remove { topic } => {
                     numbers.retain(|_, number| *number != topic);
                     topic

@@ -47,6 +47,11 @@ pub enum Effect {
         /// How many partitions.
         partitions: u32,
     },
+    /// Nothing, but it names a topic: its number is taken.
+    Names {
+        /// Its number.
+        topic: u32,
+    },
     /// A topic has this many partitions now.
     Grow {
         /// Its number.
@@ -395,7 +400,7 @@ impl Recovery<'_> {
 
     fn apply_change(&mut self, bytes: &[u8], gone: &BTreeSet<u32>) {
         match self.replay.effect(bytes) {
-            Effect::None => {}
+            Effect::None | Effect::Names { .. } => {}
             Effect::Create { topic, name, partitions } if !gone.contains(&topic) => {
                 for partition in 0..partitions {
                     self.add(PartitionKey { topic, partition }, &name);

@@ -16,13 +16,16 @@ pub struct Policy {
     pub age_ms: Option<u64>,
     /// Bytes per partition; `None` without bound.
     pub bytes: Option<u64>,
+    /// Nothing at this offset or behind it may go, however old or large; `None` protects nothing.
+    pub protected_from: Option<i64>,
 }
 
 /// The offset before which everything may go, if that is more than nothing. Never above the high
-/// watermark: what is not durable yet cannot be too old.
+/// watermark: what is not durable yet cannot be too old; and never beyond what is protected.
 pub fn new_log_start(partition: &Partition, policy: Policy, age_s: u32) -> Option<i64> {
     let mut start = partition.log_start;
     let mut left = partition.bytes();
+    let limit = partition.high_watermark.min(policy.protected_from.unwrap_or(i64::MAX));
     for (at, segment) in partition.segments.iter().enumerate() {
         let end = partition.segments.get(at + 1).map_or(partition.log_end, |s| s.base_offset);
         let silent_s = u64::from(age_s.saturating_sub(segment.appended_age_s));
@@ -30,7 +33,7 @@ pub fn new_log_start(partition: &Partition, policy: Policy, age_s: u32) -> Optio
         let too_much = policy
             .bytes
             .is_some_and(|bytes| left.saturating_sub(u64::from(segment.bytes)) >= bytes);
-        if segment.bytes == 0 || !(too_old || too_much) || end > partition.high_watermark {
+        if segment.bytes == 0 || !(too_old || too_much) || end > limit {
             break;
         }
         left -= u64::from(segment.bytes);
@@ -61,7 +64,7 @@ mod tests {
         p
     }
 
-    const FOREVER: Policy = Policy { age_ms: None, bytes: None };
+    const FOREVER: Policy = Policy { age_ms: None, bytes: None, protected_from: None };
 
     #[test]
     fn age_counts_from_a_segments_last_append() {
@@ -79,6 +82,17 @@ mod tests {
         assert_eq!(new_log_start(&partition(), keep(301), 0), None);
         assert_eq!(new_log_start(&partition(), keep(300), 0), Some(10));
         assert_eq!(new_log_start(&partition(), keep(1), 0), Some(30));
+    }
+
+    #[test]
+    fn what_is_protected_stays_with_its_whole_segment() {
+        let policy =
+            |offset| Policy { age_ms: Some(0), bytes: Some(0), protected_from: Some(offset) };
+        for (offset, start) in
+            [(0, None), (9, None), (10, Some(10)), (29, Some(20)), (99, Some(40))]
+        {
+            assert_eq!(new_log_start(&partition(), policy(offset), 10_000), start, "{offset}");
+        }
     }
 
     #[test]

@@ -77,6 +77,8 @@ pub struct SyncState {
     bulk: Option<Bulk>,
     checkpoint: Option<Checkpoint>,
     removals: Vec<Removal>,
+    /// The last frame that wants a sync; what was staged lazily behind it waits for the next one.
+    wanted: Lsn,
 }
 
 impl SyncState {
@@ -94,13 +96,25 @@ impl SyncState {
         self.deadline = Some(self.deadline.map_or(by, |known| known.min(by)));
     }
 
+    /// This frame shall not wait longer than until `by`.
+    pub fn want_frame(&mut self, lsn: Lsn, by: Millis) {
+        self.wanted = self.wanted.max(lsn);
+        self.want(by);
+    }
+
     /// A batch was appended.
-    pub fn appended(&mut self, index: PartitionIndex, now: Millis, flush_interval_ms: u64) {
+    pub fn appended(
+        &mut self,
+        index: PartitionIndex,
+        lsn: Lsn,
+        now: Millis,
+        flush_interval_ms: u64,
+    ) {
         if self.dirty_since[index].is_none() {
             self.dirty_since[index] = Some(now);
             self.dirty.push(index);
         }
-        self.want(now.saturating_add(flush_interval_ms));
+        self.want_frame(lsn, now.saturating_add(flush_interval_ms));
     }
 
     /// A reference into this partition's active segment was staged.
@@ -149,6 +163,12 @@ impl Storage {
         let pause = pause.clamp(FETCH_SYNC_PAUSE_MS.0, FETCH_SYNC_PAUSE_MS.1);
         let rested = self.counters.last_sync.map(|last| last.saturating_add(pause));
         self.sync.want(rested.map_or(since, |rested| rested.max(since)));
+    }
+
+    /// The last frame that is synced soon without anybody asking: the last one, but for those of
+    /// [`Storage::stage_lazily`]. Who waits for what is there already waits for this one.
+    pub fn wanted(&self) -> Lsn {
+        self.sync.wanted.max(self.journal.durable())
     }
 
     /// When the next sync should begin; `None` while one is under way or nothing needs one.
@@ -348,7 +368,7 @@ impl Storage {
             }
         }
         self.run_removals(lsn);
-        if self.journal.durable() < self.journal.last() && self.sync.deadline.is_none() {
+        if self.journal.durable() < self.sync.wanted && self.sync.deadline.is_none() {
             self.sync.want(now.saturating_add(self.options.flush_interval_ms));
         }
         Ok(())
