@@ -24,6 +24,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("server", &["limits", "time", "config", "wire", "disk", "storage", "state", "broker", "api"]),
     ("client", &["limits", "wire"]),
     (
+        "forward",
+        &["limits", "time", "config", "wire", "disk", "storage", "state", "broker", "client"],
+    ),
+    (
         "cli",
         &[
             "limits", "time", "config", "wire", "disk", "storage", "state", "broker", "api",
