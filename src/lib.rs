@@ -41,6 +41,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod disk;
+pub mod forward;
 pub mod limits;
 pub mod server;
 pub mod state;

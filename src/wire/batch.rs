@@ -14,8 +14,8 @@
 //! the maximum timestamp and with them the CRC change too.
 //! Absent: decompression. Authority: KIP-98, `DefaultRecordBatch`.
 
-use super::crc::{crc32c, crc32c_parts};
-use super::record::{Record, Records};
+use super::crc::{crc32c, crc32c_combine, crc32c_parts};
+use super::record::{Producer, Record, Records};
 
 /// Where each field stands.
 mod field {
@@ -212,6 +212,55 @@ impl BatchHeader {
     pub const fn has_producer_id(&self) -> bool {
         self.producer_id >= 0
     }
+}
+
+/// Writes `header` over the first bytes of `batch`, with the length and CRC that its bytes have.
+/// A batch shorter than a header is left alone.
+pub fn seal(batch: &mut [u8], header: &BatchHeader) {
+    let length = (batch.len().saturating_sub(LENGTH_OVERHEAD)) as i32;
+    let Some((front, records)) = batch.split_first_chunk_mut::<HEADER_BYTES>() else { return };
+    let mut put = |at: usize, bytes: &[u8]| front[at..at + bytes.len()].copy_from_slice(bytes);
+    put(field::BASE_OFFSET, &header.base_offset.to_be_bytes());
+    put(field::BATCH_LENGTH, &length.to_be_bytes());
+    put(field::LEADER_EPOCH, &header.partition_leader_epoch.to_be_bytes());
+    put(field::MAGIC, &[2]);
+    put(field::ATTRIBUTES, &header.attributes.to_be_bytes());
+    put(field::LAST_OFFSET_DELTA, &header.last_offset_delta.to_be_bytes());
+    put(field::BASE_TIMESTAMP, &header.base_timestamp.to_be_bytes());
+    put(field::MAX_TIMESTAMP, &header.max_timestamp.to_be_bytes());
+    put(field::PRODUCER_ID, &header.producer_id.to_be_bytes());
+    put(field::PRODUCER_EPOCH, &header.producer_epoch.to_be_bytes());
+    put(field::BASE_SEQUENCE, &header.base_sequence.to_be_bytes());
+    put(field::RECORDS_COUNT, &header.records_count.to_be_bytes());
+    let crc = crc32c_parts(&[&front[field::ATTRIBUTES..], records]);
+    front[field::CRC..field::ATTRIBUTES].copy_from_slice(&crc.to_be_bytes());
+}
+
+/// The header under which a stored batch is sent on to another broker as `producer`'s: base offset
+/// 0, no leader epoch, timestamps of the records (a client may not send a batch with
+/// `LogAppendTime`: `LogValidator` answers INVALID_TIMESTAMP).
+///
+/// The new CRC is the stored one with the header's share taken out and the new header's put in, so
+/// that the records need not be read, and a bit that rotted in them is still found by the receiver.
+pub fn readdressed(header: &[u8; HEADER_BYTES], producer: Producer) -> [u8; HEADER_BYTES] {
+    let mut new = *header;
+    let mut put = |at: usize, bytes: &[u8]| new[at..at + bytes.len()].copy_from_slice(bytes);
+    put(field::BASE_OFFSET, &0i64.to_be_bytes());
+    put(field::LEADER_EPOCH, &(-1i32).to_be_bytes());
+    put(field::PRODUCER_ID, &producer.id.to_be_bytes());
+    put(field::PRODUCER_EPOCH, &producer.epoch.to_be_bytes());
+    put(field::BASE_SEQUENCE, &producer.base_sequence.to_be_bytes());
+    new[field::ATTRIBUTES + 1] &= !(LOG_APPEND_TIME as u8);
+    // The sums of old and new header differ by what their difference becomes when it is carried
+    // through the records, which are the same: CRCs are linear.
+    let difference = crc32c(&new[field::ATTRIBUTES..]) ^ crc32c(&header[field::ATTRIBUTES..]);
+    let length = i32::from_be_bytes(array(header, field::BATCH_LENGTH));
+    let records_bytes =
+        usize::try_from(length).unwrap_or(0).saturating_sub(HEADER_BYTES - LENGTH_OVERHEAD);
+    let stored = u32::from_be_bytes(array(header, field::CRC));
+    let crc = crc32c_combine(difference, stored, records_bytes);
+    new[field::CRC..field::ATTRIBUTES].copy_from_slice(&crc.to_be_bytes());
+    new
 }
 
 /// Checks one whole batch as a client sent it: length, magic, CRC, counts, codec, and of an

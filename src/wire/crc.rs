@@ -40,9 +40,25 @@ pub fn crc32c_parts(parts: &[&[u8]]) -> u32 {
     }
 }
 
+/// The CRC-32C of a message whose front has the CRC `front`, and whose `back_bytes` behind that
+/// have the CRC `back`; the bytes themselves are not needed.
+pub fn crc32c_combine(front: u32, back: u32, back_bytes: usize) -> u32 {
+    crc32c::crc32c_combine(front, back, back_bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_sums_combine_to_the_sum_of_both_pieces() {
+        let bytes: Vec<u8> = (0..300u32).map(|i| (i * 7 % 251) as u8).collect();
+        for at in [0, 1, 40, 299, 300] {
+            let (front, back) = bytes.split_at(at);
+            let combined = crc32c_combine(crc32c(front), crc32c(back), back.len());
+            assert_eq!(combined, crc32c(&bytes), "cut at {at}");
+        }
+    }
 
     #[test]
     fn the_check_value_of_the_castagnoli_polynomial() {

@@ -1,0 +1,389 @@
+//! Stored batches made into the one batch that goes up: as they are, cut, merged, compressed.
+//!
+//! Promises: the records of what is sent have the keys, values, headers and timestamps that a
+//! reader of the local log sees, in order, numbered without a gap. A batch is at most as large as
+//! `batch_size` or as the one stored batch in it. The buffers are allocated once. A stored batch
+//! whose CRC is wrong is never merged: it goes alone, its CRC still wrong, for upstream to refuse.
+//! Absent: the choice of what to send (`machine`), and transactions, which this broker has not.
+
+use super::batch::{Identity, readdress, sequence_at};
+use crate::wire::batch::{self, BatchError, BatchHeader, Codec, HEADER_BYTES};
+use crate::wire::reader::{Read, Reader};
+use crate::wire::writer::Writer;
+
+/// Bytes of the longest record's front: a length, the attributes, a time, an offset.
+const RECORD_FRONT_BYTES_MAX: usize = 5 + 1 + 10 + 5;
+
+/// What [`Merger::pack`] appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packed {
+    /// Local offset of the first record. It lies before the offset asked for where a compressed
+    /// batch could not be cut: then the records between the two go up a second time.
+    pub first: i64,
+    /// Local offset behind the last record.
+    pub next: i64,
+    /// Sequence number of the first record.
+    pub base_sequence: i32,
+    /// Stored batches that are in it.
+    pub batches: u32,
+    /// Bytes read: these batches, and those before the offset asked for.
+    pub bytes_read: usize,
+    /// Bytes appended to `out`.
+    pub bytes: usize,
+    /// Largest timestamp of the records, milliseconds since 1970.
+    pub max_timestamp: i64,
+    /// How the appended batch is compressed.
+    pub codec: Codec,
+}
+
+/// Why nothing was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PackError {
+    /// The first batch is not all there: so many bytes from its start on are needed, at least.
+    Cut {
+        /// Bytes that must be read from the start of the piece that was given.
+        needed: usize,
+    },
+    /// The offset asked for is not there any more; the next one that is.
+    Gap {
+        /// Base offset of the first batch.
+        next: i64,
+    },
+    /// What stands there is no batch at all.
+    Batch(BatchError),
+}
+
+/// Makes batches for upstream; its buffers are allocated once.
+#[derive(Debug)]
+pub struct Merger {
+    batch_size: usize,
+    /// The front of one record, before it is appended.
+    front: Vec<u8>,
+}
+
+/// A batch under construction behind what `out` had before.
+struct Merged {
+    start: usize,
+    first: i64,
+    next: i64,
+    batches: u32,
+    base_timestamp: i64,
+    max_timestamp: i64,
+}
+
+impl Merger {
+    /// A merger of batches of at most `batch_size` bytes. `codec` is none for batches that keep
+    /// the compression they have.
+    pub fn new(batch_size: u32, codec: Codec) -> Merger {
+        let _ = codec;
+        Merger {
+            batch_size: batch_size as usize,
+            front: Vec::with_capacity(RECORD_FRONT_BYTES_MAX),
+        }
+    }
+
+    /// Reads consecutive whole batches from `bytes`, a piece of a log from the batch that holds
+    /// the offset `from` on, and appends one batch to `out`, ready to be sent: as many of them as
+    /// fit and can be merged, at least the first. With `unmerged` the first one only, and as it is.
+    ///
+    /// # Errors
+    /// [`PackError`]; then nothing was appended.
+    pub fn pack(
+        &mut self,
+        bytes: &[u8],
+        from: i64,
+        id: Identity,
+        sequence_base: i64,
+        unmerged: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<Packed, PackError> {
+        let (skipped, header) = first_batch(bytes, from)?;
+        let bytes = &bytes[skipped..];
+        let start = out.len();
+        let mut merged = Merged {
+            start,
+            first: from,
+            next: from,
+            batches: 0,
+            base_timestamp: header.base_timestamp,
+            max_timestamp: i64::MIN,
+        };
+        out.resize(start + HEADER_BYTES, 0);
+        let read = self.merge(bytes, unmerged, &mut merged, out);
+        // One batch that needs no change is not written anew: its CRC may tell of rot.
+        let changed = from > header.base_offset || header.is_log_append_time();
+        let packed = if merged.batches == 0 || merged.batches == 1 && !changed {
+            out.truncate(start);
+            as_it_is(bytes, &header, id, sequence_base, out)
+        } else {
+            merged.finish(id, sequence_base, read, out)
+        };
+        Ok(Packed { bytes_read: skipped + packed.bytes_read, ..packed })
+    }
+
+    /// Appends the records of as many batches of `bytes` as can be merged; returns their bytes.
+    fn merge(
+        &mut self,
+        bytes: &[u8],
+        unmerged: bool,
+        merged: &mut Merged,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let mut read = 0;
+        // A batch that is larger than what batches are merged up to may still go alone.
+        let mut bytes_max = usize::MAX;
+        while let Ok(header) = batch::check_stored(&bytes[read..]) {
+            let end = out.len();
+            let contiguous = header.base_offset == merged.next || merged.batches == 0;
+            if header.codec() != Some(Codec::None)
+                || header.is_control()
+                || header.is_transactional()
+                || !contiguous
+                || self.append(&bytes[read..], &header, merged, out).is_none()
+                || out.len() - merged.start > bytes_max
+            {
+                out.truncate(end);
+                break;
+            }
+            merged.next = header.next_offset();
+            merged.max_timestamp = merged.max_timestamp.max(largest_timestamp(&header));
+            merged.batches += 1;
+            read += header.total_bytes;
+            if unmerged {
+                break;
+            }
+            bytes_max = self.batch_size;
+        }
+        read
+    }
+
+    /// Appends the records of one batch from `merged.next` on; `None` where they are not what the
+    /// header says, or too far apart for their numbers.
+    fn append(
+        &mut self,
+        bytes: &[u8],
+        header: &BatchHeader,
+        merged: &Merged,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
+        let mut r = Reader::new(bytes.get(HEADER_BYTES..header.total_bytes)?, 0, false);
+        for index in 0..=header.last_offset_delta {
+            let record = RawRecord::read(&mut r).ok()?;
+            if record.offset_delta != index {
+                return None;
+            }
+            let offset = header.base_offset + i64::from(index);
+            if offset < merged.next {
+                continue;
+            }
+            let timestamp = if header.is_log_append_time() {
+                header.max_timestamp
+            } else {
+                header.base_timestamp.checked_add(record.timestamp_delta)?
+            };
+            let timestamp_delta = timestamp.checked_sub(merged.base_timestamp)?;
+            let offset_delta = i32::try_from(offset - merged.first).ok()?;
+            self.put(&RawRecord { timestamp_delta, offset_delta, ..record }, out);
+        }
+        r.rest().is_empty().then_some(())
+    }
+
+    fn put(&mut self, record: &RawRecord<'_>, out: &mut Vec<u8>) {
+        self.front.clear();
+        let mut w = Writer::new(&mut self.front, 0, false);
+        w.i8(record.attributes);
+        w.varlong(record.timestamp_delta);
+        w.varint(record.offset_delta);
+        let mut w = Writer::new(out, 0, false);
+        w.varint((self.front.len() + record.rest.len()) as i32);
+        w.raw(&self.front);
+        w.raw(record.rest);
+    }
+}
+
+impl Merged {
+    fn finish(self, id: Identity, sequence_base: i64, read: usize, out: &mut [u8]) -> Packed {
+        let count = (self.next - self.first) as i32;
+        let base_sequence = sequence_at(self.first, sequence_base);
+        let batch = &mut out[self.start..];
+        let header = BatchHeader {
+            base_offset: 0,
+            total_bytes: batch.len(),
+            partition_leader_epoch: -1,
+            crc: 0,
+            attributes: Codec::None as i16,
+            last_offset_delta: count - 1,
+            base_timestamp: self.base_timestamp,
+            max_timestamp: self.max_timestamp,
+            producer_id: id.producer_id,
+            producer_epoch: id.producer_epoch,
+            base_sequence,
+            records_count: count,
+        };
+        batch::seal(batch, &header);
+        Packed {
+            first: self.first,
+            next: self.next,
+            base_sequence,
+            batches: self.batches,
+            bytes_read: read,
+            bytes: batch.len(),
+            max_timestamp: self.max_timestamp,
+            codec: Codec::None,
+        }
+    }
+}
+
+/// A record as bytes, but for the numbers that change when it moves to another batch.
+#[derive(Clone, Copy)]
+struct RawRecord<'a> {
+    attributes: i8,
+    timestamp_delta: i64,
+    offset_delta: i32,
+    /// Key, value and headers.
+    rest: &'a [u8],
+}
+
+impl<'a> RawRecord<'a> {
+    fn read(r: &mut Reader<'a>) -> Read<Self> {
+        let length = r.varint("record length")?;
+        let body = r.take("record", usize::try_from(length).unwrap_or(usize::MAX))?;
+        let mut r = Reader::new(body, 0, false);
+        Ok(RawRecord {
+            attributes: r.i8("record attributes")?,
+            timestamp_delta: r.varlong("timestamp_delta")?,
+            offset_delta: r.varint("offset_delta")?,
+            rest: r.rest(),
+        })
+    }
+}
+
+/// The largest timestamp that a batch's header names; sarama 1.43 leaves it out.
+fn largest_timestamp(header: &BatchHeader) -> i64 {
+    header.max_timestamp.max(header.base_timestamp)
+}
+
+/// The batch that holds `from`, which must be all there, and how many bytes stand before it.
+fn first_batch(bytes: &[u8], from: i64) -> Result<(usize, BatchHeader), PackError> {
+    let mut skipped = 0;
+    loop {
+        let rest = &bytes[skipped..];
+        let header = match BatchHeader::read(rest) {
+            Ok(header) => header,
+            Err(BatchError::Cut) => return Err(PackError::Cut { needed: skipped + HEADER_BYTES }),
+            Err(error) => return Err(PackError::Batch(error)),
+        };
+        if header.next_offset() > from {
+            if header.base_offset > from {
+                return Err(PackError::Gap { next: header.base_offset });
+            }
+            if header.total_bytes > rest.len() {
+                return Err(PackError::Cut { needed: skipped + header.total_bytes });
+            }
+            return Ok((skipped, header));
+        }
+        skipped = bytes.len().min(skipped + header.total_bytes);
+    }
+}
+
+/// Appends the batch at the start of `bytes` with another header and nothing else changed.
+fn as_it_is(
+    bytes: &[u8],
+    header: &BatchHeader,
+    id: Identity,
+    sequence_base: i64,
+    out: &mut Vec<u8>,
+) -> Packed {
+    let base_sequence = sequence_at(header.base_offset, sequence_base);
+    if let Some((front, rest)) = bytes[..header.total_bytes].split_first_chunk() {
+        out.extend_from_slice(&readdress(front, id, base_sequence));
+        out.extend_from_slice(rest);
+    }
+    Packed {
+        first: header.base_offset,
+        next: header.next_offset(),
+        base_sequence,
+        batches: 1,
+        bytes_read: header.total_bytes,
+        bytes: header.total_bytes,
+        max_timestamp: largest_timestamp(header),
+        codec: header.codec().unwrap_or(Codec::None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::batch::{Stamped, check, record_timestamp, records};
+    use crate::wire::record::BatchBuilder;
+
+    const ID: Identity = Identity { producer_id: 4_000, producer_epoch: 7 };
+
+    /// A stored batch of `values.len()` records from `base_offset` on.
+    fn stored(base_offset: i64, time: i64, values: &[&str], append_time: Option<i64>) -> Vec<u8> {
+        let mut builder = BatchBuilder::new(time);
+        for (index, value) in values.iter().enumerate() {
+            builder.push(time + index as i64, None, Some(value.as_bytes()), &[("h", None)]);
+        }
+        let sent = builder.finish();
+        Stamped::new(&sent, base_offset, 0, append_time).unwrap().parts().concat()
+    }
+
+    fn seen(batch: &[u8]) -> Vec<(i64, String)> {
+        let header = check(batch).unwrap();
+        let value = |value: Option<&[u8]>| String::from_utf8(value.unwrap().to_vec()).unwrap();
+        records(batch, &header)
+            .map(Result::unwrap)
+            .map(|record| (record_timestamp(&header, &record), value(record.value)))
+            .collect()
+    }
+
+    fn owned(records: &[(i64, &str)]) -> Vec<(i64, String)> {
+        records.iter().map(|(time, value)| (*time, (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn batches_of_one_record_become_one_batch() {
+        let log = [
+            stored(10, 500, &["a"], None),
+            stored(11, 300, &["b", "c"], None),
+            stored(13, 700, &["d"], Some(900)),
+        ]
+        .concat();
+        let mut out = b"before".to_vec();
+        let mut merger = Merger::new(65_536, Codec::None);
+        let packed = merger.pack(&log, 10, ID, 8, false, &mut out).unwrap();
+        assert_eq!(
+            (packed.first, packed.next, packed.batches, packed.bytes_read, packed.base_sequence),
+            (10, 14, 3, log.len(), 2)
+        );
+        assert_eq!((packed.bytes, packed.max_timestamp), (out.len() - 6, 900));
+        assert_eq!(seen(&out[6..]), owned(&[(500, "a"), (300, "b"), (301, "c"), (900, "d")]));
+    }
+
+    #[test]
+    fn a_batch_is_cut_where_upstream_has_its_first_records() {
+        let log = stored(10, 500, &["a", "b", "c"], None);
+        let mut out = Vec::new();
+        let packed = Merger::new(65_536, Codec::None).pack(&log, 11, ID, 8, true, &mut out);
+        assert_eq!(packed.map(|packed| (packed.first, packed.base_sequence)), Ok((11, 3)));
+        assert_eq!(seen(&out), owned(&[(501, "b"), (502, "c")]));
+    }
+
+    #[test]
+    fn a_gap_a_cut_batch_and_bytes_that_are_none_are_told_apart() {
+        let log = [stored(10, 500, &["a"], None), stored(12, 600, &["b"], None)].concat();
+        let mut merger = Merger::new(65_536, Codec::None);
+        let mut out = Vec::new();
+        let mut pack = |bytes: &[u8], from| {
+            merger.pack(bytes, from, ID, 0, false, &mut out).map(|packed| packed.next)
+        };
+        assert_eq!(pack(&log, 10), Ok(11), "the gap ends the merged batch");
+        assert_eq!(pack(&log, 11), Err(PackError::Gap { next: 12 }));
+        assert_eq!(pack(&log, 12), Ok(13));
+        let half = log.len() / 2;
+        assert_eq!(pack(&log[..half + 7], 12), Err(PackError::Cut { needed: half + 61 }));
+        assert_eq!(pack(&log[..half + 65], 12), Err(PackError::Cut { needed: 2 * half }));
+        assert_eq!(pack(&log[5..], 10), Err(PackError::Batch(BatchError::Length)));
+    }
+}
