@@ -192,10 +192,12 @@ impl Broker {
         self.wakes.head_changed = false;
     }
 
-    /// Whether a wake, a command, a new or a deleted topic, a pause or its end waits for the
-    /// forwarder.
+    /// Whether a wake, a command, a new or a deleted topic, a pause or its end, or the frame that
+    /// it waits for is there for the forwarder.
     pub fn forward_pending(&self) -> bool {
+        let durable = self.storage.durable();
         let waits = !self.wakes.list.is_empty()
+            || self.forwarding.awaits.is_some_and(|lsn| lsn <= durable)
             || self.forwarding.has_command()
             || self.wakes.topics_seen != self.topics_version
             || self.wakes.head_changed;

@@ -6,13 +6,15 @@
 
 use super::ServeArgs;
 use super::logger;
-use crate::broker::{self, Opened};
+use crate::broker::{self, Broker, Opened};
 use crate::config::{self, BrokerConfig, Level};
 use crate::disk::DiskError;
 use crate::disk::os::{OsDisk, raise_descriptor_limit, random_seed};
+use crate::forward::driver;
 use crate::limits::{CONFIG_FILE_BYTES_MAX, HELPER_STACK_BYTES};
 use crate::server::{self, Bound, Clock, Server};
 use crate::storage::recovery::Report;
+use crate::time::{Millis, Now};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -99,6 +101,7 @@ async fn run_server(config: BrokerConfig) -> Result<(), String> {
     let took_ms = clock.now().mono.0;
     announce(&bound, &format!("{shown}"), broker.cluster_id(), took_ms);
     let server = Server::new(broker, clock);
+    let forwarding = driver::start(ForwardHost(server.clone()), random_seed() as u64);
     let stopper = server.clone();
     tokio::task::spawn_local(async move {
         let name = tokio::select! {
@@ -106,6 +109,16 @@ async fn run_server(config: BrokerConfig) -> Result<(), String> {
             _ = interrupt.recv() => "SIGINT",
         };
         log::info!("{name}: stopping; once more ends at once");
+        let stop = async {
+            if let Some(forwarding) = forwarding {
+                forwarding.stop().await;
+            }
+        };
+        tokio::select! {
+            () = stop => {}
+            _ = terminate.recv() => std::process::exit(1),
+            _ = interrupt.recv() => std::process::exit(1),
+        }
         stopper.stop();
         tokio::select! {
             _ = terminate.recv() => {}
@@ -116,6 +129,31 @@ async fn run_server(config: BrokerConfig) -> Result<(), String> {
     server.run(bound).await;
     log::info!("stopped");
     Ok(())
+}
+
+/// What the forwarder sees of the server.
+struct ForwardHost(Rc<Server>);
+
+impl driver::Host for ForwardHost {
+    fn with_broker<R>(&self, work: impl FnOnce(&mut Broker) -> R) -> R {
+        self.0.with_broker(work)
+    }
+
+    fn after_work(&self) {
+        self.0.after_work();
+    }
+
+    fn now(&self) -> Now {
+        self.0.now()
+    }
+
+    async fn sleep_until(&self, at: Millis) {
+        self.0.sleep_until(at).await;
+    }
+
+    async fn progress(&self) {
+        self.0.forward_progress().await;
+    }
 }
 
 /// The recovery report, one line an event.

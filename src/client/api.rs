@@ -62,6 +62,7 @@ impl Api {
     pub const INCREMENTAL_ALTER_CONFIGS: Api = Api::new(44, "IncrementalAlterConfigs", (0, 1), 1);
     pub const OFFSET_DELETE: Api = Api::new(47, "OffsetDelete", (0, 0), NEVER);
     pub const DESCRIBE_CLUSTER: Api = Api::new(60, "DescribeCluster", (0, 1), 0);
+    pub const DESCRIBE_PRODUCERS: Api = Api::new(61, "DescribeProducers", (0, 0), 0);
 }
 
 /// Kafka's names of the API keys that a broker may advertise to a client, 4.3 and before.

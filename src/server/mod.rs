@@ -141,6 +141,8 @@ pub struct Server {
     gathered: Notify,
     commit: Notify,
     timers: Notify,
+    /// There is something for the forwarder to look at.
+    forward: Notify,
     commit_deadline: Cell<Option<Millis>>,
     timers_deadline: Cell<Option<Millis>>,
     /// The committer has said that storage failed.
@@ -164,6 +166,7 @@ impl Server {
             gathered: Notify::new(),
             commit: Notify::new(),
             timers: Notify::new(),
+            forward: Notify::new(),
             commit_deadline: Cell::new(None),
             timers_deadline: Cell::new(None),
             failure_told: Cell::new(false),
@@ -272,8 +275,28 @@ impl Server {
         self.seats.borrow().iter().flatten().for_each(|seat| seat.wake.notify_one());
     }
 
+    /// Lends the broker to somebody who is no client: the forwarder.
+    pub fn with_broker<R>(&self, work: impl FnOnce(&mut Broker) -> R) -> R {
+        work(&mut self.broker.borrow_mut())
+    }
+
+    /// Both clocks.
+    pub fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// Waits until a moment of the monotonic clock.
+    pub async fn sleep_until(&self, at: Millis) {
+        self.clock.sleep_until(Some(at)).await;
+    }
+
+    /// Waits until there may be something to forward.
+    pub async fn forward_progress(&self) {
+        self.forward.notified().await;
+    }
+
     /// After anything that may have moved the broker: wakes whom it concerns.
-    fn after_work(&self) {
+    pub fn after_work(&self) {
         let mut broker = self.broker.borrow_mut();
         while let Some(slot) = broker.pop_woken() {
             self.wake(slot);
@@ -289,6 +312,9 @@ impl Server {
         }
         if sooner(broker.poll_timeout(), self.timers_deadline.get()) {
             self.timers.notify_one();
+        }
+        if broker.forward_pending() {
+            self.forward.notify_one();
         }
     }
 

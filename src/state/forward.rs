@@ -227,6 +227,8 @@ pub struct Forwarding {
     pub link: LinkState,
     /// Since when, in milliseconds since 1970 by the machine's clock.
     pub since_wall_ms: i64,
+    /// The forwarder waits for this frame of the journal to be durable.
+    pub awaits: Option<u64>,
     /// When the next try is due, while the link is down.
     pub next_try: Option<Millis>,
     /// Bytes written to sockets since the start.

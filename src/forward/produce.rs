@@ -1,0 +1,642 @@
+//! Records into requests, and upstream's answers about them into cursors.
+
+use super::Forwarder;
+use super::asking::{begin_frame, end_frame};
+use super::batch::{Identity, readdress, sequence_at};
+use super::lane::{Flight, Lane, Phase};
+use super::link::{Ask, Body, InFlight, LaneRef, LaneRefs};
+use super::merge::PackError;
+use super::verdict::{self, Verdict};
+use crate::broker::{Broker, FetchError};
+use crate::client::Api;
+use crate::config::OnRejected;
+use crate::disk::DiskResult;
+use crate::limits::{FORWARD_CHUNK_BYTES, FORWARD_LANES_PER_REQUEST};
+use crate::storage::partition::Slice;
+use crate::time::{Millis, Now};
+use crate::wire::batch::HEADER_BYTES;
+use crate::wire::{ErrorCode, Reader, Writer};
+
+/// The last version without flexible fields; 8 brought the errors of single records (KIP-467).
+const PRODUCE_VERSION_MAX: i16 = 8;
+
+/// Where the counts of a request under construction stand.
+#[derive(Default)]
+struct Open {
+    topics_at: usize,
+    topics: i32,
+    partitions_at: usize,
+    partitions: i32,
+}
+
+impl Forwarder {
+    /// Records for the broker behind a free link, if a lane that it leads has some to send.
+    pub(super) fn begin_produce(&mut self, broker: &mut Broker, at: usize, now: Now) {
+        let Some(version) = self.links[at].version(Api::PRODUCE, PRODUCE_VERSION_MAX) else {
+            return;
+        };
+        let candidates = self.candidates(broker, at, now);
+        if candidates.is_empty() {
+            return;
+        }
+        let link = &mut self.links[at];
+        let correlation = link.correlation();
+        link.clear_out();
+        begin_frame(&mut link.out, Api::PRODUCE.key, version, correlation, &self.config.client_id);
+        let mut w = Writer::new(&mut link.out, version, false);
+        w.nullable_string(None);
+        w.i16(-1);
+        w.i32(i32::try_from(self.config.request_timeout_ms).unwrap_or(i32::MAX));
+        let mut open = Open { topics_at: w.position(), ..Open::default() };
+        w.i32(0);
+        let budget = link.out.len() + self.bucket.request_bytes(self.config.batch_size as usize);
+        let mut taken = LaneRefs::new();
+        for lane in candidates {
+            let room = budget.saturating_sub(self.links[at].out.len());
+            if !taken.is_empty() && room < HEADER_BYTES * 2 || self.links[at].body.is_some() {
+                break;
+            }
+            if self.add_lane(broker, at, lane, &taken, &mut open, (room, correlation), now) {
+                let row = &self.lanes[lane];
+                taken.push(LaneRef { key: row.key, serial: row.serial }).ok();
+                self.rotor = lane + 1;
+            }
+        }
+        let link = &mut self.links[at];
+        if taken.is_empty() {
+            link.clear_out();
+            link.out_at = 0;
+            return;
+        }
+        let mut w = Writer::new(&mut link.out, version, false);
+        w.patch_i32(open.topics_at, open.topics);
+        w.patch_i32(open.partitions_at, open.partitions);
+        end_frame(&mut link.out);
+        if let Some(body) = &link.body {
+            let length = (link.out.len() - 4 + body.left) as i32;
+            Writer::new(&mut link.out, version, false).patch_i32(0, length);
+        }
+        link.begun(correlation, version, Ask::Produce(taken), now.mono);
+    }
+
+    /// The lanes to be asked for records, the most urgent class first, in turns within a class.
+    fn candidates(
+        &mut self,
+        broker: &mut Broker,
+        at: usize,
+        now: Now,
+    ) -> heapless::Vec<usize, FORWARD_LANES_PER_REQUEST> {
+        let mut chosen = heapless::Vec::new();
+        let count = self.lanes.len();
+        let node = self.links[at].node;
+        let (mut class, mut any_class) = (None, None);
+        for lane in 0..count {
+            if self.is_due(broker, lane, now) {
+                let known = self.lanes[lane].class;
+                any_class = any_class.max(Some(known));
+                if self.leads(lane, node) {
+                    class = class.max(Some(known));
+                }
+            }
+        }
+        // With a cap the classes share one bucket: what is more urgent elsewhere goes first.
+        if self.bucket.is_capped() && class != any_class {
+            return chosen;
+        }
+        while let Some(of) = class {
+            class = None;
+            for turn in 0..count {
+                let lane = (self.rotor + turn) % count;
+                if !self.is_due_now(broker, lane, now) || !self.leads(lane, node) {
+                    continue;
+                }
+                let known = self.lanes[lane].class;
+                if known == of && chosen.push(lane).is_err() {
+                    return chosen;
+                }
+                if known < of {
+                    class = class.max(Some(known));
+                }
+            }
+            if self.bucket.is_capped() {
+                break;
+            }
+        }
+        chosen
+    }
+
+    fn leads(&self, lane: usize, node: Option<i32>) -> bool {
+        let row = &self.lanes[lane].row;
+        node.is_some() && self.cluster.leader(&row.upstream_topic, row.upstream_partition) == node
+    }
+
+    fn is_due_now(&self, broker: &Broker, lane: usize, now: Now) -> bool {
+        let lane = &self.lanes[lane];
+        lane.phase == Phase::Ready
+            && lane.flight.is_none()
+            && lane.not_before <= now.mono
+            && lane.next < lane.high_watermark(broker)
+            && lane.pending.is_some_and(|since| {
+                lane.full || now.mono.since(since) >= self.config.linger_ms
+            })
+    }
+
+    /// Whether a lane has records that have waited long enough, or enough of them.
+    fn is_due(&mut self, broker: &mut Broker, at: usize, now: Now) -> bool {
+        let lane = &mut self.lanes[at];
+        if lane.check_full && lane.phase == Phase::Ready && lane.flight.is_none() {
+            lane.check_full = false;
+            let read = broker.read(lane.index, lane.next, self.config.batch_size, true);
+            let end = lane.high_watermark(broker);
+            lane.full = read.is_ok_and(|slice| slice.is_some_and(|s| s.next_offset < end));
+        }
+        self.is_due_now(broker, at, now)
+    }
+
+    /// Adds a lane's next batch to the request; `false` when there is none for it.
+    #[expect(clippy::too_many_arguments, reason = "the request under construction, piece by piece")]
+    fn add_lane(
+        &mut self,
+        broker: &mut Broker,
+        at: usize,
+        lane_at: usize,
+        taken: &LaneRefs,
+        open: &mut Open,
+        (room, correlation): (usize, i32),
+        now: Now,
+    ) -> bool {
+        let Some(fresh) = self.place(lane_at, taken) else { return false };
+        let limit = room.min(self.config.batch_size as usize);
+        let lane = &mut self.lanes[lane_at];
+        let read = broker.read(lane.index, lane.next, limit as u32, taken.is_empty());
+        let slice = match read {
+            Ok(Some(slice)) if slice.bytes > 0 => slice,
+            Ok(_) => return false,
+            Err(error) => {
+                self.cannot_read(broker, lane_at, &error, now);
+                return false;
+            }
+        };
+        if slice.first.base_offset > lane.next {
+            self.gap(broker, lane_at, slice.first.base_offset, now);
+            return false;
+        }
+        let large = slice.first.total_bytes > self.config.batch_size as usize;
+        if large && !taken.is_empty() {
+            return false;
+        }
+        let out = &mut self.links[at].out;
+        let mark = out.len();
+        let mut w = Writer::new(out, 0, false);
+        let row = &self.lanes[lane_at].row;
+        if fresh {
+            w.string(&row.upstream_topic);
+        }
+        let partitions_at = w.position();
+        if fresh {
+            w.i32(0);
+        }
+        w.i32(row.upstream_partition);
+        let batch_at = w.position();
+        w.i32(0);
+        let flight = if large {
+            self.stream(broker, at, lane_at, &slice, now)
+        } else {
+            self.pack(broker, at, lane_at, &slice, now)
+        };
+        let link = &mut self.links[at];
+        let Some(flight) = flight else {
+            link.out.truncate(mark);
+            return false;
+        };
+        let bytes = link.out.len() - batch_at - 4 + link.body.as_ref().map_or(0, |b| b.left);
+        let mut w = Writer::new(&mut link.out, 0, false);
+        w.patch_i32(batch_at, bytes as i32);
+        if fresh {
+            if open.topics > 0 {
+                w.patch_i32(open.partitions_at, open.partitions);
+            }
+            *open = Open { topics: open.topics + 1, partitions_at, partitions: 0, ..*open };
+        }
+        open.partitions += 1;
+        let lane = &mut self.lanes[lane_at];
+        let end = lane.high_watermark(broker);
+        lane.flight = Some(Flight { link: link.id, correlation, bytes: bytes as u64, ..flight });
+        lane.sent = lane.sent.max(flight.next);
+        lane.full = false;
+        // What is left behind was there before, or belongs to a backlog: it does not linger.
+        lane.pending = (flight.next < end).then_some(Millis(0));
+        true
+    }
+
+    /// Whether a lane begins a new topic in the request; `None` where it cannot be in it: a
+    /// request names a topic once, and has one batch for a partition.
+    fn place(&self, lane: usize, taken: &LaneRefs) -> Option<bool> {
+        let row = &self.lanes[lane].row;
+        let mut fresh = true;
+        for other in taken {
+            let other = &self.lanes[*self.by_key.get(&other.key)?].row;
+            let same = other.upstream_topic == row.upstream_topic;
+            if same && other.upstream_partition == row.upstream_partition || !fresh && !same {
+                return None;
+            }
+            fresh = fresh && !same;
+        }
+        Some(fresh)
+    }
+
+    /// Small batches, made one.
+    fn pack(
+        &mut self,
+        broker: &mut Broker,
+        at: usize,
+        lane_at: usize,
+        slice: &Slice,
+        now: Now,
+    ) -> Option<Flight> {
+        self.piece.resize(slice.bytes as usize, 0);
+        if slice.file.read_exact_at(&mut self.piece, u64::from(slice.position)).is_err() {
+            self.fail_lane(lane_at, "a local segment could not be read".into(), now);
+            return None;
+        }
+        let lane = &mut self.lanes[lane_at];
+        let stored = lane.next < lane.alone_until;
+        let id = identity(lane);
+        let out = &mut self.links[at].out;
+        let base = lane.row.sequence_base;
+        let packed = match self.merger.pack(&self.piece, lane.next, id, base, stored, out) {
+            Ok(packed) => packed,
+            Err(PackError::Gap { next }) => {
+                self.gap(broker, lane_at, next, now);
+                return None;
+            }
+            Err(PackError::Cut { .. } | PackError::Batch(_)) => {
+                self.fail_lane(lane_at, "the local log has a batch that is none".into(), now);
+                return None;
+            }
+        };
+        if packed.first < lane.next {
+            self.overlap(broker, lane_at, packed.first, now);
+            return None;
+        }
+        let (first, next, batches) = (packed.first, packed.next, packed.batches);
+        Some(Flight { first, next, batches, stored, ..Flight::default() })
+    }
+
+    /// A large batch: its header is made here, the rest goes from the file as the socket takes it.
+    fn stream(
+        &mut self,
+        broker: &mut Broker,
+        at: usize,
+        lane_at: usize,
+        slice: &Slice,
+        now: Now,
+    ) -> Option<Flight> {
+        let lane = &mut self.lanes[lane_at];
+        if slice.first.base_offset < lane.next {
+            self.overlap(broker, lane_at, slice.first.base_offset, now);
+            return None;
+        }
+        let mut header = [0; HEADER_BYTES];
+        let position = u64::from(slice.position);
+        if slice.file.read_exact_at(&mut header, position).is_err() {
+            self.fail_lane(lane_at, "a local segment could not be read".into(), now);
+            return None;
+        }
+        let sequence = sequence_at(slice.first.base_offset, lane.row.sequence_base);
+        let link = &mut self.links[at];
+        link.out.extend_from_slice(&readdress(&header, identity(lane), sequence));
+        link.body = Some(Body {
+            file: slice.file.clone(),
+            position: position + HEADER_BYTES as u64,
+            left: slice.first.total_bytes - HEADER_BYTES,
+        });
+        let (first, next) = (slice.first.base_offset, slice.first.next_offset());
+        Some(Flight { first, next, batches: 1, stored: true, ..Flight::default() })
+    }
+
+    /// Moves the next piece of a streamed batch into an empty buffer.
+    pub(super) fn refill(&mut self, at: usize) -> DiskResult<()> {
+        let link = &mut self.links[at];
+        let Some(body) = link.body.as_mut().filter(|_| link.out_at == link.out.len()) else {
+            return Ok(());
+        };
+        let bytes = body.left.min(FORWARD_CHUNK_BYTES);
+        link.out.resize(bytes, 0);
+        link.out_at = 0;
+        body.file.read_exact_at(&mut link.out, body.position)?;
+        body.position += bytes as u64;
+        body.left -= bytes;
+        if body.left == 0 {
+            link.body = None;
+        }
+        Ok(())
+    }
+
+    /// Local offsets are missing: deleted by retention or by a client. Sequence numbers go on
+    /// without a gap upstream, so that the records behind it get a new epoch.
+    fn gap(&mut self, broker: &mut Broker, lane_at: usize, next: i64, now: Now) {
+        let lane = &mut self.lanes[lane_at];
+        if lane.next != lane.row.cursor {
+            // First it must be certain that upstream has replicated what comes before the gap.
+            self.read_back(lane_at);
+            return;
+        }
+        log::warn!(
+            "forwarding {}-{}: the local records {}..{next} were deleted before they were forwarded",
+            lane.topic, lane.key.partition, lane.row.cursor,
+        );
+        self.new_epoch(broker, lane_at, next, now);
+    }
+
+    /// A batch that cannot be cut begins before the next offset: its first records go once more.
+    fn overlap(&mut self, broker: &mut Broker, lane_at: usize, first: i64, now: Now) {
+        let lane = &mut self.lanes[lane_at];
+        if lane.next != lane.row.cursor {
+            self.read_back(lane_at);
+            return;
+        }
+        lane.row.repeated += (lane.next - first) as u64;
+        self.new_epoch(broker, lane_at, first, now);
+    }
+
+    /// From local offset `first` on, sequences begin at 0 again, once that is durable.
+    pub(super) fn new_epoch(&mut self, broker: &mut Broker, lane_at: usize, first: i64, now: Now) {
+        let lane = &mut self.lanes[lane_at];
+        if !lane.raise_epoch(first) {
+            lane.start_anew();
+        }
+        self.save(broker, lane_at, now);
+    }
+
+    /// Makes a lane's row durable before anything else of it is sent.
+    pub(super) fn save(&mut self, broker: &mut Broker, lane_at: usize, now: Now) {
+        let lane = &mut self.lanes[lane_at];
+        match broker.save_forward(&lane.row, now) {
+            Ok(lsn) => {
+                lane.dirty = None;
+                let awaits = &mut broker.forwarding_mut().awaits;
+                *awaits = Some(awaits.map_or(lsn, |known| known.min(lsn)));
+                lane.phase = match lane.phase {
+                    Phase::Target | Phase::Stopped => lane.phase,
+                    _ => Phase::Saving(lsn),
+                };
+            }
+            Err(_) => {
+                // The journal is full before the sync that is under way has ended, or the disk
+                // is: the lane does not go on before its row is there.
+                lane.phase = if lane.phase == Phase::Stopped { Phase::Stopped } else { Phase::Save };
+                lane.not_before = now.mono.saturating_add(crate::limits::FORWARD_SAVE_RETRY_MS);
+            }
+        }
+    }
+
+    pub(super) fn fail_lane(&mut self, lane_at: usize, words: String, now: Now) {
+        let attempts = self.lanes[lane_at].attempts.saturating_add(1);
+        let not_before = self.pause(attempts, now);
+        self.lanes[lane_at].fail(words, not_before);
+    }
+
+    fn cannot_read(&mut self, broker: &mut Broker, lane_at: usize, error: &FetchError, now: Now) {
+        if let FetchError::OffsetOutOfRange = error {
+            let lane = &self.lanes[lane_at];
+            let start = broker.storage().partition(lane.index).map_or(0, |log| log.log_start);
+            if start > lane.next {
+                self.gap(broker, lane_at, start, now);
+                return;
+            }
+        }
+        self.fail_lane(lane_at, "the local log cannot be read here".into(), now);
+    }
+
+    /// A request without its answer: the connection is gone.
+    pub(super) fn unanswered(&mut self, flight: InFlight, now: Now) {
+        let _ = now;
+        let lanes = match flight.ask {
+            Ask::Produce(lanes) => {
+                for reference in lanes {
+                    if let Some(lane) = self.lane(reference)
+                        && lane.flight.take().is_some()
+                    {
+                        lane.pending = Some(Millis(0));
+                        // What the socket did not take whole, upstream cannot have taken.
+                        if flight.sent && lane.phase == Phase::Ready {
+                            lane.phase = Phase::Doubt;
+                        }
+                    }
+                }
+                return;
+            }
+            Ask::Offsets { lanes, .. } | Ask::Producers(lanes) => lanes,
+            Ask::ProducerId(lane) | Ask::ReadBack(lane, _) => LaneRefs::from_iter([lane]),
+            Ask::Versions | Ask::Metadata | Ask::CreateTopic(_) => return,
+        };
+        for reference in lanes {
+            if let Some(lane) = self.lane(reference) {
+                lane.flight = None;
+            }
+        }
+    }
+
+    /// Upstream's answer to a request with records.
+    pub(super) fn produced(
+        &mut self,
+        broker: &mut Broker,
+        lanes: LaneRefs,
+        r: &mut Reader<'_>,
+        now: Now,
+    ) -> Result<(), crate::wire::ReadError> {
+        let mut left = lanes;
+        let read = read_answers(r, |topic, answer| {
+            let is_it = |lane: &LaneRef| {
+                let row = self.by_key.get(&lane.key).map(|at| &self.lanes[*at].row);
+                row.is_some_and(|row| {
+                    row.upstream_topic == topic && row.upstream_partition == answer.partition
+                })
+            };
+            if let Some(at) = left.iter().position(is_it) {
+                let reference = left.swap_remove(at);
+                self.judged(broker, reference, &answer, now);
+            }
+        });
+        // What was not answered, or not legibly, may be there.
+        for reference in left {
+            if let Some(lane) = self.lane(reference)
+                && lane.flight.take().is_some()
+                && lane.phase == Phase::Ready
+            {
+                lane.phase = Phase::Doubt;
+                lane.pending = Some(Millis(0));
+            }
+        }
+        read
+    }
+
+    fn judged(&mut self, broker: &mut Broker, reference: LaneRef, answer: &Answer<'_>, now: Now) {
+        let Some(at) = self.by_key.get(&reference.key).copied() else { return };
+        if self.lanes[at].serial != reference.serial {
+            return;
+        }
+        let Some(flight) = self.lanes[at].flight.take() else { return };
+        if self.lanes[at].phase != Phase::Ready {
+            return;
+        }
+        let mut verdict = verdict::of(answer.error);
+        if verdict == Verdict::Corrupt {
+            let before = core::mem::replace(&mut self.lanes[at].corrupt, flight.first);
+            verdict = if before == flight.first {
+                Verdict::Rejected
+            } else {
+                Verdict::Retry { metadata: false }
+            };
+        }
+        match verdict {
+            Verdict::Done => {
+                let lane = &mut self.lanes[at];
+                let upstream = (answer.base_offset >= 0)
+                    .then(|| answer.base_offset + (flight.next - flight.first));
+                lane.acknowledged(flight.next, upstream, now.mono);
+                lane.works();
+                broker.note_forward(&lane.row);
+                let records = (flight.next - flight.first) as u64;
+                let name = (reference.key.topic, reference.key.partition);
+                broker.forwarding_mut().acknowledged(name, records, flight.bytes, now);
+                return;
+            }
+            Verdict::Rejected if !flight.stored => {
+                // A batch that we made: the stored ones one by one, to find the guilty one.
+                self.lanes[at].alone_until = flight.next;
+            }
+            Verdict::Rejected => self.rejected(broker, at, flight, answer, now),
+            Verdict::Retry { metadata } => {
+                self.refused(at, answer, now);
+                if metadata {
+                    let lane = &self.lanes[at];
+                    self.cluster.doubt(&lane.row.upstream_topic, lane.not_before);
+                }
+            }
+            Verdict::Doubt { epoch } => {
+                self.refused(at, answer, now);
+                let lane = &mut self.lanes[at];
+                lane.phase = Phase::Doubt;
+                lane.new_epoch |= epoch;
+            }
+            Verdict::Corrupt => {}
+        }
+        self.lanes[at].pending = Some(Millis(0));
+    }
+
+    fn refused(&mut self, at: usize, answer: &Answer<'_>, now: Now) {
+        let words = match answer.message {
+            Some(message) => format!("upstream says {}: {message}", answer.error.name()),
+            None => format!("upstream says {}", answer.error.name()),
+        };
+        self.fail_lane(at, words, now);
+        self.lanes[at].error = answer.error as i16;
+    }
+
+    /// A stored batch that upstream will never take.
+    fn rejected(
+        &mut self,
+        broker: &mut Broker,
+        at: usize,
+        flight: Flight,
+        answer: &Answer<'_>,
+        now: Now,
+    ) {
+        let lane = &self.lanes[at];
+        let (topic, partition) = (lane.topic.clone(), lane.key.partition);
+        let range = flight.first..flight.next;
+        let said = format!("{} {}", answer.error.name(), answer.message.unwrap_or_default());
+        let said = said.trim_end();
+        if self.config.on_rejected == OnRejected::Stop {
+            log::error!(
+                "forwarding {topic}-{partition}: stopped, upstream refuses the records {range:?}                  for good: {said}. `ottla forward --seek {topic}:{partition} --to {}` passes over                  them, `ottla forward --pause` and `--resume` tries again",
+                flight.next,
+            );
+            let lane = &mut self.lanes[at];
+            lane.trouble = format!("stopped: upstream refuses the record {}: {said}", flight.first);
+            lane.row.stopped = true;
+            lane.phase = Phase::Stopped;
+            broker.save_forward(&lane.row, now).ok();
+            return;
+        }
+        if lane.next != lane.row.cursor {
+            self.read_back(at);
+            return;
+        }
+        let aside = self.stored_batch(broker, at, flight.first).and_then(|batch| {
+            let key = self.lanes[at].key;
+            broker.set_aside(key.topic, key.partition, &batch, now).map_err(|_| {
+                "a batch that upstream refuses cannot be set aside: the local log takes nothing"
+            })
+        });
+        if let Err(words) = aside {
+            self.fail_lane(at, words.into(), now);
+            return;
+        }
+        log::warn!(
+            "forwarding {topic}-{partition}: the records {range:?} are set aside in              {topic}.rejected, upstream refuses them for good: {said}",
+        );
+        let lane = &mut self.lanes[at];
+        lane.row.rejected += (flight.next - flight.first) as u64;
+        self.new_epoch(broker, at, flight.next, now);
+    }
+
+    /// The stored batch at `offset`, byte for byte.
+    fn stored_batch(
+        &mut self,
+        broker: &mut Broker,
+        at: usize,
+        offset: i64,
+    ) -> Result<Vec<u8>, &'static str> {
+        let unreadable = "a batch that upstream refuses cannot be read here";
+        let slice = broker.read(self.lanes[at].index, offset, 1, true).ok().flatten();
+        let slice = slice.ok_or(unreadable)?;
+        let mut batch = vec![0; slice.first.total_bytes];
+        let position = u64::from(slice.position);
+        slice.file.read_exact_at(&mut batch, position).map_err(|_| unreadable)?;
+        Ok(batch)
+    }
+}
+
+fn identity(lane: &Lane) -> Identity {
+    let row = &lane.row;
+    Identity { producer_id: row.producer_id, producer_epoch: row.producer_epoch }
+}
+
+/// What upstream says about one batch.
+struct Answer<'a> {
+    partition: i32,
+    error: ErrorCode,
+    base_offset: i64,
+    message: Option<&'a str>,
+}
+
+/// Reads the body of a Produce response of version 3–8 without holding any of it.
+fn read_answers<'a>(
+    r: &mut Reader<'a>,
+    mut visit: impl FnMut(&str, Answer<'a>),
+) -> Result<(), crate::wire::ReadError> {
+    for _ in 0..r.array("topics")? {
+        let topic = r.string("topic")?;
+        for _ in 0..r.array("partitions")? {
+            let partition = r.i32("index")?;
+            let error = r.i16("error_code")?;
+            let base_offset = r.i64("base_offset")?;
+            r.i64("log_append_time_ms")?;
+            r.since(5, -1, |r| r.i64("log_start_offset"))?;
+            let mut message = None;
+            if r.version() >= 8 {
+                for _ in 0..r.array("record_errors")? {
+                    r.i32("batch_index")?;
+                    message = message.or(r.nullable_string("batch_index_error_message")?);
+                }
+                message = r.nullable_string("error_message")?.or(message);
+            }
+            let error = ErrorCode::from_i16(error).unwrap_or(ErrorCode::UnknownServerError);
+            visit(topic, Answer { partition, error, base_offset, message });
+        }
+    }
+    Ok(())
+}
