@@ -496,3 +496,50 @@ pub const DESCRIBE_PARTITIONS_MAX: usize = 2000;
 ///
 /// Why: an IPv6 address takes 39, one that embeds an IPv4 address 45. At the limit: it is cut off.
 pub const CLIENT_HOST_BYTES_MAX: usize = 48;
+
+// ---- The settings of forwarding ----------------------------------------------------------------
+
+/// Bytes of a list in a `forward.` setting: addresses, patterns, renames, priorities.
+///
+/// Why: a gateway that renames a hundred topics one by one takes some 6 KB; the broker keeps one
+/// copy. At the limit: `serve` says so and does not start.
+pub const FORWARD_LIST_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes of `forward.client.id`.
+///
+/// Why: upstream keeps quotas and metrics under this name; Kafka's own names end at 249 bytes.
+/// At the limit: `serve` says so and does not start.
+pub const FORWARD_CLIENT_ID_BYTES_MAX: usize = 249;
+
+/// Bytes of the smallest and of the largest `forward.batch.size`.
+///
+/// Why: less than 1 KiB merges nothing; 1 MiB is the largest batch that Kafka's default
+/// `message.max.bytes` takes, and the forwarder holds a few of this size in memory.
+/// At the limit: `serve` says so and does not start.
+pub const FORWARD_BATCH_SIZE_MIN: i64 = 1024;
+/// See [`FORWARD_BATCH_SIZE_MIN`].
+pub const FORWARD_BATCH_SIZE_MAX: i64 = 1024 * 1024;
+
+/// Milliseconds of the longest `forward.linger.ms`.
+///
+/// Why: what waits is a batch that is not full; a minute of records of the slowest sensor fills a
+/// radio's frame. At the limit: `serve` says so and does not start.
+pub const FORWARD_LINGER_MS_MAX: i64 = 60_000;
+
+/// Bytes per second of the least `forward.bandwidth.bytes.per.second`, other than 0, no cap.
+///
+/// Why: below it one small batch takes longer than `forward.request.timeout.ms`.
+/// At the limit: `serve` says so and does not start.
+pub const FORWARD_BANDWIDTH_MIN: i64 = 1024;
+
+/// Milliseconds of the least `forward.request.timeout.ms`.
+///
+/// Why: an answer over a satellite takes that long; a shorter wait would never see one.
+/// At the limit: `serve` says so and does not start.
+pub const FORWARD_TIMEOUT_MS_MIN: i64 = 1000;
+
+/// Milliseconds of the least `forward.retry.backoff.ms`.
+///
+/// Why: a link that is down must not take the CPU. At the limit: `serve` says so and does not
+/// start.
+pub const FORWARD_BACKOFF_MS_MIN: i64 = 10;
