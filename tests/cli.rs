@@ -38,6 +38,8 @@ fn every_command_explains_itself() {
         (&["configs"], "--add-config"),
         (&["offsets"], "--time"),
         (&["delete-records"], "--offset-json-file"),
+        (&["groups"], "ottla forward --status"),
+        (&["forward"], "no consumer group"),
         (&["status"], "--bootstrap-server"),
         (&["coordinator", "show"], "--data"),
         (&["log", "dump"], "--print-data-log"),
@@ -64,6 +66,10 @@ fn a_command_line_that_makes_no_sense_is_exit_code_2() {
         &["consume", "--from-beginning"],
         &["groups", "--describe"],
         &["configs", "--describe"],
+        &["forward"],
+        &["forward", "--status", "--pause"],
+        &["forward", "--seek", "t"],
+        &["forward", "--to", "latest"],
         &["log", "dump"],
     ] {
         let output = run(arguments);

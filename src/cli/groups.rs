@@ -16,6 +16,8 @@ use std::io::Write;
 #[derive(Args, Debug)]
 #[command(group(clap::ArgGroup::new("action").required(true)))]
 #[command(group(clap::ArgGroup::new("target")))]
+#[command(after_help = "The forwarder to an upstream cluster is no consumer group, so it is not \
+                        listed here: see `ottla forward --status`.")]
 pub struct GroupsArgs {
     #[command(flatten)]
     bootstrap: BootstrapArgs,

@@ -15,6 +15,9 @@ mod consume_format;
 mod consume_member;
 mod coordinator;
 mod failure;
+mod figures;
+mod forward;
+mod forward_seek;
 mod groups;
 mod groups_describe;
 mod groups_reset;
@@ -69,6 +72,8 @@ enum Command {
     Offsets(offsets::OffsetsArgs),
     /// Delete records in front of the offsets in a JSON file (as kafka-delete-records)
     DeleteRecords(offsets::DeleteRecordsArgs),
+    /// Say how forwarding to the upstream cluster is doing; pause, resume or move it
+    Forward(forward::ForwardArgs),
     /// Say in ten lines how a broker is doing
     Status(status::StatusArgs),
     /// Look into the coordinator file of a broker that does not run
@@ -118,6 +123,7 @@ fn run(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Configs(args) => configs::run(&args, out),
         Command::Offsets(args) => offsets::run(&args, out),
         Command::DeleteRecords(args) => offsets::run_delete_records(&args, out),
+        Command::Forward(args) => forward::run(&args, out),
         Command::Status(args) => status::run(&args, out),
         Command::Coordinator(args) => coordinator::run(&args, out),
         Command::Log(args) => log_dump::run(&args, out),
@@ -175,6 +181,12 @@ mod tests {
             "offsets --topic t --time earliest",
             "offsets --delete-records --topic t --partition 0 --before-offset 3",
             "delete-records --offset-json-file f",
+            "forward --status",
+            "forward --pause --bootstrap-server h:1",
+            "forward --resume",
+            "forward --seek t --to earliest",
+            "forward --seek t:0,1 --to 42",
+            "forward --seek t --to -2",
             "status",
             "coordinator show --data d",
             "log dump --files a,b --print-data-log",

@@ -7,14 +7,13 @@
 use super::Failure;
 use super::args::BootstrapArgs;
 use super::cluster::Cluster;
+use super::figures::{Figures, bytes_text, figures, settings, take_number};
+use super::forward;
 use super::groups_describe::{GroupOffsets, group_offsets};
 use super::time_text::{format_utc, span};
-use crate::client::Api;
-use crate::client::messages::configs::{DescribeConfigsRequest, ResourceType};
 use crate::client::messages::groups::ListGroupsRequest;
 use crate::client::messages::metadata::MetadataResponse;
 use clap::Args;
-use std::collections::BTreeMap;
 use std::io::Write;
 
 /// What `ottla status` was asked to do.
@@ -24,17 +23,15 @@ pub struct StatusArgs {
     bootstrap: BootstrapArgs,
 }
 
-/// What the settings that carry figures are called.
-const PREFIX: &str = "ottla.status.";
-
-/// Figures by the name behind the prefix.
-type Figures = BTreeMap<String, String>;
-
 /// Runs the command.
 pub fn run(args: &StatusArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let mut cluster = Cluster::new(&args.bootstrap, "ottla-status")?;
     let metadata = cluster.metadata(None, false)?;
-    let figures = figures(&mut cluster, &metadata)?;
+    let settings = match metadata.brokers.first() {
+        Some(broker) => settings(&mut cluster, broker.node_id)?,
+        None => Figures::new(),
+    };
+    let figures = figures(settings);
     let listed = cluster.call(&ListGroupsRequest::default())?;
     let mut groups = Vec::new();
     for group in &listed.groups {
@@ -44,24 +41,6 @@ pub fn run(args: &StatusArgs, out: &mut dyn Write) -> Result<(), Failure> {
         writeln!(out, "{line}")?;
     }
     Ok(())
-}
-
-fn figures(cluster: &mut Cluster, metadata: &MetadataResponse) -> Result<Figures, Failure> {
-    let Some(broker) = metadata.brokers.first() else { return Ok(Figures::new()) };
-    if cluster.any()?.version_of(Api::DESCRIBE_CONFIGS).is_err() {
-        return Ok(Figures::new());
-    }
-    let name = broker.node_id.to_string();
-    let resources = vec![(ResourceType::Broker, name.as_str())];
-    let request = DescribeConfigsRequest { resources, include_synonyms: false };
-    let described = cluster.node(broker.node_id)?.call(&request)?;
-    let configs = described.into_iter().flat_map(|described| described.configs);
-    Ok(configs
-        .filter_map(|config| {
-            let name = config.name.strip_prefix(PREFIX)?.to_owned();
-            Some((name, config.value?))
-        })
-        .collect())
 }
 
 fn lines(
@@ -102,6 +81,11 @@ fn lines(
     if let Some(text) = traffic(&mut figures) {
         say("since start", text);
     }
+    if let Some(text) = forward::summary(&mut figures) {
+        say("forwarding", text);
+        let error = figures.remove("forward.error").filter(|error| !error.is_empty());
+        error.map(|error| say("", error));
+    }
     let partitions: usize = metadata.topics.iter().map(|topic| topic.partitions.len()).sum();
     say("topics", format!("{} with {partitions} partitions", metadata.topics.len()));
     say("groups", groups_text(groups));
@@ -137,22 +121,6 @@ fn groups_text(groups: &[GroupOffsets]) -> String {
     format!("{} ({active} with members), lag {lag} records in all", groups.len())
 }
 
-fn take_number(figures: &mut Figures, name: &str) -> Option<i64> {
-    let number = figures.get(name)?.parse().ok()?;
-    figures.remove(name);
-    Some(number)
-}
-
-fn bytes_text(bytes: i64) -> String {
-    const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
-    let (mut value, mut unit) = (bytes as f64, 0);
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +149,8 @@ mod tests {
             ("last.sync.ago.ms", "70"),
             ("syncs", "27"),
             ("something.new", "x"),
+            ("forward.state", "down"),
+            ("forward.error", "k:9092: connection refused"),
         ]
         .map(|(k, v)| (k.to_owned(), v.to_owned()))
         .into();
@@ -194,16 +164,12 @@ mod tests {
                 "storage      ok",
                 "last sync    70 ms ago, 27 since start",
                 "since start  5 records in, 700 B in, 1.0 KiB out, 2 connections now",
+                "forwarding   down, to go: nothing, all is upstream",
+                "             k:9092: connection refused",
                 "topics       0 with 0 partitions",
                 "groups       0 (0 with members), lag 0 records in all",
             ]
         );
         assert_eq!(lines(&metadata, Figures::new(), &[]).len(), 4);
-    }
-
-    #[test]
-    fn bytes_read_well() {
-        assert_eq!(bytes_text(512), "512 B");
-        assert_eq!(bytes_text(1_572_864), "1.5 MiB");
     }
 }

@@ -5,9 +5,11 @@
 //! `BrokerConfig::default`. `write` is only called with a value in normal form (`value`).
 //!
 //! Absent: settings of Kafka's that have no meaning here (`elsewhere`), and changing settings
-//! while the broker runs: each row is read-only to clients.
+//! while the broker runs: each row is read-only to clients. Forwarding's rows are written in
+//! `forward_keys`.
 
 use super::broker::{BrokerConfig, CleanupPolicy, HOUR_MS, MINUTE_MS, TimestampType};
+use super::forward_keys::FORWARD_KEYS;
 use super::listener;
 use super::value::{Allowed, ValueType};
 use crate::limits::{
@@ -19,6 +21,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 /// One broker setting.
+#[derive(Clone, Copy)]
 pub struct BrokerKey {
     /// Kafka's name, or ours where Kafka has none.
     pub name: &'static str,
@@ -39,7 +42,8 @@ pub fn find(name: &str) -> Option<&'static BrokerKey> {
     BROKER_KEYS.iter().find(|key| key.name == name)
 }
 
-const fn key(
+/// A row, its text last.
+pub(super) const fn key(
     name: &'static str,
     kind: ValueType,
     allowed: Allowed,
@@ -50,17 +54,19 @@ const fn key(
     BrokerKey { name, kind, allowed, doc, read, write }
 }
 
-fn show<T: ToString>(value: &T) -> Option<String> {
+/// A value as its text.
+pub(super) fn show<T: ToString>(value: &T) -> Option<String> {
     Some(value.to_string())
 }
 
 /// The checked text as a number. The ranges below fit the fields, which a test proves at both
 /// ends of each, so the default is never taken.
-fn number<T: FromStr + Default>(text: &str) -> T {
+pub(super) fn number<T: FromStr + Default>(text: &str) -> T {
     text.parse().unwrap_or_default()
 }
 
-fn flag(text: &str) -> bool {
+/// The checked text as a flag.
+pub(super) fn flag(text: &str) -> bool {
     text == "true"
 }
 
@@ -75,7 +81,21 @@ const UNSIGNED: Allowed = Range(0, INT_MAX);
 const COMPRESSIONS: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
 
 /// All of them, in the order in which a person would look for them.
-pub static BROKER_KEYS: &[BrokerKey] = &[
+pub static BROKER_KEYS: &[BrokerKey] = &joined::<{ OWN_KEYS.len() + FORWARD_KEYS.len() }>();
+
+/// Both tables in one.
+const fn joined<const ROWS: usize>() -> [BrokerKey; ROWS] {
+    let mut rows = [OWN_KEYS[0]; ROWS];
+    let mut index = 0;
+    while index < ROWS {
+        let own = index < OWN_KEYS.len();
+        rows[index] = if own { OWN_KEYS[index] } else { FORWARD_KEYS[index - OWN_KEYS.len()] };
+        index += 1;
+    }
+    rows
+}
+
+const OWN_KEYS: &[BrokerKey] = &[
     key(
         "listeners",
         List,

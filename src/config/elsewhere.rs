@@ -46,6 +46,7 @@ fn asks_for_nothing(name: &str, value: &str) -> bool {
     let value = value.trim();
     value.is_empty()
         || (name == "ssl.client.auth" && value == "none")
+        || (name == "forward.security.protocol" && value == "PLAINTEXT")
         || (name == "allow.everyone.if.no.acl.found" && value.eq_ignore_ascii_case("true"))
 }
 
@@ -54,6 +55,9 @@ const NO_TLS: &str = "asks for TLS, which is not there yet; remove it, and let o
     you trust, or a TLS proxy, reach the listener";
 const NO_SASL: &str = "asks for SASL, which is not there yet; remove it, and let only a network \
     that you trust reach the listener";
+const NO_TLS_UPSTREAM: &str = "asks for TLS or SASL towards the upstream cluster, which is not \
+    there yet; remove it, and use a plain listener there, through a tunnel where the network is \
+    not trusted";
 const NO_ACLS: &str = "asks for access control, which is not there yet; remove it, and let only a \
     network that you trust reach the listener";
 
@@ -62,6 +66,9 @@ const REFUSED: &[(&str, &str)] = &[
     ("ssl.", NO_TLS),
     ("sasl.", NO_SASL),
     ("delegation.token.", NO_SASL),
+    ("forward.ssl.", NO_TLS_UPSTREAM),
+    ("forward.sasl.", NO_TLS_UPSTREAM),
+    ("forward.security.protocol", NO_TLS_UPSTREAM),
     ("authorizer.class.name", NO_ACLS),
     ("super.users", NO_ACLS),
     ("allow.everyone.if.no.acl.found", NO_ACLS),

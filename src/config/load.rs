@@ -14,7 +14,7 @@ use super::error::{ConfigError, Level, Note, Reason};
 use super::listener::{Listener, PLAINTEXT};
 use super::topic_keys::{self, TOPIC_KEYS};
 use super::value::{self, items};
-use super::{file, suggest};
+use super::{file, forward_keys, suggest};
 use std::path::Path;
 
 /// Joins all layers, weakest first: the defaults, the file, `--set KEY=VALUE`, `--listen` and
@@ -263,6 +263,9 @@ impl Loading {
             let said = "batches stay compressed as the producer sent them";
             self.remark("compression.type", Level::Info, said);
         }
+        let [refusals, remarks] = forward_keys::contradictions(&self.config);
+        refusals.iter().for_each(|(key, said)| self.refuse(key, Reason::InvalidValue, said));
+        remarks.iter().for_each(|(key, said)| self.remark(key, Level::Warning, said));
     }
 }
 

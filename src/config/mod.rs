@@ -16,6 +16,8 @@ mod elsewhere;
 mod error;
 mod file;
 mod forward;
+mod forward_keys;
+mod forward_values;
 mod listener;
 mod load;
 mod properties;

@@ -7,7 +7,7 @@
 //! Absent: names, defaults and files; they are next door.
 
 use super::listener;
-use crate::limits::CONFIG_VALUE_BYTES_MAX;
+use crate::limits::{CONFIG_VALUE_BYTES_MAX, FORWARD_LIST_BYTES_MAX};
 
 /// The type of a setting as the DescribeConfigs answer encodes it (KIP-569).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub enum Allowed {
     Any,
     /// A whole number between these two, both included.
     Range(i64, i64),
+    /// Zero, or a whole number between these two, both included.
+    ZeroOr(i64, i64),
     /// A decimal number between these two, both included.
     Decimal(f64, f64),
     /// Exactly one of these words, as they are written.
@@ -52,13 +54,22 @@ pub enum Allowed {
     Directory,
     /// A list of `NAME://host:port`.
     Listeners,
+    /// What this makes a normal form of; otherwise it says what is allowed.
+    Parsed(fn(&str) -> Result<String, String>),
 }
 
 /// Brings `text` into its normal form, or says what is allowed instead.
 pub fn normalise(kind: ValueType, allowed: Allowed, text: &str) -> Result<String, String> {
     let text = text.trim();
-    if text.len() > CONFIG_VALUE_BYTES_MAX {
-        return Err(format!("at most {CONFIG_VALUE_BYTES_MAX} bytes of text"));
+    let bytes_max = match allowed {
+        Allowed::Parsed(_) => FORWARD_LIST_BYTES_MAX,
+        _ => CONFIG_VALUE_BYTES_MAX,
+    };
+    if text.len() > bytes_max {
+        return Err(format!("at most {bytes_max} bytes of text"));
+    }
+    if let Allowed::Parsed(parse) = allowed {
+        return parse(text);
     }
     match kind {
         ValueType::Boolean => boolean(text),
@@ -91,6 +102,13 @@ fn whole(text: &str, allowed: Allowed, least: i64, most: i64) -> Result<String, 
         Allowed::Range(low, high) => (low.max(least), high.min(most)),
         _ => (least, most),
     };
+    if let Allowed::ZeroOr(low, high) = allowed {
+        return match text.parse::<i64>() {
+            Ok(0) => Ok("0".to_string()),
+            _ => whole(text, Allowed::Range(low, high), least, most)
+                .map_err(|allowed| format!("0, or {allowed}")),
+        };
+    }
     match text.parse::<i64>() {
         Ok(number) if (least..=most).contains(&number) => Ok(number.to_string()),
         _ if most == i64::MAX => Err(format!("a whole number, at least {least}")),
