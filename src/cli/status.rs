@@ -84,7 +84,9 @@ fn lines(
     if let Some(text) = forward::summary(&mut figures) {
         say("forwarding", text);
         let error = figures.remove("forward.error").filter(|error| !error.is_empty());
-        error.map(|error| say("", error));
+        if let Some(error) = error {
+            say("", error);
+        }
     }
     let partitions: usize = metadata.topics.iter().map(|topic| topic.partitions.len()).sum();
     say("topics", format!("{} with {partitions} partitions", metadata.topics.len()));

@@ -5,14 +5,14 @@ use super::lane::{Phase, ReadBack, offset_behind};
 use super::link::{Ask, Came, InFlight, LaneRef, LaneRefs, LinkId, State};
 use super::read_back::Scanner;
 use crate::broker::Broker;
-use crate::client::messages::api_versions::ApiVersionsRequest;
+use crate::client::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use crate::client::messages::metadata::MetadataRequest;
 use crate::client::messages::offsets::ListOffsetsRequest;
 use crate::client::messages::produce::InitProducerIdRequest;
 use crate::client::messages::producers::{ActiveProducer, DescribeProducersRequest};
 use crate::client::messages::topics::CreateTopicsRequest;
 use crate::client::{Api, FrameError, Versions, frame};
-use crate::limits::FORWARD_ERROR_BYTES_MAX;
+use crate::state::forward::shortened;
 use crate::time::{Millis, Now};
 use crate::wire::{ErrorCode, Reader};
 
@@ -63,7 +63,7 @@ impl Forwarder {
         match ask {
             Ask::Versions => {
                 let answer = frame::decode::<ApiVersionsRequest<'_>>(frame, version, correlation);
-                self.greeted(at, version, answer.map_err(illegible)?, now)?;
+                self.greeted(at, version, &answer.map_err(illegible)?, now)?;
             }
             Ask::Metadata => {
                 let answer = frame::decode::<MetadataRequest<'_>>(frame, version, correlation);
@@ -133,7 +133,7 @@ impl Forwarder {
         &mut self,
         at: usize,
         version: i16,
-        answer: crate::client::messages::api_versions::ApiVersionsResponse,
+        answer: &ApiVersionsResponse,
         now: Now,
     ) -> Result<(), String> {
         if answer.error_code == ErrorCode::UnsupportedVersion && version > 0 {
@@ -144,7 +144,7 @@ impl Forwarder {
             return Err(format!("does not say what it serves: {}", answer.error_code.name()));
         }
         let link = &mut self.links[at];
-        link.versions = Versions::new(&answer);
+        link.versions = Versions::new(answer);
         link.state = State::Ready;
         for api in [Api::PRODUCE, Api::METADATA, Api::INIT_PRODUCER_ID, Api::LIST_OFFSETS] {
             if link.versions.pick(api).is_none() {
@@ -191,7 +191,7 @@ impl Forwarder {
                     words.push_str(": ");
                     words.push_str(message);
                 }
-                words.truncate(words.floor_char_boundary(FORWARD_ERROR_BYTES_MAX));
+                words.truncate(shortened(&words).len());
                 let again = self.pause(6, now);
                 self.cluster.creating(name, again);
                 for at in 0..self.lanes.len() {

@@ -6,8 +6,7 @@ use super::Forwarder;
 use super::lane::Phase;
 use super::link::State;
 use crate::broker::Broker;
-use crate::limits::FORWARD_ERROR_BYTES_MAX;
-use crate::state::forward::{LaneState, LinkState};
+use crate::state::forward::{LaneState, LinkState, shortened};
 use crate::time::{Millis, Now};
 
 /// What is not with the broker yet.
@@ -45,7 +44,7 @@ impl Shown {
         }
         self.connected = false;
         self.error.clear();
-        self.error.push_str(&words[..words.floor_char_boundary(FORWARD_ERROR_BYTES_MAX)]);
+        self.error.push_str(shortened(words));
         self.error_is_new = true;
         self.next_try = Some(next_try);
     }

@@ -164,6 +164,15 @@ impl LaneState {
     }
 }
 
+/// The first [`FORWARD_ERROR_BYTES_MAX`] bytes of a sentence, whole characters only.
+pub fn shortened(words: &str) -> &str {
+    let mut end = words.len().min(FORWARD_ERROR_BYTES_MAX);
+    while !words.is_char_boundary(end) {
+        end -= 1;
+    }
+    &words[..end]
+}
+
 /// Bytes per second lately: over the present window of [`FORWARD_RATE_MS`] and what of the one
 /// before is less than a window old.
 #[derive(Clone, Copy, Debug, Default)]
@@ -318,8 +327,7 @@ impl Forwarding {
     /// Something went wrong, in words of which [`FORWARD_ERROR_BYTES_MAX`] are kept.
     pub fn set_error(&mut self, words: &str) {
         self.error.clear();
-        let end = words.floor_char_boundary(FORWARD_ERROR_BYTES_MAX);
-        self.error.push_str(&words[..end]);
+        self.error.push_str(shortened(words));
     }
 
     /// A lane's figures, to be changed.
