@@ -18,13 +18,7 @@ use crate::wire::{ErrorCode, Reader};
 
 impl Forwarder {
     /// Bytes from a link, in whatever pieces the network made of them.
-    pub(super) fn received(
-        &mut self,
-        broker: &mut Broker,
-        id: LinkId,
-        mut bytes: &[u8],
-        now: Now,
-    ) {
+    pub(super) fn received(&mut self, broker: &mut Broker, id: LinkId, mut bytes: &[u8], now: Now) {
         while !bytes.is_empty() {
             let Some(at) = self.link_at(id) else { return };
             let (used, came) = self.links[at].receive(bytes);
@@ -68,8 +62,7 @@ impl Forwarder {
         let illegible = |error: FrameError| format!("sent an answer that cannot be read: {error}");
         match ask {
             Ask::Versions => {
-                let answer =
-                    frame::decode::<ApiVersionsRequest<'_>>(frame, version, correlation);
+                let answer = frame::decode::<ApiVersionsRequest<'_>>(frame, version, correlation);
                 self.greeted(at, version, answer.map_err(illegible)?, now)?;
             }
             Ask::Metadata => {
@@ -301,7 +294,9 @@ impl Forwarder {
                     log::warn!(
                         "forwarding {}-{}: the upstream log ends before offset {}, which upstream \
                          has acknowledged: it was cut or restored. Goes on from the cursor",
-                        lane.topic, lane.key.partition, back.at,
+                        lane.topic,
+                        lane.key.partition,
+                        back.at,
                     );
                     self.found(broker, at, ReadBack { at: -1, ..back }, now);
                 }
@@ -354,7 +349,9 @@ impl Forwarder {
                 log::warn!(
                     "forwarding {}-{}: upstream has lost the records that it acknowledged since \
                      offset {} at least",
-                    lane.topic, lane.key.partition, lane.row.sequence_base,
+                    lane.topic,
+                    lane.key.partition,
+                    lane.row.sequence_base,
                 );
                 self.sent_back(broker, at, self.lanes[at].row.sequence_base, now);
                 return;
@@ -370,7 +367,9 @@ impl Forwarder {
             log::warn!(
                 "forwarding {}-{}: upstream has lost the records {next}..{} that it had \
                  acknowledged (an unclean election, or a backup)",
-                lane.topic, lane.key.partition, lane.row.cursor,
+                lane.topic,
+                lane.key.partition,
+                lane.row.cursor,
             );
             self.sent_back(broker, at, next, now);
         } else if next == lane.row.cursor {
@@ -416,7 +415,9 @@ impl Forwarder {
         log::error!(
             "forwarding {}-{}: somebody else sends under our producer id {} (a copy of this card \
              in another gateway?). Goes on under a new one; {doubtful} records may be repeated",
-            lane.topic, lane.key.partition, lane.row.producer_id,
+            lane.topic,
+            lane.key.partition,
+            lane.row.producer_id,
         );
         lane.row.repeated += doubtful.max(0) as u64;
         lane.start_anew();
@@ -520,7 +521,9 @@ impl Forwarder {
         log::warn!(
             "forwarding {}-{}: {why}, so that it cannot be known whether the {doubtful} records \
              from offset {} on have arrived; they are sent, and may be repeated",
-            lane.topic, lane.key.partition, lane.row.cursor,
+            lane.topic,
+            lane.key.partition,
+            lane.row.cursor,
         );
         lane.next = lane.row.cursor;
         lane.phase = Phase::Ready;

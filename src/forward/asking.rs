@@ -78,7 +78,8 @@ impl Forwarder {
 
     fn ask_topic(&mut self, broker: &Broker, at: usize, now: Now) -> bool {
         let link = &self.links[at];
-        let is_controller = self.cluster.controller < 0 || link.node == Some(self.cluster.controller);
+        let is_controller =
+            self.cluster.controller < 0 || link.node == Some(self.cluster.controller);
         if !self.config.create_topics || !is_controller || link.node.is_none() {
             return false;
         }
@@ -201,10 +202,8 @@ impl Forwarder {
         } else {
             let start = question == Question::Start;
             let time = if start { EARLIEST } else { LATEST };
-            let partition =
-                |r: &crate::state::forward::ForwardRow| (r.upstream_partition, time);
-            let topics =
-                ByTopic::group(rows.map(|r| (r.upstream_topic.as_str(), partition(r))));
+            let partition = |r: &crate::state::forward::ForwardRow| (r.upstream_partition, time);
+            let topics = ByTopic::group(rows.map(|r| (r.upstream_topic.as_str(), partition(r))));
             let request = ListOffsetsRequest { isolation_level: 0, topics };
             let ask = Ask::Offsets { lanes: chosen, start };
             link.ask(&request, version, client_id, ask, now.mono)

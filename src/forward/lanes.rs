@@ -1,7 +1,7 @@
 //! The table of lanes: kept in step with the local topics, and brought forward by what is known.
 
-use super::lane::{Lane, Phase};
 use super::Forwarder;
+use super::lane::{Lane, Phase};
 use super::link::LaneRef;
 use crate::broker::Broker;
 use crate::client::partitioner::murmur2;
@@ -201,7 +201,9 @@ impl Forwarder {
         }
         log::warn!(
             "forwarding {}-{}: upstream has acknowledged up to offset {}, but the local log ends              at {end}: it was lost and begun anew. Goes on at {end}, under a new producer id",
-            lane.topic, lane.key.partition, lane.row.cursor,
+            lane.topic,
+            lane.key.partition,
+            lane.row.cursor,
         );
         lane.row.cursor = end;
         lane.sent = end;
@@ -235,7 +237,11 @@ impl Forwarder {
         if created_anew {
             log::warn!(
                 "forwarding {}-{}: the upstream topic {} was deleted and created anew; goes on                  from offset {}. `ottla forward --seek {} --to earliest` sends what is still here",
-                lane.topic, lane.key.partition, lane.row.upstream_topic, lane.row.cursor, lane.topic,
+                lane.topic,
+                lane.key.partition,
+                lane.row.upstream_topic,
+                lane.row.cursor,
+                lane.topic,
             );
             // What is unanswered may have arrived in the new one: its whole log is ours to look at.
             lane.next = lane.row.cursor;
@@ -257,7 +263,9 @@ impl Forwarder {
             }
             log::info!(
                 "forwarding {}-{}: goes to partition {target} of {} from now on, which has {count}",
-                lane.topic, lane.key.partition, lane.row.upstream_topic,
+                lane.topic,
+                lane.key.partition,
+                lane.row.upstream_topic,
             );
             lane.start_anew();
         }

@@ -41,7 +41,7 @@ pub use link::LinkId;
 
 use crate::broker::Broker;
 use crate::config::{ForwardCompression, ForwardConfig};
-use crate::limits::{FORWARD_LINKS_MAX, FORWARD_LINK_IDLE_MS};
+use crate::limits::{FORWARD_LINK_IDLE_MS, FORWARD_LINKS_MAX};
 use crate::time::{Millis, Now};
 use crate::wire::batch::Codec;
 use cluster::Cluster;
@@ -287,8 +287,7 @@ impl Forwarder {
         let timeout_ms = self.config.request_timeout_ms;
         while let Some(late) = self.links.iter().find(|link| {
             link.deadline(timeout_ms).is_some_and(|due| due <= now.mono)
-                || link.state == State::Opening
-                    && now.mono.since(link.used) >= timeout_ms
+                || link.state == State::Opening && now.mono.since(link.used) >= timeout_ms
         }) {
             let id = late.id;
             self.lose_link(id, "no answer within forward.request.timeout.ms", true, now);

@@ -136,9 +136,9 @@ impl Forwarder {
             && lane.flight.is_none()
             && lane.not_before <= now.mono
             && lane.next < lane.high_watermark(broker)
-            && lane.pending.is_some_and(|since| {
-                lane.full || now.mono.since(since) >= self.config.linger_ms
-            })
+            && lane
+                .pending
+                .is_some_and(|since| lane.full || now.mono.since(since) >= self.config.linger_ms)
     }
 
     /// Whether a lane has records that have waited long enough, or enough of them.
@@ -344,7 +344,9 @@ impl Forwarder {
         }
         log::warn!(
             "forwarding {}-{}: the local records {}..{next} were deleted before they were forwarded",
-            lane.topic, lane.key.partition, lane.row.cursor,
+            lane.topic,
+            lane.key.partition,
+            lane.row.cursor,
         );
         self.new_epoch(broker, lane_at, next, now);
     }
@@ -385,7 +387,8 @@ impl Forwarder {
             Err(_) => {
                 // The journal is full before the sync that is under way has ended, or the disk
                 // is: the lane does not go on before its row is there.
-                lane.phase = if lane.phase == Phase::Stopped { Phase::Stopped } else { Phase::Save };
+                lane.phase =
+                    if lane.phase == Phase::Stopped { Phase::Stopped } else { Phase::Save };
                 lane.not_before = now.mono.saturating_add(crate::limits::FORWARD_SAVE_RETRY_MS);
             }
         }
