@@ -5,4 +5,5 @@
 //! Absent: the wire format itself (`wire`), and what is remembered (`state`, `broker`).
 
 pub mod batch;
+pub mod compress;
 pub mod merge;
