@@ -26,6 +26,7 @@ mod answers;
 mod asking;
 pub mod batch;
 mod cluster;
+pub mod compress;
 pub mod driver;
 mod lane;
 mod lanes;
