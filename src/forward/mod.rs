@@ -28,6 +28,7 @@ pub mod batch;
 mod cluster;
 pub mod compress;
 pub mod driver;
+mod judge;
 mod lane;
 mod lanes;
 mod link;
