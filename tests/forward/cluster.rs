@@ -677,4 +677,15 @@ impl Cluster {
         }
         self.settle(now);
     }
+
+    /// Set back to this state: ids that were handed out since are still ours.
+    pub fn adopt_ids(mut self, later: &Cluster) -> Cluster {
+        self.handed_out.extend(&later.handed_out);
+        self.waiting.clear();
+        self.answers.clear();
+        self.answered.clone_from(&later.answered);
+        self.up.fill(true);
+        self.expires_at = later.expires_at;
+        self
+    }
 }

@@ -155,7 +155,8 @@ impl Gateway {
     /// When the process has something to do by itself, and whether that is the machine.
     pub fn wakes_at(&self) -> Option<(u64, bool)> {
         let running = self.running.as_ref()?;
-        let virtual_time = |at: Millis| at.0.saturating_add(running.started_at).saturating_sub(1_000);
+        let virtual_time =
+            |at: Millis| at.0.saturating_add(running.started_at).saturating_sub(1_000);
         let machine = running.machine.poll_timeout().map(|at| (virtual_time(at), true));
         let broker = &running.broker;
         let sync = broker.storage().sync_deadline().filter(|_| running.syncing.is_none());

@@ -44,7 +44,7 @@ pub struct Lane {
 impl Lane {
     /// Takes note of a batch that was appended.
     pub fn appended(&mut self, stored: &[u8], lsn: Lsn) {
-        let header = batch::check(stored).expect("well-formed");
+        let header = batch::check_stored(stored).expect("well-formed");
         self.batches.push(Local {
             base: header.base_offset,
             next: header.next_offset(),

@@ -135,9 +135,8 @@ impl World {
             }
             self.heap = rest;
             late.into_iter().for_each(|(_, _, what)| self.happen(what));
-            let carried = |one: &Reverse<(u64, u64, Happening)>| {
-                matches!(one.0.2, Happening::Carried(..))
-            };
+            let carried =
+                |one: &Reverse<(u64, u64, Happening)>| matches!(one.0.2, Happening::Carried(..));
             while self.heap.iter().any(carried) {
                 let all = std::mem::take(&mut self.heap).into_vec();
                 let (due, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(carried);
@@ -403,7 +402,8 @@ impl World {
     /// The power goes off; the disk is what the cut has left.
     pub fn power_off(&mut self) {
         self.cuts += 1;
-        let variant = if self.random.chance(50) { self.random.below(2) } else { self.random.next() };
+        let variant =
+            if self.random.chance(50) { self.random.below(2) } else { self.random.next() };
         self.say(|| format!("power off, variant {variant}"));
         self.doomed = false;
         self.gateway.running = None;
@@ -462,6 +462,12 @@ impl World {
         self.say(|| format!("server {server} is back"));
         self.cluster.server_back(server, self.now);
         self.spread_answers();
+    }
+
+    /// All servers are others than a moment ago.
+    pub fn restart_servers(&mut self) {
+        self.incarnations.iter_mut().for_each(|count| *count += 1);
+        self.cut_all();
     }
 
     /// Every connection that is open is cut.
