@@ -66,6 +66,21 @@ fn seeds() -> Range<u64> {
     0..std::env::var("FORWARD_SEEDS").map_or(SEEDS, |count| number(&count))
 }
 
+/// What the machine says, between the lines of a story.
+struct Teller;
+
+impl log::Log for Teller {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        println!("{:8} {}: {}", "", record.level(), record.args());
+    }
+
+    fn flush(&self) {}
+}
+
 /// Lives one life; a panic is the verdict.
 fn guarded(seed: u64, make: Make, trace: bool) -> Result<Lived, String> {
     catch_unwind(AssertUnwindSafe(|| live(seed, make, trace))).map_err(|panic| {
@@ -78,7 +93,10 @@ fn guarded(seed: u64, make: Make, trace: bool) -> Result<Lived, String> {
 /// Lives many, on all processors.
 fn live_all(seeds: Range<u64>, make: Make) -> (Vec<Lived>, Vec<(u64, String)>) {
     let trace = std::env::var_os("FORWARD_TRACE").is_some();
-    if !trace {
+    if trace {
+        log::set_logger(&Teller).ok();
+        log::set_max_level(log::LevelFilter::Debug);
+    } else {
         // What went wrong is told at the end.
         std::panic::set_hook(Box::new(|_| {}));
     }

@@ -188,6 +188,9 @@ fn exactly_once(wanted: &[Want<'_>], got: &[Plain]) -> Result<(), String> {
                 let later = got.iter().any(|record| record == next.record);
                 let what = if later { "out of order" } else { "lost" };
                 let here = name(record);
+                if here == name(next.record) {
+                    return Err(format!("{:?} has become {record:?}", next.record));
+                }
                 return Err(format!("{} is {what}: {here} is in its place", name(next.record)));
             }
         }
