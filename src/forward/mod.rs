@@ -363,6 +363,16 @@ impl Forwarder {
                 None => lost = true,
             }
         }
+        // Only the controller creates topics (NOT_CONTROLLER), and it may lead nothing of ours.
+        let creates = |(_, topic): (&str, &cluster::UpstreamTopic)| topic.create_at <= now.mono;
+        let controller = self.cluster.controller;
+        if self.config.create_topics
+            && self.cluster.node(controller).is_some()
+            && self.cluster.missing().any(creates)
+            && !wanted.contains(&controller)
+        {
+            wanted.push(controller).ok();
+        }
         for id in wanted {
             let Some(node) = self.cluster.node(id) else {
                 lost = true;
@@ -436,6 +446,9 @@ impl Forwarder {
             at(self.bootstrap.not_before);
             self.cluster.nodes.iter().for_each(|node| at(node.not_before));
             self.cluster.stale_due().into_iter().for_each(&mut at);
+            if self.config.create_topics {
+                self.cluster.missing().for_each(|(_, topic)| at(topic.create_at));
+            }
         }
         next
     }
