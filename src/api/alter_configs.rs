@@ -5,10 +5,11 @@
 //!
 //! Promises: a resource is changed whole or not at all, and each on its own; the answer waits until
 //! the changes would survive a power cut.
-//! Absent: changing the broker's own settings while it runs.
+//! Absent: changing the broker's own settings while it runs, but for what steers forwarding, which
+//! is no setting of the file (`forwarding`), and which only IncrementalAlterConfigs takes.
 
 use super::shared::{RESOURCE_BROKER, RESOURCE_TOPIC, Refused, error_of, repeated};
-use super::{Api, Context, Outcome, Reply};
+use super::{Api, Context, Outcome, Reply, forwarding};
 use crate::broker::Refusal;
 use crate::config::{AlterOperation, TopicOverrides};
 use crate::state::topics::check_name;
@@ -124,6 +125,14 @@ fn change(
     match resource.kind {
         RESOURCE_TOPIC => {}
         RESOURCE_BROKER => {
+            let node_id = context.node_id();
+            let this = resource.name.is_empty() || resource.name.parse() == Ok(node_id);
+            if way == Way::Incremental && this {
+                let operations = resource.operations?;
+                if let Some(steered) = forwarding::steer(context, &operations, validate_only) {
+                    return steered;
+                }
+            }
             return invalid(
                 "the broker's settings are in its file and on its command line; change them \
                  there and restart it"

@@ -6,14 +6,15 @@
 //! back would lose the others. A resource that has no settings here is refused on its own, the
 //! connection stays (UIs ask for loggers and groups).
 //! The broker's settings are followed by read-only figures named `ottla.status.*`, which
-//! `ottla status` shows.
+//! `ottla status` shows; those of forwarding come from `forwarding`.
 
 use super::shared::{RESOURCE_BROKER, RESOURCE_TOPIC, Refused, error_of, write_config};
-use super::{Api, Context, Outcome, Reply};
+use super::{Api, Context, Outcome, Reply, forwarding};
 use crate::broker::Refusal;
 use crate::config::{ConfigEntry, ConfigSource, ValueType, describe_broker, describe_topic};
 use crate::state::topics::check_name;
 use crate::wire::{ErrorCode, ReadError, Reader, Writer};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// The row.
@@ -68,7 +69,7 @@ fn handle(
         w.i8(resource.kind);
         w.string(resource.name);
         let mut entries = result.unwrap_or_default();
-        entries.retain(|entry| resource.keys.is_empty() || resource.keys.contains(entry.name));
+        entries.retain(|entry| resource.keys.is_empty() || resource.keys.contains(&*entry.name));
         w.array(entries.len());
         for entry in &entries {
             write_entry(w, entry, include_synonyms, include_documentation);
@@ -83,7 +84,10 @@ fn handle(
     Ok(Outcome::Now)
 }
 
-fn describe(context: &Context<'_>, resource: &Resource<'_>) -> Result<Vec<ConfigEntry>, Refused> {
+fn describe(
+    context: &mut Context<'_>,
+    resource: &Resource<'_>,
+) -> Result<Vec<ConfigEntry>, Refused> {
     let invalid = |message: String| Err(Refused::new(ErrorCode::InvalidRequest, message));
     let config = context.broker.config();
     match resource.kind {
@@ -99,7 +103,8 @@ fn describe(context: &Context<'_>, resource: &Resource<'_>) -> Result<Vec<Config
             if !this && !resource.name.is_empty() {
                 return invalid(format!("this is node {node_id}, and there is no other"));
             }
-            Ok(describe_broker(config).chain(status(context)).collect())
+            let entries = describe_broker(config).chain(status(context)).collect::<Vec<_>>();
+            Ok(entries.into_iter().chain(forwarding::figures(context)).collect())
         }
         kind => invalid(format!("resources of type {kind} have no settings here")),
     }
@@ -180,14 +185,15 @@ fn status(context: &Context<'_>) -> Vec<ConfigEntry> {
     ]
 }
 
-fn figure(
-    name: &'static str,
+/// A figure that goes as a read-only setting.
+pub fn figure(
+    name: impl Into<Cow<'static, str>>,
     kind: ValueType,
     value: String,
     documentation: &'static str,
 ) -> ConfigEntry {
     ConfigEntry {
-        name,
+        name: name.into(),
         value: Some(value),
         source: ConfigSource::Default,
         is_default: true,
@@ -263,7 +269,7 @@ mod tests {
         for broker in ["1", ""] {
             let names = names(&mut test, 4, broker);
             let figures = names.iter().filter(|name| name.starts_with("ottla.status.")).count();
-            assert_eq!((names.len() - figures, figures), (BROKER_KEYS.len(), 19));
+            assert_eq!((names.len() - figures, figures), (BROKER_KEYS.len(), 20));
         }
     }
 

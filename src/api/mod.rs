@@ -26,6 +26,7 @@ pub mod describe_producers;
 pub mod describe_topic_partitions;
 pub mod fetch;
 pub mod find_coordinator;
+mod forwarding;
 #[cfg(test)]
 mod group_life;
 pub mod heartbeat;

@@ -157,7 +157,7 @@ pub fn read_assignment(r: &mut Reader<'_>, node_id: i32) -> Result<Result<(), Re
 /// Writes what CreateTopics and DescribeConfigs say of a setting alike: name, value, read_only,
 /// config_source and is_sensitive.
 pub fn write_config(w: &mut Writer<'_>, entry: &ConfigEntry) {
-    w.string(entry.name);
+    w.string(&entry.name);
     w.nullable_string(entry.value.as_deref().filter(|_| !entry.is_sensitive));
     w.bool(entry.read_only);
     w.i8(entry.source as i8);

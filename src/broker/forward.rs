@@ -9,6 +9,8 @@
 //! Promises: nothing is collected while forwarding is off; wakes are one flag per partition and
 //! allocate nothing. Absent: sending (`forward`), and what rows mean (`state::forward`).
 
+mod figures;
+
 use super::logs::segment_policy;
 use super::{Broker, LEADER_EPOCH, NewTopic, Refusal};
 use crate::state::coordinator_file::Change;
@@ -19,6 +21,8 @@ use crate::storage::{Lsn, PartitionIndex, PartitionKey, Storage, WriteError};
 use crate::time::Now;
 use crate::wire::batch::{self, Stamped};
 use std::borrow::Cow;
+
+pub use figures::{Backlog, TopicFigures};
 
 /// What stands behind a topic's name in that of the topic for what upstream refused.
 pub const REJECTED_SUFFIX: &str = ".rejected";

@@ -14,7 +14,7 @@ mod recover;
 mod topics;
 mod waiting;
 
-pub use forward::REJECTED_SUFFIX;
+pub use forward::{Backlog, REJECTED_SUFFIX, TopicFigures};
 pub use logs::{FetchError, LEADER_EPOCH, PartitionView, ProduceError, Produced};
 pub use recover::{Opened, open};
 pub use topics::NewTopic;

@@ -5,6 +5,7 @@ use super::time_text::format_utc;
 use crate::broker::base64;
 use crate::disk::os::OsDisk;
 use crate::state::coordinator_file::Snapshot;
+use crate::state::forward::ForwardHead;
 use crate::storage::coordinator::{self, CoordinatorFile, Found};
 use crate::storage::layout;
 use clap::{Args, Subcommand};
@@ -20,7 +21,7 @@ pub struct CoordinatorArgs {
 
 #[derive(Debug, Subcommand)]
 enum CoordinatorCommand {
-    /// Print topics, groups, offsets and producers as they stand in the file
+    /// Print topics, groups, offsets, producers and lanes as they stand in the file
     Show {
         /// The data directory
         #[arg(long, value_name = "DIR", default_value = "./ottla-data")]
@@ -116,5 +117,66 @@ fn print(path: &str, file: &CoordinatorFile, out: &mut dyn Write) -> Result<(), 
             producer.id, producer.epoch, producer.topic, producer.partition
         )?;
     }
+    print_forwarding(&snapshot, out)
+}
+
+/// What is kept of forwarding; nothing where nothing ever was forwarded.
+fn print_forwarding(snapshot: &Snapshot<'_>, out: &mut dyn Write) -> Result<(), Failure> {
+    if snapshot.forward_head != ForwardHead::default() {
+        let ForwardHead { cluster_id, paused } = &snapshot.forward_head;
+        let paused = if *paused { ", paused" } else { "" };
+        writeln!(out, "forwarding: upstream cluster id: {cluster_id}{paused}")?;
+    }
+    for row in &snapshot.forward_rows {
+        let settled = if row.settled { "settled" } else { "in doubt" };
+        let stopped = if row.stopped { ", stopped" } else { "" };
+        writeln!(
+            out,
+            "forward topic {} partition {}: next offset {}, to {}-{} at {} ({settled}{stopped}), \
+             producer {} epoch {} with sequence 0 at {}, {} rejected, {} may be repeated",
+            row.topic,
+            row.partition,
+            row.cursor,
+            row.upstream_topic,
+            row.upstream_partition,
+            row.upstream_offset,
+            row.producer_id,
+            row.producer_epoch,
+            row.sequence_base,
+            row.rejected,
+            row.repeated
+        )?;
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::forward::ForwardRow;
+
+    #[test]
+    fn what_is_kept_of_forwarding_is_a_line_per_lane() {
+        let mut out = Vec::new();
+        print_forwarding(&Snapshot::default(), &mut out).unwrap();
+        assert_eq!(out, b"");
+        let row = ForwardRow {
+            settled: false,
+            upstream_topic: "up".into(),
+            upstream_partition: 4,
+            ..ForwardRow::new(2, 1, 7)
+        };
+        let snapshot = Snapshot {
+            forward_head: ForwardHead { cluster_id: "c".into(), paused: true },
+            forward_rows: vec![row],
+            ..Snapshot::default()
+        };
+        print_forwarding(&snapshot, &mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "forwarding: upstream cluster id: c, paused\n\
+             forward topic 2 partition 1: next offset 7, to up-4 at -1 (in doubt), \
+             producer -1 epoch -1 with sequence 0 at 7, 0 rejected, 0 may be repeated\n"
+        );
+    }
 }

@@ -10,6 +10,7 @@ use super::broker_keys::{self, BROKER_KEYS, BrokerKey};
 use super::topic::TopicOverrides;
 use super::topic_keys::{TOPIC_KEYS, TopicKey};
 use super::value::ValueType;
+use std::borrow::Cow;
 
 /// Where a value comes from, as DescribeConfigs numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub struct Synonym {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigEntry {
     /// Kafka's name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// The value in force; `None` where another setting decides.
     pub value: Option<String>,
     /// Where the value comes from.
@@ -139,7 +140,7 @@ fn entry(
 ) -> ConfigEntry {
     let source = synonyms.first().map_or(ConfigSource::Default, |first| first.source);
     ConfigEntry {
-        name,
+        name: Cow::Borrowed(name),
         value: synonyms.first().map(|first| first.value.clone()),
         source,
         is_default: source == ConfigSource::Default,

@@ -158,6 +158,71 @@ impl<'a> Snapshot<'a> {
 mod tests {
     use super::*;
 
+    /// What the binary before version 2 wrote: a topic, a committed offset, a producer.
+    const VERSION_1: &[u8] = b"\x01\x16abcdefghijklmnopqrstuv\x02\x03\xd0\x0f\
+        \x01\x02\x01t\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x04\
+        \x01\x1b\x04\x35\x30\x30\x30\
+        \x01\x01g\x01t\x06\x0e\x01\x04note\x0a\x01\x09\
+        \x01\x02\x01\x0a\x04\x01\x02\x04\x06\x08";
+
+    #[test]
+    fn a_snapshot_of_version_1_is_still_read_and_knows_nothing_of_forwarding() {
+        let snapshot = Snapshot::decode(VERSION_1).unwrap();
+        assert_eq!((snapshot.version, snapshot.cluster_id.as_str()), (1, "abcdefghijklmnopqrstuv"));
+        assert_eq!((snapshot.next_topic, snapshot.next_producer_id), (3, 1000));
+        let own: Vec<_> = snapshot.topics[0].overrides.iter().collect();
+        assert_eq!((snapshot.topics[0].partitions, own), (4, vec![("retention.ms", "5000")]));
+        assert_eq!((snapshot.offsets[0].offset, snapshot.offsets[0].metadata), (7, "note"));
+        assert_eq!(snapshot.producers[0].batches.len(), 1);
+        assert!(snapshot.forward_rows.is_empty());
+        assert_eq!(snapshot.forward_head, ForwardHead::default());
+        // Version 2 has the same bytes up to there.
+        let bytes = Snapshot { version: 2, ..snapshot }.encode();
+        assert_eq!(bytes[1..VERSION_1.len()], VERSION_1[1..]);
+        assert_eq!(Snapshot::decode(&bytes[..VERSION_1.len()]), Err(0), "its end is missing");
+    }
+
+    #[test]
+    fn what_is_kept_of_forwarding_comes_back() {
+        let row = ForwardRow { upstream_topic: "up".into(), ..ForwardRow::new(1, 2, i64::MAX) };
+        let head = ForwardHead { cluster_id: "c".into(), paused: true };
+        let snapshot = Snapshot {
+            version: SNAPSHOT_VERSION,
+            forward_rows: vec![row.clone(), ForwardRow::new(1, 3, 0)],
+            forward_head: head.clone(),
+            ..Snapshot::default()
+        };
+        assert_eq!(Snapshot::decode(&snapshot.encode()), Ok(snapshot));
+        let mut bytes = Vec::new();
+        for change in
+            [Change::Forwarded(Cow::Borrowed(&row)), Change::ForwardHead(Cow::Borrowed(&head))]
+        {
+            change.encode_into(&mut bytes);
+            assert_eq!(Change::decode(&bytes), Some(change));
+        }
+    }
+
+    #[test]
+    fn the_kinds_of_change_keep_their_numbers() {
+        let row = ForwardRow::new(0, 0, 0);
+        for (number, change) in [
+            (0, Change::TopicCreated(TopicRow { id: [0; 16], ..topic() })),
+            (1, Change::TopicDeleted { number: 0 }),
+            (7, Change::ProducerIds { next: 0 }),
+            (8, Change::Forwarded(Cow::Borrowed(&row))),
+            (9, Change::ForwardHead(Cow::Owned(ForwardHead::default()))),
+        ] {
+            let mut bytes = Vec::new();
+            change.encode_into(&mut bytes);
+            assert_eq!(bytes[0], number);
+        }
+    }
+
+    fn topic() -> TopicRow {
+        let overrides = TopicOverrides::default();
+        TopicRow { number: 1, name: "t".into(), id: [1; 16], partitions: 1, overrides }
+    }
+
     #[test]
     fn changes_and_snapshots_come_back() {
         let change = Change::OffsetCommitted(OffsetRow {
