@@ -167,9 +167,16 @@ struct Broker {
 
 impl Broker {
     fn start(data: &Path) -> Broker {
+        Broker::start_with(data, &[])
+    }
+
+    fn start_with(data: &Path, more: &[&str]) -> Broker {
         let arguments = ["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
-        let mut child =
-            ottla(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = ottla(&[&arguments, more].concat())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let behind = line.split_once("accepts on ").unwrap_or_else(|| panic!("{line}")).1;
@@ -231,4 +238,57 @@ fn lines_that_are_produced_are_consumed_and_the_group_stands_behind_them() {
         offsets.lines().map(|line| line.rsplit(':').next().unwrap().parse::<i64>().unwrap()).sum();
     assert_eq!(sum, 10);
     assert!(stdout(&broker.run(&["status"], "")).contains("topics       1 with 2 partitions"));
+}
+
+#[test]
+fn a_broker_that_forwards_nothing_says_so_in_one_sentence() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Broker::start(directory.path());
+    for action in ["--status", "--pause", "--resume"] {
+        let output = run(&["forward", action, "--bootstrap-server", &broker.address]);
+        assert_eq!(output.status.code(), Some(1));
+        let said = stderr(&output);
+        assert!(said.starts_with("Forwarding is off") && said.lines().count() == 1, "{said}");
+    }
+    assert!(!stdout(&broker.run(&["status"], "")).contains("forwarding"));
+}
+
+#[test]
+fn the_forwarder_tells_what_waits_and_is_paused_and_moved_without_an_upstream() {
+    let directory = tempfile::tempdir().unwrap();
+    let upstream = format!("forward.bootstrap.servers={}", closed_address());
+    let settings = ["--set", &upstream, "--set", "forward.topic.prefix=site17."];
+    let broker = Broker::start_with(directory.path(), &settings);
+    broker.run(&["topics", "--create", "--topic", "t", "--partitions", "2"], "");
+    let keyed = ["--property", "parse.key=true", "--property", "key.separator=:"];
+    broker.run(&[&["produce", "--topic", "t"], &keyed[..]].concat(), "a:1\nb:2\nc:3\n");
+    let text = stdout(&broker.run(&["forward", "--status"], ""));
+    assert!(text.contains("last error   127.0.0.1:"), "{text}");
+    assert!(text.contains("\nbacklog      3 records, "), "{text}");
+    let line = text.lines().find(|line| line.starts_with("t ")).unwrap();
+    let cells: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(cells[..3], ["t", "site17.t", "3"]);
+    let text = stdout(&broker.run(&["status"], ""));
+    assert!(text.contains(", to go: 3 records, "), "{text}");
+
+    let moved = stdout(&broker.run(&["forward", "--seek", "t", "--to", "latest"], ""));
+    assert!(moved.ends_with("3 records will never be sent, unless you seek back.\n"), "{moved}");
+    let text = stdout(&broker.run(&["forward", "--status"], ""));
+    assert!(text.contains("backlog      nothing"), "{text}");
+    let moved = stdout(&broker.run(&["forward", "--seek", "t:0,1", "--to", "earliest"], ""));
+    assert!(moved.ends_with("3 records will be sent again, and then be twice upstream.\n"));
+    let seek = ["forward", "--seek", "t:0", "--to", "99", "--bootstrap-server", &broker.address];
+    let refused = run(&seek);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("99 is not among them; nothing was changed"));
+
+    broker.run(&["forward", "--pause"], "");
+    drop(broker);
+    let broker = Broker::start_with(directory.path(), &settings);
+    let text = stdout(&broker.run(&["forward", "--status"], ""));
+    assert!(text.starts_with("link         paused\n"), "{text}");
+    assert!(text.contains("\nbacklog      3 records, "), "{text}");
+    broker.run(&["forward", "--resume"], "");
+    let text = stdout(&broker.run(&["forward", "--status"], ""));
+    assert!(!text.contains("paused"), "{text}");
 }

@@ -1,9 +1,11 @@
-//! The README tells the truth where a program can check it: its table of APIs is the code's, and
-//! the configurations that it shows are the files that `tests/clients/edge/` runs programs with.
+//! The README tells the truth where a program can check it: its tables of APIs and of forwarding's
+//! settings are the code's, and the configurations that it shows are the files that
+//! `tests/clients/edge/` runs programs with.
 //!
-//! `UPDATE_README=1 cargo test --test readme` writes both anew. `tests/clients/run` keeps the table
+//! `UPDATE_README=1 cargo test --test readme` writes them anew. `tests/clients/run` keeps the table
 //! of clients.
 
+use ottla::config::{BROKER_KEYS, BrokerConfig};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -13,6 +15,8 @@ use std::sync::Mutex;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const APIS_BEGIN: &str = "<!-- apis -->\n";
 const APIS_END: &str = "<!-- /apis -->";
+const FORWARD_BEGIN: &str = "<!-- forward -->\n";
+const FORWARD_END: &str = "<!-- /forward -->";
 const FILE_BEGIN: &str = "<!-- file ";
 const FILE_END: &str = "<!-- /file -->";
 
@@ -68,6 +72,24 @@ fn the_table_of_apis_is_the_one_that_dispatches() {
         let (before, rest) = readme.split_once(APIS_BEGIN).expect("the table's begin");
         let (_, after) = rest.split_once(APIS_END).expect("the table's end");
         format!("{before}{APIS_BEGIN}{table}{APIS_END}{after}")
+    });
+}
+
+#[test]
+fn the_settings_of_forwarding_are_those_that_are_read() {
+    let default = BrokerConfig::default();
+    let mut table = "| key | default | takes | unit | what it does |\n".to_owned();
+    table.push_str("|---|---|---|---|---|\n");
+    for key in BROKER_KEYS.iter().filter(|key| key.name.starts_with("forward.")) {
+        let value = (key.read)(&default).map_or("not set".to_owned(), |value| format!("`{value}`"));
+        let doc = key.doc.trim_end_matches(" (ottla)").replace('*', "\\*");
+        let (name, takes, unit) = (key.name, key.takes(), key.unit());
+        table.push_str(&format!("| `{name}` | {value} | {takes} | {unit} | {doc} |\n"));
+    }
+    is_made_by(|readme| {
+        let (before, rest) = readme.split_once(FORWARD_BEGIN).expect("the table's begin");
+        let (_, after) = rest.split_once(FORWARD_END).expect("the table's end");
+        format!("{before}{FORWARD_BEGIN}{table}{FORWARD_END}{after}")
     });
 }
 

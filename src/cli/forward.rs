@@ -77,7 +77,11 @@ pub fn run(args: &ForwardArgs, out: &mut dyn Write) -> Result<(), Failure> {
     forwarder.set("ottla.forward.paused", paused)?;
     let waiting = records_text(waiting);
     match args.pause {
-        true => writeln!(out, "Paused. {waiting} to go; `ottla forward --resume` sends them.")?,
+        true => writeln!(
+            out,
+            "Paused: nothing goes up until `ottla forward --resume`, also not after a restart. \
+             {waiting} to go."
+        )?,
         false => writeln!(out, "Resumed. {waiting} to go.")?,
     }
     Ok(())
@@ -196,7 +200,9 @@ fn link_lines(figures: &mut Figures, address: &str, now: i64) -> Vec<String> {
     let mut lines = Vec::new();
     let mut say = |label: &str, text: String| lines.push(format!("{label:<12} {text}"));
     let state = figures.remove("forward.state").unwrap_or_default();
-    let since = take_number(figures, "forward.since.ms").filter(|since| *since > 0);
+    // It is the link's; nobody notes when somebody has paused it.
+    let is_shown = |since: &i64| *since > 0 && state != "paused";
+    let since = take_number(figures, "forward.since.ms").filter(is_shown);
     // Our clock need not be the broker's: nothing is said of a future.
     let ago = since.filter(|since| *since <= now).map(|since| format!(" ({})", span(now - since)));
     let since = since.map_or(String::new(), |since| format!(" since {}", format_utc(since)));
@@ -351,6 +357,8 @@ mod tests {
         assert_eq!(lines[1], "upstream     k:1, never reached yet");
         assert!(lines.contains(&"backlog      nothing, all is upstream".to_owned()));
         assert_eq!(lines.len(), 6);
+        let mut paused = map(&[("forward.state", "paused"), ("forward.since.ms", "60000")]);
+        assert_eq!(link_lines(&mut paused, "k:1", 121_000)[0], "link         paused");
     }
 
     #[test]

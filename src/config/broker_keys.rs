@@ -11,7 +11,7 @@
 use super::broker::{BrokerConfig, CleanupPolicy, HOUR_MS, MINUTE_MS, TimestampType};
 use super::forward_keys::FORWARD_KEYS;
 use super::listener;
-use super::value::{Allowed, ValueType};
+use super::value::{self, Allowed, ValueType};
 use crate::limits::{
     JOURNAL_BYTES_MAX, JOURNAL_BYTES_MIN, MAX_CONNECTIONS_MAX, OFFSET_METADATA_BYTES_MAX,
 };
@@ -35,6 +35,28 @@ pub struct BrokerKey {
     pub read: fn(&BrokerConfig) -> Option<String>,
     /// Stores a value in normal form.
     pub write: fn(&mut BrokerConfig, &str),
+}
+
+impl BrokerKey {
+    /// The unit of its number; empty for none.
+    pub fn unit(&self) -> &'static str {
+        value::unit(self.name)
+    }
+
+    /// What it may be, for a table; empty where `doc` says it.
+    pub fn takes(&self) -> String {
+        let range = |least, most| match most {
+            LONG_MAX | INT_MAX => format!("{least} or more"),
+            most => format!("{least} to {most}"),
+        };
+        match self.allowed {
+            _ if self.kind == Boolean => "true, false".to_string(),
+            Range(least, most) => range(least, most),
+            Allowed::ZeroOr(least, most) => format!("0, {}", range(least, most)),
+            OneOf(words) | Words(words) => words.join(", "),
+            _ => String::new(),
+        }
+    }
 }
 
 /// The row named `name`.
@@ -500,6 +522,21 @@ mod tests {
             assert_ne!((row.read)(&config).as_deref(), Some(value));
             (row.write)(&mut config, &normalise(row.kind, row.allowed, value).unwrap());
             assert_eq!((row.read)(&config).as_deref(), Some(value));
+        }
+    }
+
+    #[test]
+    fn a_table_can_say_what_a_setting_takes() {
+        let takes = |name| (find(name).unwrap().takes(), find(name).unwrap().unit());
+        let expected = [
+            ("forward.linger.ms", "0 to 60000", "milliseconds"),
+            ("forward.bandwidth.bytes.per.second", "0, 1024 or more", "bytes per second"),
+            ("forward.partitions", "same, pinned", ""),
+            ("num.partitions", "1 or more", ""),
+            ("listeners", "", ""),
+        ];
+        for (name, range, unit) in expected {
+            assert_eq!(takes(name), (range.to_string(), unit));
         }
     }
 

@@ -43,7 +43,10 @@ impl ConfigError {
     /// A value outside of what is allowed.
     pub fn illegal(key: &str, given: &str, allowed: &str) -> ConfigError {
         let given: String = given.chars().take(GIVEN_CHARS_SHOWN).collect();
-        let message = format!("{given:?} is not possible; it takes {allowed}{}", unit(key));
+        let mut message = format!("{given:?} is not possible; it takes {allowed}");
+        if !unit(key).is_empty() {
+            message.push_str(&format!(" ({})", unit(key)));
+        }
         ConfigError::new(key, Reason::InvalidValue, &message)
     }
 

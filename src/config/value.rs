@@ -170,15 +170,17 @@ fn is_replica(item: &str) -> bool {
     item.split_once(':').is_some_and(|(partition, broker)| number(partition) && number(broker))
 }
 
-/// The unit of a setting, read off the end of its name, for messages.
+/// The unit of a setting, read off the end of its name; empty for none.
 pub fn unit(name: &str) -> &'static str {
-    match name.rsplit('.').next() {
-        Some("ms") => " (milliseconds)",
-        Some("bytes") => " (bytes)",
-        Some("minutes") => " (minutes)",
-        Some("hours") => " (hours)",
-        _ => "",
-    }
+    const UNITS: [(&str, &str); 6] = [
+        (".ms", "milliseconds"),
+        (".bytes", "bytes"),
+        (".batch.size", "bytes"),
+        (".bytes.per.second", "bytes per second"),
+        (".minutes", "minutes"),
+        (".hours", "hours"),
+    ];
+    UNITS.iter().find(|(end, _)| name.ends_with(end)).map_or("", |(_, unit)| unit)
 }
 
 #[cfg(test)]
@@ -237,6 +239,19 @@ mod tests {
         assert_eq!(place("/data").as_deref(), Ok("/data"));
         assert!(place("/a,/b").unwrap_err().contains("exactly one"));
         assert!(place("").is_err());
+    }
+
+    #[test]
+    fn units_are_read_off_names() {
+        for (name, expected) in [
+            ("retention.ms", "milliseconds"),
+            ("forward.batch.size", "bytes"),
+            ("forward.bandwidth.bytes.per.second", "bytes per second"),
+            ("group.max.size", ""),
+            ("num.partitions", ""),
+        ] {
+            assert_eq!(unit(name), expected, "{name}");
+        }
     }
 
     #[test]
