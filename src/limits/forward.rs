@@ -154,9 +154,3 @@ pub const FORWARD_TIMEOUT_MS_MIN: i64 = 1000;
 /// Why: a link that is down must not take the CPU. At the limit: `serve` says so and does not
 /// start.
 pub const FORWARD_BACKOFF_MS_MIN: i64 = 10;
-
-/// Bytes of the list of a topic's cursors, as `ottla forward` reads it.
-///
-/// Why: a setting's value has 32767 bytes at most in the older versions of DescribeConfigs, and
-/// these are some 1,500 partitions. At the limit: the list is left out.
-pub const FORWARD_NEXT_BYTES_MAX: usize = 16 * 1024;
