@@ -121,9 +121,12 @@ impl Forwarder {
                     self.cluster.doubt(&lane.row.upstream_topic, lane.not_before);
                 }
             }
-            Verdict::Doubt { epoch } => {
+            Verdict::Doubt { metadata, epoch } => {
                 self.refused(at, answer, now);
                 let lane = &mut self.lanes[at];
+                if metadata {
+                    self.cluster.doubt(&lane.row.upstream_topic, lane.not_before);
+                }
                 lane.phase = Phase::Doubt;
                 lane.new_epoch |= epoch;
             }
@@ -213,6 +216,9 @@ impl Forwarder {
 
     /// The stored batch at `offset`, byte for byte.
     fn stored_batch(&self, broker: &mut Broker, at: usize, offset: i64) -> Option<Vec<u8>> {
+        // The log may begin within it by now.
+        let log = broker.storage().partition(self.lanes[at].index);
+        let offset = log.map_or(offset, |log| log.log_start.max(offset));
         let slice = broker.read(self.lanes[at].index, offset, 1, true).ok()??;
         let mut batch = vec![0; slice.first.total_bytes];
         slice.file.read_exact_at(&mut batch, u64::from(slice.position)).ok()?;

@@ -113,6 +113,9 @@ pub struct Lane {
     pub pending: Option<Millis>,
     /// Stored batches up to this local offset go one by one: a merged one was refused.
     pub alone_until: i64,
+    /// The batch that begins here goes whole though the local log begins within it: it cannot be
+    /// cut. -1 while there is none.
+    pub whole: i64,
     /// The epoch is to be raised before the next batch: upstream's idea of our sequence is off.
     pub new_epoch: bool,
     /// The first local offset of a batch that arrived corrupt once.
@@ -173,6 +176,7 @@ impl Lane {
             // What is there at the start has waited long enough.
             pending: Some(Millis(0)),
             alone_until: 0,
+            whole: -1,
             new_epoch: false,
             corrupt: -1,
             dirty: None,

@@ -160,8 +160,9 @@ impl Forwarder {
     ) -> bool {
         let Some(fresh) = self.place(lane_at, taken) else { return false };
         let limit = room.min(self.config.batch_size as usize);
+        let from = self.readable_from(broker, lane_at);
         let lane = &mut self.lanes[lane_at];
-        let read = broker.read(lane.index, lane.next, limit as u32, taken.is_empty());
+        let read = broker.read(lane.index, from, limit as u32, taken.is_empty());
         let slice = match read {
             Ok(Some(slice)) if slice.bytes > 0 => slice,
             Ok(_) => return false,
@@ -351,8 +352,19 @@ impl Forwarder {
             self.read_back(lane_at);
             return;
         }
-        lane.row.repeated += (lane.next - first) as u64;
+        // Those that were deleted here did not go before.
+        let start = broker.storage().partition(lane.index).map_or(0, |log| log.log_start);
+        lane.row.repeated += (lane.next - first.max(start)).max(0) as u64;
+        lane.whole = first;
         self.new_epoch(broker, lane_at, first, now);
+    }
+
+    /// Where the local log is read for what comes next: there, but for a batch that goes whole
+    /// and that the log begins within.
+    fn readable_from(&self, broker: &Broker, lane_at: usize) -> i64 {
+        let lane = &self.lanes[lane_at];
+        let start = broker.storage().partition(lane.index).map_or(0, |log| log.log_start);
+        if lane.next == lane.whole { lane.next.max(start) } else { lane.next }
     }
 
     /// From local offset `first` on, sequences begin at 0 again, once that is durable.

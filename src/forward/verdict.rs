@@ -18,6 +18,8 @@ pub enum Verdict {
     },
     /// It may be there: find out before anything else is sent.
     Doubt {
+        /// Who leads may have changed.
+        metadata: bool,
         /// What upstream knows of our sequence is not what we know: a new epoch afterwards.
         epoch: bool,
     },
@@ -45,22 +47,24 @@ pub fn of(code: ErrorCode) -> Verdict {
         // Appended by the leader, and nobody knows for how long; or a broker-side surprise, after
         // which the same is true.
         E::RequestTimedOut | E::NotEnoughReplicasAfterAppend | E::UnknownServerError => {
-            Verdict::Doubt { epoch: false }
+            Verdict::Doubt { metadata: false, epoch: false }
         }
-        E::DuplicateSequenceNumber => Verdict::Doubt { epoch: false },
+        // The leader has gone, or its disk or the topic, while the batch waited to be replicated
+        // (DelayedProduce); these may come before the append as well.
+        E::UnknownTopicOrPartition | E::NotLeaderOrFollower | E::KafkaStorageError => {
+            Verdict::Doubt { metadata: true, epoch: false }
+        }
+        E::DuplicateSequenceNumber => Verdict::Doubt { metadata: false, epoch: false },
         E::OutOfOrderSequenceNumber
         | E::InvalidProducerEpoch
         | E::UnknownProducerId
         | E::ProducerFenced
         | E::InvalidProducerIdMapping
-        | E::InvalidTxnState => Verdict::Doubt { epoch: true },
-        E::UnknownTopicOrPartition
-        | E::LeaderNotAvailable
-        | E::NotLeaderOrFollower
+        | E::InvalidTxnState => Verdict::Doubt { metadata: false, epoch: true },
+        E::LeaderNotAvailable
         | E::ReplicaNotAvailable
         | E::FencedLeaderEpoch
         | E::UnknownLeaderEpoch
-        | E::KafkaStorageError
         | E::UnknownTopicId
         | E::InconsistentTopicId
         | E::NetworkException => Verdict::Retry { metadata: true },
@@ -78,7 +82,7 @@ mod tests {
         let authorization = of(ErrorCode::TopicAuthorizationFailed);
         assert_eq!(authorization, Verdict::Retry { metadata: false });
         assert_eq!(of(ErrorCode::ThrottlingQuotaExceeded), Verdict::Retry { metadata: false });
-        assert_eq!(of(ErrorCode::NotLeaderOrFollower), Verdict::Retry { metadata: true });
+        assert_eq!(of(ErrorCode::LeaderNotAvailable), Verdict::Retry { metadata: true });
         assert_eq!(of(ErrorCode::MessageTooLarge), Verdict::Rejected);
         assert_eq!(of(ErrorCode::NotEnoughReplicas), Verdict::Retry { metadata: false });
     }
@@ -91,6 +95,8 @@ mod tests {
             ErrorCode::OutOfOrderSequenceNumber,
             ErrorCode::UnknownProducerId,
             ErrorCode::DuplicateSequenceNumber,
+            ErrorCode::NotLeaderOrFollower,
+            ErrorCode::KafkaStorageError,
         ] {
             assert!(matches!(of(code), Verdict::Doubt { .. }), "{}", code.name());
         }

@@ -96,6 +96,8 @@ pub struct Cluster {
     pub handed_out: BTreeSet<i64>,
     /// What was answered: for the books, and to see that lives come by everything.
     pub answered: BTreeMap<(i16, i16), u64>,
+    /// Somebody listens.
+    pub trace: bool,
     versions: Vec<(i16, i16, i16)>,
     waiting: Vec<Waiting>,
     answers: Vec<(Token, Vec<u8>)>,
@@ -172,6 +174,7 @@ impl Cluster {
             ids_refused: None,
             handed_out: BTreeSet::new(),
             answered: BTreeMap::new(),
+            trace: false,
             waiting: Vec::new(),
             answers: Vec::new(),
             next_producer_id: 0,
@@ -201,6 +204,10 @@ impl Cluster {
     }
 
     fn answer(&mut self, token: Token, header: &Header, response: &Response) {
+        if self.trace {
+            let text = format!("{response:?}");
+            println!("{:8}   answer for {token}: {:.300}", "", text);
+        }
         let mut count = |error: i16| *self.answered.entry((header.key, error)).or_default() += 1;
         match response {
             Response::Produce(rows) => rows.iter().for_each(|row| count(row.error)),
@@ -534,6 +541,9 @@ impl Cluster {
         let done =
             partition.append(bytes, looked_at.claim, sizes, old, self.settings.replication)?;
         *self.answered.entry((-1, i16::from(done.duplicate))).or_default() += 1;
+        if self.trace {
+            println!("{now:8}   {name}-{index}: {:?} is {done:?}", looked_at.claim);
+        }
         part.answer.base_offset = done.base;
         part.required = done.next;
         part.leader_epoch = partition.leader_epoch;

@@ -67,7 +67,8 @@ impl Life {
         let cluster = Cluster::new(plan.settings.clone(), 1, random.fork());
         let mut world = World::new(gateway, cluster, random.fork(), trace);
         world.sync_ms = plan.sync_ms;
-        world.say(|| format!("{plan:#?}"));
+        world.cluster.trace = trace;
+        world.say(|| format!("{plan:?}"));
         for topic in plan.topics.iter().filter(|topic| topic.upstream_at == Some(0)) {
             world.cluster.create(&topic.upstream_name, topic.upstream_partitions, 0);
         }

@@ -114,7 +114,8 @@ impl Truth {
             let view = topic.and_then(|topic| broker.partition(topic, lane.partition));
             lane.there = view.is_some();
             let end = view.map_or(0, |view| view.log_end_offset);
-            if view.is_none() && lane.deleted {
+            lane.deleted &= view.is_none();
+            if lane.deleted {
                 continue;
             }
             while let Some(last) = lane.batches.last().filter(|last| last.next > end) {
