@@ -236,9 +236,9 @@ impl Forwarder {
             &mut Writer::new(&mut link.out, version, false),
             &row.upstream_topic,
             row.upstream_partition,
-            back.at,
+            if back.probe >= 0 { back.probe } else { back.at },
             FORWARD_READ_BACK_BYTES,
-            FORWARD_READ_BACK_WAIT_MS,
+            if back.probe >= 0 { 0 } else { FORWARD_READ_BACK_WAIT_MS },
         );
         end_frame(&mut link.out);
         let ask = Ask::ReadBack(reference, Box::new(scanner));
@@ -255,6 +255,8 @@ impl Forwarder {
             found: lane.row.cursor,
             partial: false,
             ask_start: false,
+            probe: -1,
+            limit: i64::MAX,
         });
     }
 

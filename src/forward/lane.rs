@@ -49,6 +49,10 @@ pub struct ReadBack {
     pub partial: bool,
     /// Where upstream's log begins is being asked for.
     pub ask_start: bool,
+    /// Whether upstream's log goes on to this offset is being asked for; -1: no.
+    pub probe: i64,
+    /// Upstream's log ended before this or here after the doubt arose; `i64::MAX`: unknown.
+    pub limit: i64,
 }
 
 /// What a lane needs next.
