@@ -44,6 +44,8 @@ pub struct Life {
     pub random: Random,
     /// A state of upstream that it may be set back to.
     backup: Option<Cluster>,
+    /// Upstream has refused access for a while.
+    pub forbidden: bool,
     foreign: u32,
     local_producers: i64,
     /// What upstream had and lost, for the checks of themes with exceptions.
@@ -77,6 +79,7 @@ impl Life {
             plan,
             random,
             backup: None,
+            forbidden: false,
             foreign: 0,
             local_producers: 5,
             graveyard: Vec::new(),
@@ -323,8 +326,9 @@ impl Life {
                 let refused = self.random.chance(50).then(|| self.random.pick(&errors));
                 self.world.cluster.ids_refused = refused;
             }
-            9 => {
+            9 if self.random.chance(50) => {
                 let until = now + self.random.below(3_000);
+                self.forbidden = true;
                 for topic in self.world.cluster.topics.values_mut() {
                     topic.allowed_at = until;
                 }
