@@ -500,3 +500,18 @@ pub const DESCRIBE_PARTITIONS_MAX: usize = 2000;
 ///
 /// Why: an IPv6 address takes 39, one that embeds an IPv4 address 45. At the limit: it is cut off.
 pub const CLIENT_HOST_BYTES_MAX: usize = 48;
+
+// ---- Forwarding: batches -----------------------------------------------------------------------
+
+/// Plain bytes of one block of an LZ4 frame.
+///
+/// Why: the smallest size that a frame can name, and what librdkafka and Java's producer take; the
+/// compressor's buffer is one block.
+pub const FORWARD_LZ4_BLOCK_BYTES: usize = 64 * 1024;
+
+/// Bytes that a compressed batch may decompress to where its records must be changed on the way up:
+/// it is cut in two, or its timestamps are the broker's.
+///
+/// Why: a board's memory, for a moment; Java's and librdkafka's batches have at most 1 MB plain.
+/// At the limit: it goes up whole, with the producers' own timestamps.
+pub const FORWARD_UNPACKED_BYTES_MAX: usize = 2 * 1024 * 1024;

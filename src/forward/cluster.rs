@@ -105,6 +105,14 @@ impl Cluster {
         }
     }
 
+    /// A leader that is not among the brokers: ask again, but not before `at`.
+    pub fn doubt_leader(&mut self, node: i32, at: Millis) {
+        for topic in self.topics.values_mut().filter(|topic| topic.leaders.contains(&node)) {
+            topic.stale = true;
+            topic.not_before = topic.not_before.max(at);
+        }
+    }
+
     /// Everything is to be asked for again: a link was lost.
     pub fn doubt_all(&mut self) {
         self.topics.values_mut().for_each(|topic| topic.stale = true);

@@ -200,7 +200,8 @@ impl Forwarder {
             return;
         }
         log::warn!(
-            "forwarding {}-{}: upstream has acknowledged up to offset {}, but the local log ends              at {end}: it was lost and begun anew. Goes on at {end}, under a new producer id",
+            "forwarding {}-{}: upstream has acknowledged up to offset {}, but the local log ends \
+             at {end}: it was lost and begun anew. Goes on at {end}, under a new producer id",
             lane.topic,
             lane.key.partition,
             lane.row.cursor,
@@ -236,7 +237,8 @@ impl Forwarder {
         let id = topic.id;
         if created_anew {
             log::warn!(
-                "forwarding {}-{}: the upstream topic {} was deleted and created anew; goes on                  from offset {}. `ottla forward --seek {} --to earliest` sends what is still here",
+                "forwarding {}-{}: the upstream topic {} was deleted and created anew; goes on \
+                 from offset {}. `ottla forward --seek {} --to earliest` sends what is still here",
                 lane.topic,
                 lane.key.partition,
                 lane.row.upstream_topic,
@@ -335,7 +337,9 @@ impl Forwarder {
             log::info!("forwarding to the cluster {id}");
         } else {
             log::warn!(
-                "forwarding: another cluster answers behind the same address: it was {} and is                  {id} now. Everything goes on from where the old one had it;                  `ottla forward --seek TOPIC --to earliest` sends what is still here to the new one",
+                "forwarding: another cluster answers behind the same address: it was {} and is \
+                 {id} now. Everything goes on from where the old one had it; \
+                 `ottla forward --seek TOPIC --to earliest` sends what is still here to the new one",
                 head.cluster_id,
             );
             for lane in &mut self.lanes {

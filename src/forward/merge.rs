@@ -7,6 +7,9 @@
 //! Absent: the choice of what to send (`machine`), and transactions, which this broker has not.
 
 use super::batch::{Identity, readdress, sequence_at};
+use super::compress::Compressor;
+use crate::client::codec;
+use crate::limits::FORWARD_UNPACKED_BYTES_MAX;
 use crate::wire::batch::{self, BatchError, BatchHeader, Codec, HEADER_BYTES};
 use crate::wire::reader::{Read, Reader};
 use crate::wire::writer::Writer;
@@ -57,34 +60,52 @@ pub enum PackError {
 #[derive(Debug)]
 pub struct Merger {
     batch_size: usize,
+    compressor: Compressor,
+    /// Room for the compressed records of a merged batch.
+    compressed: Vec<u8>,
     /// The front of one record, before it is appended.
     front: Vec<u8>,
+}
+
+/// What of a log is to be made a batch, and whose.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    bytes: &'a [u8],
+    first: BatchHeader,
+    from: i64,
+    id: Identity,
+    sequence_base: i64,
+    unmerged: bool,
 }
 
 /// A batch under construction behind what `out` had before.
 struct Merged {
     start: usize,
-    first: i64,
     next: i64,
     batches: u32,
+    bytes_read: usize,
     base_timestamp: i64,
     max_timestamp: i64,
 }
 
 impl Merger {
-    /// A merger of batches of at most `batch_size` bytes. `codec` is none for batches that keep
-    /// the compression they have.
+    /// A merger of batches of at most `batch_size` bytes. `codec` is what they are compressed with;
+    /// with none they keep the compression they have.
     pub fn new(batch_size: u32, codec: Codec) -> Merger {
-        let _ = codec;
+        let compressor = Compressor::new(codec);
+        let room = if compressor.codec() == Codec::None { 0 } else { batch_size as usize };
         Merger {
             batch_size: batch_size as usize,
+            compressor,
+            compressed: vec![0; room],
             front: Vec::with_capacity(RECORD_FRONT_BYTES_MAX),
         }
     }
 
     /// Reads consecutive whole batches from `bytes`, a piece of a log from the batch that holds
     /// the offset `from` on, and appends one batch to `out`, ready to be sent: as many of them as
-    /// fit and can be merged, at least the first. With `unmerged` the first one only, and as it is.
+    /// fit and can be merged, at least the first. With `unmerged` the first one only, and with the
+    /// compression that it has.
     ///
     /// # Errors
     /// [`PackError`]; then nothing was appended.
@@ -97,50 +118,127 @@ impl Merger {
         unmerged: bool,
         out: &mut Vec<u8>,
     ) -> Result<Packed, PackError> {
-        let (skipped, header) = first_batch(bytes, from)?;
+        let (skipped, first) = first_batch(bytes, from)?;
         let bytes = &bytes[skipped..];
+        let wanted = Wanted { bytes, first, from, id, sequence_base, unmerged };
         let start = out.len();
-        let mut merged = Merged {
-            start,
-            first: from,
-            next: from,
-            batches: 0,
-            base_timestamp: header.base_timestamp,
-            max_timestamp: i64::MIN,
-        };
-        out.resize(start + HEADER_BYTES, 0);
-        let read = self.merge(bytes, unmerged, &mut merged, out);
-        // One batch that needs no change is not written anew: its CRC may tell of rot.
-        let changed = from > header.base_offset || header.is_log_append_time();
-        let packed = if merged.batches == 0 || merged.batches == 1 && !changed {
-            out.truncate(start);
-            as_it_is(bytes, &header, id, sequence_base, out)
+        let packed = if wanted.is_changed() && first.codec() != Some(Codec::None) {
+            self.unpacked(&wanted, out)
+        } else if wanted.is_changed() || self.merges(&wanted) {
+            self.merged(&wanted, out)
         } else {
-            merged.finish(id, sequence_base, read, out)
+            None
         };
+        let packed = packed.or_else(|| {
+            out.truncate(start);
+            self.compressed(&wanted, out)
+        });
+        let packed = packed.unwrap_or_else(|| {
+            out.truncate(start);
+            wanted.as_it_is(out)
+        });
         Ok(Packed { bytes_read: skipped + packed.bytes_read, ..packed })
     }
 
-    /// Appends the records of as many batches of `bytes` as can be merged; returns their bytes.
-    fn merge(
-        &mut self,
-        bytes: &[u8],
-        unmerged: bool,
-        merged: &mut Merged,
-        out: &mut Vec<u8>,
-    ) -> usize {
-        let mut read = 0;
-        // A batch that is larger than what batches are merged up to may still go alone.
-        let mut bytes_max = usize::MAX;
-        while let Ok(header) = batch::check_stored(&bytes[read..]) {
+    /// Whether the first two batches become one, as far as their headers tell.
+    fn merges(&self, wanted: &Wanted<'_>) -> bool {
+        let rest = wanted.bytes.get(wanted.first.total_bytes..).unwrap_or_default();
+        let Ok(second) = BatchHeader::read(rest) else { return false };
+        let both = wanted.first.total_bytes + second.total_bytes - HEADER_BYTES;
+        !wanted.unmerged
+            && is_mergeable(&wanted.first)
+            && is_mergeable(&second)
+            && second.base_offset == wanted.first.next_offset()
+            && second.total_bytes <= rest.len()
+            && both <= self.batch_size
+    }
+
+    /// Several batches as one, or one with other records or timestamps than it is stored with.
+    fn merged(&mut self, wanted: &Wanted<'_>, out: &mut Vec<u8>) -> Option<Packed> {
+        let merged = self.merge(wanted, out);
+        // One batch that needs no change is not written anew: its CRC may tell of rot.
+        if merged.batches < if wanted.is_changed() { 1 } else { 2 } {
+            return None;
+        }
+        let mut codec = Codec::None;
+        let records = merged.start + HEADER_BYTES;
+        let plain = &out[records..];
+        let room = self.compressed.len().min(plain.len().saturating_sub(1));
+        let compressed = &mut self.compressed[..room];
+        if !wanted.unmerged
+            && let Some(bytes) = self.compressor.compress(plain, compressed)
+        {
+            out.truncate(records);
+            out.extend_from_slice(&self.compressed[..bytes]);
+            codec = self.compressor.codec();
+        }
+        Some(merged.finish(wanted, codec, &mut out[..]))
+    }
+
+    /// One batch as it is but compressed.
+    fn compressed(&mut self, wanted: &Wanted<'_>, out: &mut Vec<u8>) -> Option<Packed> {
+        let batch = &wanted.bytes[..wanted.first.total_bytes];
+        let codec = self.compressor.codec();
+        if wanted.unmerged || codec == Codec::None || !is_mergeable(&wanted.first) {
+            return None;
+        }
+        let header = batch::check_stored(batch).ok()?;
+        let start = out.len();
+        out.resize(start + batch.len() - 1, 0);
+        let records = start + HEADER_BYTES;
+        let bytes = self.compressor.compress(&batch[HEADER_BYTES..], out.get_mut(records..)?)?;
+        out.truncate(records + bytes);
+        let header = BatchHeader { attributes: codec as i16, ..header };
+        Some(wanted.sealed(header.base_offset, header, 1, header.total_bytes, &mut out[start..]))
+    }
+
+    /// One compressed batch whose records must be changed: with its own codec again, or with ours.
+    fn unpacked(&mut self, wanted: &Wanted<'_>, out: &mut Vec<u8>) -> Option<Packed> {
+        let header = batch::check_stored(wanted.bytes).ok()?;
+        let stored = header.codec().filter(|_| !header.is_control())?;
+        let records = &wanted.bytes[HEADER_BYTES..header.total_bytes];
+        let plain = codec::decompress(stored, records, FORWARD_UNPACKED_BYTES_MAX).ok()?;
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + plain.len());
+        bytes.resize(HEADER_BYTES, 0);
+        bytes.extend_from_slice(&plain);
+        let timestamp_type = header.attributes & !(stored as i16);
+        batch::seal(&mut bytes, &BatchHeader { attributes: timestamp_type, ..header });
+        let first = BatchHeader::read(&bytes).ok()?;
+        let start = out.len();
+        let merged = self.merge(&Wanted { bytes: &bytes, first, unmerged: true, ..*wanted }, out);
+        if merged.batches == 0 {
+            return None;
+        }
+        let plain = out.split_off(start + HEADER_BYTES);
+        let kept = wanted.unmerged || self.compressor.codec() == Codec::None;
+        let used = if kept { stored } else { self.compressor.codec() };
+        out.extend_from_slice(&codec::compress(used, plain));
+        let merged = Merged { bytes_read: header.total_bytes, ..merged };
+        Some(merged.finish(wanted, used, &mut out[..]))
+    }
+
+    /// Appends room for a header, and the records of as many batches as can be merged.
+    fn merge(&mut self, wanted: &Wanted<'_>, out: &mut Vec<u8>) -> Merged {
+        let by_broker = wanted.first.is_log_append_time();
+        let first = &wanted.first;
+        let mut merged = Merged {
+            start: out.len(),
+            next: wanted.from,
+            batches: 0,
+            bytes_read: 0,
+            base_timestamp: if by_broker { first.max_timestamp } else { first.base_timestamp },
+            max_timestamp: i64::MIN,
+        };
+        out.resize(merged.start + HEADER_BYTES, 0);
+        while let Ok(header) = batch::check_stored(&wanted.bytes[merged.bytes_read..]) {
             let end = out.len();
-            let contiguous = header.base_offset == merged.next || merged.batches == 0;
-            if header.codec() != Some(Codec::None)
-                || header.is_control()
-                || header.is_transactional()
-                || !contiguous
-                || self.append(&bytes[read..], &header, merged, out).is_none()
-                || out.len() - merged.start > bytes_max
+            let batch = &wanted.bytes[merged.bytes_read..][..header.total_bytes];
+            let is_next = merged.batches == 0 || header.base_offset == merged.next;
+            if !is_next
+                || !is_mergeable(&header)
+                || self.append(batch, &header, wanted.from, &merged, out).is_none()
+                // A batch that is larger than what batches are merged up to may still go alone.
+                || merged.batches > 0 && out.len() - merged.start > self.batch_size
             {
                 out.truncate(end);
                 break;
@@ -148,25 +246,25 @@ impl Merger {
             merged.next = header.next_offset();
             merged.max_timestamp = merged.max_timestamp.max(largest_timestamp(&header));
             merged.batches += 1;
-            read += header.total_bytes;
-            if unmerged {
+            merged.bytes_read += header.total_bytes;
+            if wanted.unmerged {
                 break;
             }
-            bytes_max = self.batch_size;
         }
-        read
+        merged
     }
 
     /// Appends the records of one batch from `merged.next` on; `None` where they are not what the
     /// header says, or too far apart for their numbers.
     fn append(
         &mut self,
-        bytes: &[u8],
+        batch: &[u8],
         header: &BatchHeader,
+        from: i64,
         merged: &Merged,
         out: &mut Vec<u8>,
     ) -> Option<()> {
-        let mut r = Reader::new(bytes.get(HEADER_BYTES..header.total_bytes)?, 0, false);
+        let mut r = Reader::new(batch.get(HEADER_BYTES..)?, 0, false);
         for index in 0..=header.last_offset_delta {
             let record = RawRecord::read(&mut r).ok()?;
             if record.offset_delta != index {
@@ -182,7 +280,7 @@ impl Merger {
                 header.base_timestamp.checked_add(record.timestamp_delta)?
             };
             let timestamp_delta = timestamp.checked_sub(merged.base_timestamp)?;
-            let offset_delta = i32::try_from(offset - merged.first).ok()?;
+            let offset_delta = i32::try_from(offset - from).ok()?;
             self.put(&RawRecord { timestamp_delta, offset_delta, ..record }, out);
         }
         r.rest().is_empty().then_some(())
@@ -202,36 +300,83 @@ impl Merger {
 }
 
 impl Merged {
-    fn finish(self, id: Identity, sequence_base: i64, read: usize, out: &mut [u8]) -> Packed {
-        let count = (self.next - self.first) as i32;
-        let base_sequence = sequence_at(self.first, sequence_base);
-        let batch = &mut out[self.start..];
+    fn finish(self, wanted: &Wanted<'_>, codec: Codec, out: &mut [u8]) -> Packed {
+        let count = (self.next - wanted.from) as i32;
         let header = BatchHeader {
-            base_offset: 0,
-            total_bytes: batch.len(),
-            partition_leader_epoch: -1,
-            crc: 0,
-            attributes: Codec::None as i16,
+            attributes: codec as i16,
             last_offset_delta: count - 1,
             base_timestamp: self.base_timestamp,
             max_timestamp: self.max_timestamp,
-            producer_id: id.producer_id,
-            producer_epoch: id.producer_epoch,
-            base_sequence,
             records_count: count,
+            ..wanted.first
+        };
+        let batch = &mut out[self.start..];
+        wanted.sealed(wanted.from, header, self.batches, self.bytes_read, batch)
+    }
+}
+
+impl Wanted<'_> {
+    /// Whether the first batch cannot go as it is stored: upstream has its first records already,
+    /// or its timestamps are the broker's.
+    fn is_changed(&self) -> bool {
+        self.from > self.first.base_offset || self.first.is_log_append_time()
+    }
+
+    /// Gives `batch` a header like `header` in the name of the producer, and its CRC.
+    fn sealed(
+        &self,
+        first: i64,
+        header: BatchHeader,
+        batches: u32,
+        bytes_read: usize,
+        batch: &mut [u8],
+    ) -> Packed {
+        let base_sequence = sequence_at(first, self.sequence_base);
+        let header = BatchHeader {
+            base_offset: 0,
+            partition_leader_epoch: -1,
+            producer_id: self.id.producer_id,
+            producer_epoch: self.id.producer_epoch,
+            base_sequence,
+            ..header
         };
         batch::seal(batch, &header);
         Packed {
-            first: self.first,
-            next: self.next,
+            first,
+            next: first + i64::from(header.last_offset_delta) + 1,
             base_sequence,
-            batches: self.batches,
-            bytes_read: read,
+            batches,
+            bytes_read,
             bytes: batch.len(),
-            max_timestamp: self.max_timestamp,
-            codec: Codec::None,
+            max_timestamp: largest_timestamp(&header),
+            codec: header.codec().unwrap_or(Codec::None),
         }
     }
+
+    /// Appends the first batch with another header and nothing else changed.
+    fn as_it_is(&self, out: &mut Vec<u8>) -> Packed {
+        let header = &self.first;
+        let base_sequence = sequence_at(header.base_offset, self.sequence_base);
+        if let Some((front, rest)) = self.bytes[..header.total_bytes].split_first_chunk() {
+            out.extend_from_slice(&readdress(front, self.id, base_sequence));
+            out.extend_from_slice(rest);
+        }
+        Packed {
+            first: header.base_offset,
+            next: header.next_offset(),
+            base_sequence,
+            batches: 1,
+            bytes_read: header.total_bytes,
+            bytes: header.total_bytes,
+            max_timestamp: largest_timestamp(header),
+            codec: header.codec().unwrap_or(Codec::None),
+        }
+    }
+}
+
+/// Whether a batch's records are there to be read, and anybody's.
+fn is_mergeable(header: &BatchHeader) -> bool {
+    header.codec() == Some(Codec::None) && !header.is_control() && !header.is_transactional()
 }
 
 /// A record as bytes, but for the numbers that change when it moves to another batch.
@@ -286,30 +431,8 @@ fn first_batch(bytes: &[u8], from: i64) -> Result<(usize, BatchHeader), PackErro
     }
 }
 
-/// Appends the batch at the start of `bytes` with another header and nothing else changed.
-fn as_it_is(
-    bytes: &[u8],
-    header: &BatchHeader,
-    id: Identity,
-    sequence_base: i64,
-    out: &mut Vec<u8>,
-) -> Packed {
-    let base_sequence = sequence_at(header.base_offset, sequence_base);
-    if let Some((front, rest)) = bytes[..header.total_bytes].split_first_chunk() {
-        out.extend_from_slice(&readdress(front, id, base_sequence));
-        out.extend_from_slice(rest);
-    }
-    Packed {
-        first: header.base_offset,
-        next: header.next_offset(),
-        base_sequence,
-        batches: 1,
-        bytes_read: header.total_bytes,
-        bytes: header.total_bytes,
-        max_timestamp: largest_timestamp(header),
-        codec: header.codec().unwrap_or(Codec::None),
-    }
-}
+#[cfg(test)]
+mod random_logs;
 
 #[cfg(test)]
 mod tests {
@@ -385,5 +508,24 @@ mod tests {
         assert_eq!(pack(&log[..half + 7], 12), Err(PackError::Cut { needed: half + 61 }));
         assert_eq!(pack(&log[..half + 65], 12), Err(PackError::Cut { needed: 2 * half }));
         assert_eq!(pack(&log[5..], 10), Err(PackError::Batch(BatchError::Length)));
+    }
+
+    #[test]
+    fn a_rotten_batch_goes_alone_with_its_wrong_crc() {
+        for codec in [Codec::None, Codec::Zstd] {
+            let batches = [10, 11, 12, 13].map(|at| stored(at, 500, &["value"], None));
+            let mut log = batches.concat();
+            log[2 * batches[0].len() + 70] ^= 1;
+            let mut merger = Merger::new(65_536, codec);
+            let (mut from, mut at, mut sizes) = (10, 0, Vec::new());
+            while at < log.len() {
+                let mut out = Vec::new();
+                let packed = merger.pack(&log[at..], from, ID, 0, false, &mut out).unwrap();
+                let verdict = batch::check_stored(&out).map(|_| packed.batches);
+                sizes.push(verdict);
+                (from, at) = (packed.next, at + packed.bytes_read);
+            }
+            assert_eq!(sizes, [Ok(2), Err(BatchError::Crc), Ok(1)], "{codec:?}");
+        }
     }
 }

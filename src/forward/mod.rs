@@ -26,7 +26,9 @@ mod answers;
 mod asking;
 pub mod batch;
 mod cluster;
+pub mod compress;
 pub mod driver;
+mod judge;
 mod lane;
 mod lanes;
 mod link;
@@ -315,12 +317,13 @@ impl Forwarder {
         while let Some(flight) = link.flights.pop_front() {
             self.unanswered(flight, now);
         }
+        // Whoever answers there next may be somebody else.
+        self.cluster.doubt_all();
         if idle {
             // Upstream closes what is unused (connections.max.idle.ms): no failure.
             log::debug!("upstream {}:{}: closed, nothing was under way", link.host, link.port);
             return;
         }
-        self.cluster.doubt_all();
         let attempts = match link.node.and_then(|id| self.cluster.node_mut(id)) {
             Some(node) => {
                 node.attempts = node.attempts.saturating_add(1);
@@ -361,8 +364,21 @@ impl Forwarder {
                 None => lost = true,
             }
         }
+        // Only the controller creates topics (NOT_CONTROLLER), and it may lead nothing of ours.
+        let creates = |(_, topic): (&str, &cluster::UpstreamTopic)| topic.create_at <= now.mono;
+        let controller = self.cluster.controller;
+        if self.config.create_topics
+            && self.cluster.node(controller).is_some()
+            && self.cluster.missing().any(creates)
+            && !wanted.contains(&controller)
+        {
+            wanted.push(controller).ok();
+        }
         for id in wanted {
             let Some(node) = self.cluster.node(id) else {
+                // A leader that is not among the brokers: the answer was half an answer.
+                let again = self.pause(1, now);
+                self.cluster.doubt_leader(id, again);
                 lost = true;
                 continue;
             };
@@ -373,7 +389,10 @@ impl Forwarder {
             self.open_link(Some(id), host, port, now);
         }
         let asks = lost && (self.cluster.id.is_none() || !self.cluster.stale(now.mono).is_empty());
-        if asks && self.links.is_empty() && self.bootstrap.not_before <= now.mono {
+        // Somebody who answers can be asked; a link that is only being tried may never be open.
+        let answers = |link: &Link| link.node.is_none() || link.state == State::Ready;
+        let nobody = !self.links.iter().any(answers);
+        if asks && nobody && self.bootstrap.not_before <= now.mono {
             let servers = &self.config.bootstrap_servers;
             let (host, port) = servers[self.bootstrap.next % servers.len()].clone();
             self.bootstrap.next = self.bootstrap.next.wrapping_add(1);
@@ -434,6 +453,9 @@ impl Forwarder {
             at(self.bootstrap.not_before);
             self.cluster.nodes.iter().for_each(|node| at(node.not_before));
             self.cluster.stale_due().into_iter().for_each(&mut at);
+            if self.config.create_topics {
+                self.cluster.missing().for_each(|(_, topic)| at(topic.create_at));
+            }
         }
         next
     }

@@ -8,6 +8,12 @@
 /// At the limit: the rest is cut off.
 pub const FORWARD_ERROR_BYTES_MAX: usize = 200;
 
+/// Bytes of the list of a topic's cursors, as `ottla forward` reads it.
+///
+/// Why: a setting's value has 32767 bytes at most in the older versions of DescribeConfigs, and
+/// these are some 1,500 partitions. At the limit: the list is left out.
+pub const FORWARD_NEXT_BYTES_MAX: usize = 16 * 1024;
+
 /// Milliseconds of the window over which rates are shown.
 ///
 /// Why: long enough for a figure that can be read, short enough to see a link come back.
@@ -148,9 +154,3 @@ pub const FORWARD_TIMEOUT_MS_MIN: i64 = 1000;
 /// Why: a link that is down must not take the CPU. At the limit: `serve` says so and does not
 /// start.
 pub const FORWARD_BACKOFF_MS_MIN: i64 = 10;
-
-/// Bytes of the list of a topic's cursors, as `ottla forward` reads it.
-///
-/// Why: a setting's value has 32767 bytes at most in the older versions of DescribeConfigs, and
-/// these are some 1,500 partitions. At the limit: the list is left out.
-pub const FORWARD_NEXT_BYTES_MAX: usize = 16 * 1024;

@@ -2,6 +2,8 @@
 
 use crate::model::{End, Log, LogKey, Model, Moment, Sent, Step};
 use ottla::broker::{Broker, FetchError, PartitionView};
+use ottla::state::forward::ForwardRow;
+use ottla::storage::PartitionKey;
 use ottla::storage::partition::Slice;
 use ottla::storage::recovery::Report;
 use ottla::time::Now;
@@ -27,6 +29,8 @@ pub fn everything(
     topics_are_as_acknowledged(broker, model, at, end)?;
     logs_hold_what_was_acknowledged_and_seen(broker, model, at, end)?;
     offsets_are_as_acknowledged(broker, model, at, end)?;
+    cursors_are_as_acknowledged(broker, model, at, end)?;
+    nothing_is_gone_that_was_not_forwarded(broker)?;
     repeated_batches_are_recognised(broker, model, now)?;
     producer_ids_are_new(broker, model, at, now)
 }
@@ -154,6 +158,38 @@ fn offsets_are_as_acknowledged(broker: &Broker, model: &Model, at: Moment, end: 
         ensure(register.allowed(at, end).any(|allowed| *allowed == found), || {
             format!("offset of {key:?}: found {found:?}, the steps are {register:?}")
         })?;
+    }
+    Ok(())
+}
+
+/// A lane's row is as new as when it last became durable, or newer.
+fn cursors_are_as_acknowledged(broker: &Broker, model: &Model, at: Moment, end: End) -> Verdict {
+    for ((id, partition), register) in &model.cursors {
+        // A deleted topic takes its rows along; that it may be gone is another promise.
+        let Some(topic) = broker.topics().find_id(id) else { continue };
+        let key = PartitionKey { topic: topic.number, partition: *partition as u32 };
+        let found = broker.forward_row(key).map(|row| row.cursor);
+        ensure(register.allowed(at, end).any(|allowed| *allowed == found), || {
+            format!("cursor of {}-{partition}: found {found:?}, of {register:?}", topic.name)
+        })?;
+    }
+    let there = |row: &ForwardRow| broker.topics().get(row.topic).is_some();
+    let stray = broker.forwarding().rows().find(|row| !there(row));
+    ensure(stray.is_none(), || format!("a row without a topic: {stray:?}"))
+}
+
+/// Where something is forwarded (in no such scenario a client deletes records), no log begins
+/// behind what its row says is upstream: that would be taken for records that were lost.
+fn nothing_is_gone_that_was_not_forwarded(broker: &Broker) -> Verdict {
+    for topic in broker.topics().iter().filter(|topic| broker.forwards(topic)) {
+        for partition in 0..topic.partitions.len() as i32 {
+            let Some(view) = broker.partition(topic, partition) else { continue };
+            let key = PartitionKey { topic: topic.number, partition: partition as u32 };
+            let cursor = broker.forward_row(key).map_or(0, |row| row.cursor);
+            ensure(view.log_start_offset <= cursor, || {
+                format!("{}-{partition}: {view:?}, but the cursor is {cursor}", topic.name)
+            })?;
+        }
     }
     Ok(())
 }

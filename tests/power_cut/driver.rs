@@ -10,6 +10,7 @@ use ottla::broker::{self, Broker, NewTopic, ProduceError, Refusal};
 use ottla::config::BrokerConfig;
 use ottla::disk::sim::SimDisk;
 use ottla::disk::{Disk, DiskResult};
+use ottla::state::forward::ForwardRow;
 use ottla::state::offsets::Commit;
 use ottla::storage::Lsn;
 use ottla::storage::recovery::Report;
@@ -64,6 +65,17 @@ pub struct Driver {
 /// The time at the first start.
 pub fn start_time() -> Now {
     Now { mono: Millis(1_000), wall_ms: 1_700_000_000_000 }
+}
+
+/// How long a row of a lane has to last.
+#[derive(Clone, Copy, Debug)]
+pub enum Keep {
+    /// Until something else makes it last.
+    Noted,
+    /// From the next sync on.
+    Journalled,
+    /// From a sync of its own on.
+    Saved,
 }
 
 impl Driver {
@@ -320,6 +332,46 @@ impl Driver {
         let register = register.or_insert_with(|| crate::model::Register::new(None));
         let step = register.ask(asked, Some(offset));
         self.promise(lsn, Promise::Offset(key, step));
+    }
+
+    /// Everything visible of a partition is upstream by now; how long the row has to last is
+    /// `keep`'s.
+    pub fn forward(&mut self, topic: &str, partition: i32, keep: Keep) {
+        for _ in 0..3 {
+            let (asked, now) = (self.moment(), self.tick());
+            let Some(broker) = &mut self.broker else { return };
+            let Some((found, view)) = broker.find_partition(topic, partition) else { return };
+            let key = (found.id, partition);
+            let row = ForwardRow {
+                upstream_topic: format!("site17.{topic}"),
+                ..ForwardRow::new(found.number, partition as u32, view.high_watermark)
+            };
+            let done = match keep {
+                Keep::Noted => {
+                    broker.note_forward(&row);
+                    Ok(None)
+                }
+                Keep::Journalled => {
+                    let staged = broker.journal_forward(&row, now);
+                    staged.map(|()| Some(broker.storage().last()))
+                }
+                Keep::Saved => broker.save_forward(&row, now).map(Some),
+            };
+            match done {
+                Ok(lsn) => {
+                    let register = self.model.cursors.entry(key);
+                    let register = register.or_insert_with(|| crate::model::Register::new(None));
+                    let step = register.ask(asked, Some(row.cursor));
+                    if let Some(lsn) = lsn {
+                        self.promise(lsn, Promise::Cursor(key, step));
+                    }
+                    return;
+                }
+                Err(Refusal::Busy) => self.flush(),
+                Err(_) => self.troubled = true,
+            }
+        }
+        self.troubled = true;
     }
 
     /// DeleteRecords.

@@ -145,6 +145,8 @@ pub struct Model {
     pub logs: BTreeMap<LogKey, Log>,
     /// Committed offsets.
     pub offsets: BTreeMap<OffsetKey, Register<Option<i64>>>,
+    /// Cursors of lanes to an upstream cluster.
+    pub cursors: BTreeMap<LogKey, Register<Option<i64>>>,
     /// Producer ids that were handed out, and when.
     pub producer_ids: Vec<(Moment, i64)>,
 }
@@ -160,6 +162,8 @@ pub enum Promise {
     Start(LogKey, usize),
     /// A step of [`Model::offsets`].
     Offset(OffsetKey, usize),
+    /// A step of [`Model::cursors`].
+    Cursor(LogKey, usize),
     /// A producer id.
     ProducerId(i64),
 }
@@ -192,6 +196,11 @@ impl Model {
             }
             Promise::Offset(key, n) => {
                 if let Some(register) = self.offsets.get_mut(key) {
+                    mark(&mut register.steps[*n], at, durable);
+                }
+            }
+            Promise::Cursor(key, n) => {
+                if let Some(register) = self.cursors.get_mut(key) {
                     mark(&mut register.steps[*n], at, durable);
                 }
             }
@@ -233,6 +242,12 @@ impl Model {
         for row in broker.groups.offsets().rows() {
             let key = (row.group_id.to_owned(), row.topic.to_owned(), row.partition);
             model.offsets.insert(key, Register::new(Some(row.offset)));
+        }
+        for row in broker.forwarding().rows() {
+            if let Some(topic) = broker.topics().get(row.topic) {
+                let register = Register::new(Some(row.cursor));
+                model.cursors.insert((topic.id, row.partition as i32), register);
+            }
         }
         let handed_out = self.producer_ids.iter().filter(|(since, _)| *since <= at);
         model.producer_ids = handed_out.map(|(_, id)| (0, *id)).collect();

@@ -3,7 +3,7 @@
 //! All run from the first start on, on a journal of 16 KiB, so that batches of 1 KiB and more are
 //! large ones and half a dozen commits of the others make a checkpoint due.
 
-use crate::driver::Driver;
+use crate::driver::{Driver, Keep};
 use ottla::config::BrokerConfig;
 use ottla::limits::{RING_BYTES_MIN, SEGMENT_BYTES_MIN};
 
@@ -36,6 +36,7 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "idempotent producers", config: plain, script: idempotent_producers },
     Scenario { name: "delete records", config: small_segments, script: delete_records },
     Scenario { name: "retention", config: little_kept, script: retention },
+    Scenario { name: "forwarding", config: forwarded, script: forwarding },
     Scenario { name: "orderly stops", config: plain, script: orderly_stops },
     Scenario { name: "kills", config: small_segments, script: kills },
 ];
@@ -55,6 +56,12 @@ fn small_segments() -> BrokerConfig {
 
 fn little_kept() -> BrokerConfig {
     BrokerConfig { log_retention_bytes: 6_000, ..small_segments() }
+}
+
+fn forwarded() -> BrokerConfig {
+    let mut config = little_kept();
+    config.forward.bootstrap_servers = vec![("upstream".to_owned(), 9092)];
+    config
 }
 
 fn first_start(d: &mut Driver) {
@@ -279,6 +286,36 @@ fn retention(d: &mut Driver) {
             d.retention();
         }
         d.append("a", 0, 1, 900);
+        d.flush();
+    }
+}
+
+fn forwarding(d: &mut Driver) {
+    d.create("a", 2);
+    d.create("gone", 1);
+    d.flush();
+    d.append("gone", 0, 1, 100);
+    d.forward("gone", 0, Keep::Saved);
+    for round in 0..6 {
+        d.append("a", 0, 3, 1_800);
+        d.append("a", 0, 1, 2_900);
+        d.append("a", 1, 1, 900);
+        d.flush();
+        // Retention goes by what is only noted yet.
+        d.forward("a", 0, if round % 3 == 2 { Keep::Saved } else { Keep::Noted });
+        d.forward("a", 1, Keep::Journalled);
+        d.retention();
+        if round == 2 {
+            d.delete("gone");
+        }
+        d.begin_sync();
+        d.forward("a", 1, Keep::Journalled);
+        d.append("a", 1, 1, 100);
+        d.end_sync();
+        if round % 2 == 0 {
+            d.checkpoint();
+        }
+        d.forward("a", 1, Keep::Saved);
         d.flush();
     }
 }

@@ -14,6 +14,7 @@ mod bare_socket;
 mod crashes;
 mod failing_disk;
 mod files;
+mod forwarding;
 mod groups;
 mod large_requests;
 mod load;

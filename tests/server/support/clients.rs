@@ -221,3 +221,9 @@ pub fn create_topic(bootstrap: &str, topic: &str, partitions: i32, settings: &[(
     let created = created.expect("an answer");
     assert_eq!(created, [Ok(topic.to_string())]);
 }
+
+/// Whether a topic is there; asking does not create it.
+pub fn topic_exists(bootstrap: &str, topic: &str) -> bool {
+    let metadata = consumer(bootstrap, &[]).fetch_metadata(None, PATIENCE);
+    metadata.is_ok_and(|metadata| metadata.topics().iter().any(|found| found.name() == topic))
+}

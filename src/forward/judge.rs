@@ -1,0 +1,245 @@
+//! Upstream's answers about records: cursors that move, batches that are tried again or set aside.
+//!
+//! Promises: a lane's cursor moves here by an answer without error and by nothing else; a batch
+//! that nobody answered for leaves its lane in doubt.
+//! Absent: how doubt ends (`answers`), and what a code means (`verdict`).
+
+use super::Forwarder;
+use super::lane::{Flight, Phase};
+use super::link::{Ask, InFlight, LaneRef, LaneRefs};
+use super::verdict::{self, Verdict};
+use crate::broker::Broker;
+use crate::config::OnRejected;
+use crate::time::{Millis, Now};
+use crate::wire::{ErrorCode, Reader};
+
+impl Forwarder {
+    /// A request without its answer: the connection is gone.
+    pub(super) fn unanswered(&mut self, flight: InFlight, now: Now) {
+        let _ = now;
+        let lanes = match flight.ask {
+            Ask::Produce(lanes) => {
+                for reference in lanes {
+                    if let Some(lane) = self.lane(reference)
+                        && lane.flight.take().is_some()
+                    {
+                        lane.pending = Some(Millis(0));
+                        // What the socket did not take whole, upstream cannot have taken.
+                        if flight.sent && lane.phase == Phase::Ready {
+                            lane.phase = Phase::Doubt;
+                        }
+                    }
+                }
+                return;
+            }
+            Ask::Offsets { lanes, .. } | Ask::Producers(lanes) => lanes,
+            Ask::ProducerId(lane) | Ask::ReadBack(lane, _) => LaneRefs::from_iter([lane]),
+            Ask::Versions | Ask::Metadata | Ask::CreateTopic(_) => return,
+        };
+        for reference in lanes {
+            if let Some(lane) = self.lane(reference) {
+                lane.flight = None;
+            }
+        }
+    }
+
+    /// Upstream's answer to a request with records.
+    pub(super) fn produced(
+        &mut self,
+        broker: &mut Broker,
+        lanes: LaneRefs,
+        r: &mut Reader<'_>,
+        now: Now,
+    ) -> Result<(), crate::wire::ReadError> {
+        let mut left = lanes;
+        let read = read_answers(r, |topic, answer| {
+            let is_it = |lane: &LaneRef| {
+                let row = self.by_key.get(&lane.key).map(|at| &self.lanes[*at].row);
+                row.is_some_and(|row| {
+                    row.upstream_topic == topic && row.upstream_partition == answer.partition
+                })
+            };
+            if let Some(at) = left.iter().position(is_it) {
+                let reference = left.swap_remove(at);
+                self.judged(broker, reference, &answer, now);
+            }
+        });
+        // What was not answered, or not legibly, may be there.
+        for reference in left {
+            if let Some(lane) = self.lane(reference)
+                && lane.flight.take().is_some()
+                && lane.phase == Phase::Ready
+            {
+                lane.phase = Phase::Doubt;
+                lane.pending = Some(Millis(0));
+            }
+        }
+        read
+    }
+
+    fn judged(&mut self, broker: &mut Broker, reference: LaneRef, answer: &Answer<'_>, now: Now) {
+        let Some(at) = self.by_key.get(&reference.key).copied() else { return };
+        if self.lanes[at].serial != reference.serial {
+            return;
+        }
+        let Some(flight) = self.lanes[at].flight.take() else { return };
+        if self.lanes[at].phase != Phase::Ready {
+            return;
+        }
+        let mut verdict = verdict::of(answer.error);
+        if verdict == Verdict::Corrupt {
+            let before = core::mem::replace(&mut self.lanes[at].corrupt, flight.first);
+            verdict = if before == flight.first {
+                Verdict::Rejected
+            } else {
+                Verdict::Retry { metadata: false }
+            };
+        }
+        match verdict {
+            Verdict::Done => {
+                let lane = &mut self.lanes[at];
+                let upstream = (answer.base_offset >= 0)
+                    .then(|| answer.base_offset + (flight.next - flight.first));
+                lane.acknowledged(flight.next, upstream, now.mono);
+                lane.works();
+                broker.note_forward(&lane.row);
+                let records = (flight.next - flight.first) as u64;
+                let name = (reference.key.topic, reference.key.partition);
+                broker.forwarding_mut().acknowledged(name, records, flight.bytes, now);
+                return;
+            }
+            Verdict::Rejected if !flight.stored => {
+                // A batch that we made: the stored ones one by one, to find the guilty one.
+                self.lanes[at].alone_until = flight.next;
+            }
+            Verdict::Rejected => self.rejected(broker, at, flight, answer, now),
+            Verdict::Retry { metadata } => {
+                self.refused(at, answer, now);
+                if metadata {
+                    let lane = &self.lanes[at];
+                    self.cluster.doubt(&lane.row.upstream_topic, lane.not_before);
+                }
+            }
+            Verdict::Doubt { epoch } => {
+                self.refused(at, answer, now);
+                let lane = &mut self.lanes[at];
+                lane.phase = Phase::Doubt;
+                lane.new_epoch |= epoch;
+            }
+            Verdict::Corrupt => {}
+        }
+        self.lanes[at].pending = Some(Millis(0));
+    }
+
+    fn refused(&mut self, at: usize, answer: &Answer<'_>, now: Now) {
+        let words = match answer.message {
+            Some(message) => format!("upstream says {}: {message}", answer.error.name()),
+            None => format!("upstream says {}", answer.error.name()),
+        };
+        self.fail_lane(at, words, now);
+        self.lanes[at].error = answer.error as i16;
+    }
+
+    /// A stored batch that upstream will never take.
+    fn rejected(
+        &mut self,
+        broker: &mut Broker,
+        at: usize,
+        flight: Flight,
+        answer: &Answer<'_>,
+        now: Now,
+    ) {
+        let lane = &self.lanes[at];
+        let (topic, partition) = (lane.topic.clone(), lane.key.partition);
+        let range = flight.first..flight.next;
+        let said = format!("{} {}", answer.error.name(), answer.message.unwrap_or_default());
+        let said = said.trim_end();
+        if self.config.on_rejected == OnRejected::Stop {
+            log::error!(
+                "forwarding {topic}-{partition}: stopped, upstream refuses the records {range:?} \
+                 for good: {said}. `ottla forward --seek {topic}:{partition} --to {}` passes over \
+                 them, `ottla forward --pause` and `--resume` tries again",
+                flight.next,
+            );
+            let lane = &mut self.lanes[at];
+            lane.trouble = format!("stopped: upstream refuses the record {}: {said}", flight.first);
+            lane.row.stopped = true;
+            lane.phase = Phase::Stopped;
+            broker.save_forward(&lane.row, now).ok();
+            return;
+        }
+        if lane.next != lane.row.cursor {
+            self.read_back(at);
+            return;
+        }
+        let aside = self.stored_batch(broker, at, flight.first).and_then(|batch| {
+            let key = self.lanes[at].key;
+            broker.set_aside(key.topic, key.partition, &batch, now).map_err(|_| {
+                "a batch that upstream refuses cannot be set aside: the local log takes nothing"
+            })
+        });
+        if let Err(words) = aside {
+            self.fail_lane(at, words.into(), now);
+            return;
+        }
+        log::warn!(
+            "forwarding {topic}-{partition}: the records {range:?} are set aside in \
+             {topic}.rejected, upstream refuses them for good: {said}",
+        );
+        let lane = &mut self.lanes[at];
+        lane.row.rejected += (flight.next - flight.first) as u64;
+        self.new_epoch(broker, at, flight.next, now);
+    }
+
+    /// The stored batch at `offset`, byte for byte.
+    fn stored_batch(
+        &mut self,
+        broker: &mut Broker,
+        at: usize,
+        offset: i64,
+    ) -> Result<Vec<u8>, &'static str> {
+        let unreadable = "a batch that upstream refuses cannot be read here";
+        let slice = broker.read(self.lanes[at].index, offset, 1, true).ok().flatten();
+        let slice = slice.ok_or(unreadable)?;
+        let mut batch = vec![0; slice.first.total_bytes];
+        let position = u64::from(slice.position);
+        slice.file.read_exact_at(&mut batch, position).map_err(|_| unreadable)?;
+        Ok(batch)
+    }
+}
+
+/// What upstream says about one batch.
+struct Answer<'a> {
+    partition: i32,
+    error: ErrorCode,
+    base_offset: i64,
+    message: Option<&'a str>,
+}
+
+/// Reads the body of a Produce response of version 3–8 without holding any of it.
+fn read_answers<'a>(
+    r: &mut Reader<'a>,
+    mut visit: impl FnMut(&str, Answer<'a>),
+) -> Result<(), crate::wire::ReadError> {
+    for _ in 0..r.array("topics")? {
+        let topic = r.string("topic")?;
+        for _ in 0..r.array("partitions")? {
+            let partition = r.i32("index")?;
+            let error = r.i16("error_code")?;
+            let base_offset = r.i64("base_offset")?;
+            r.i64("log_append_time_ms")?;
+            r.since(5, -1, |r| r.i64("log_start_offset"))?;
+            let mut message = None;
+            if r.version() >= 8 {
+                for _ in 0..r.array("record_errors")? {
+                    r.i32("batch_index")?;
+                    message = message.or(r.nullable_string("batch_index_error_message")?);
+                }
+                message = r.nullable_string("error_message")?.or(message);
+            }
+            let error = ErrorCode::from_i16(error).unwrap_or(ErrorCode::UnknownServerError);
+            visit(topic, Answer { partition, error, base_offset, message });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! The forwarder's life: the machine on a simulated disk, network, clock and upstream cluster.
+//!
+//! A life is a seed: records come, the power goes off, connections are cut at any byte, leaders
+//! move, producer ids expire; then everything works, the backlog has to go, and upstream must have
+//! what the gateway has, once and in order (`forward/check.rs`). Virtual time, one thread each.
+//!
+//! `FORWARD_SEEDS=n` lives n of them, `FORWARD_SEED=n` (or `n..m`) those again, and with
+//! `FORWARD_TRACE=1` each tells its story.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test says what is wrong")]
+
+#[path = "forward/answers.rs"]
+mod answers;
+#[path = "forward/check.rs"]
+mod check;
+#[path = "forward/cluster.rs"]
+mod cluster;
+#[path = "forward/codes.rs"]
+mod codes;
+#[path = "forward/gateway.rs"]
+mod gateway;
+#[path = "forward/life.rs"]
+mod life;
+#[path = "forward/network.rs"]
+mod network;
+#[path = "forward/partition.rs"]
+mod partition;
+#[path = "forward/plan.rs"]
+mod plan;
+#[path = "forward/producers.rs"]
+mod producers;
+#[path = "forward/random.rs"]
+mod random;
+#[path = "forward/records.rs"]
+mod records;
+#[path = "forward/requests.rs"]
+mod requests;
+#[path = "forward/truth.rs"]
+mod truth;
+#[path = "forward/upstream_tests.rs"]
+mod upstream_tests;
+#[path = "forward/world.rs"]
+mod world;
+
+use gateway::{Make, honest};
+use life::{Lived, live};
+use plan::Theme;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Lives of a run, unless it is said otherwise.
+const SEEDS: u64 = 10_000;
+
+/// The seeds to live.
+fn seeds() -> Range<u64> {
+    let number = |text: &str| text.parse::<u64>().expect("FORWARD_SEED=n or n..m");
+    if let Ok(asked) = std::env::var("FORWARD_SEED") {
+        return match asked.split_once("..") {
+            Some((first, end)) => number(first)..number(end),
+            None => number(&asked)..number(&asked) + 1,
+        };
+    }
+    0..std::env::var("FORWARD_SEEDS").map_or(SEEDS, |count| number(&count))
+}
+
+/// What the machine says, between the lines of a story.
+struct Teller;
+
+impl log::Log for Teller {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        println!("{:8} {}: {}", "", record.level(), record.args());
+    }
+
+    fn flush(&self) {}
+}
+
+/// Lives one life; a panic is the verdict.
+fn guarded(seed: u64, make: Make, trace: bool) -> Result<Lived, String> {
+    catch_unwind(AssertUnwindSafe(|| live(seed, make, trace))).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        text.unwrap_or_default()
+    })
+}
+
+/// Lives many, on all processors.
+fn live_all(seeds: Range<u64>, make: Make) -> (Vec<Lived>, Vec<(u64, String)>) {
+    let trace = std::env::var_os("FORWARD_TRACE").is_some();
+    if trace {
+        log::set_logger(&Teller).ok();
+        log::set_max_level(log::LevelFilter::Debug);
+    } else {
+        // What went wrong is told at the end.
+        std::panic::set_hook(Box::new(|_| {}));
+    }
+    let next = AtomicU64::new(seeds.start);
+    let (good, bad) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        break;
+                    }
+                    match guarded(seed, make, trace) {
+                        Ok(lived) => good.lock().expect("no panic here").push(lived),
+                        Err(what) => bad.lock().expect("no panic here").push((seed, what)),
+                    }
+                }
+            });
+        }
+    });
+    let _ = std::panic::take_hook();
+    let mut bad = bad.into_inner().expect("no panic here");
+    bad.sort();
+    (good.into_inner().expect("no panic here"), bad)
+}
+
+#[test]
+fn whatever_happens_upstream_has_every_record_once_and_in_order() {
+    let began = std::time::Instant::now();
+    let seeds = seeds();
+    let (lived, failed) = live_all(seeds.clone(), honest);
+    let mut answered: BTreeMap<(i16, i16), u64> = BTreeMap::new();
+    for (what, count) in lived.iter().flat_map(|lived| &lived.answered) {
+        *answered.entry(*what).or_default() += count;
+    }
+    let sum = |of: fn(&Lived) -> u64| lived.iter().map(of).sum::<u64>();
+    println!(
+        "{} lives in {} ms: {} records, {} rejected, {} counted as perhaps repeated, {} power \
+         cuts, {} hours; the longest drain took {} ms",
+        lived.len(),
+        began.elapsed().as_millis(),
+        sum(|lived| lived.records),
+        sum(|lived| lived.rejected),
+        sum(|lived| lived.repeated),
+        sum(|lived| lived.cuts),
+        sum(|lived| lived.virtual_ms) / 3_600_000,
+        lived.iter().map(|lived| lived.drained_ms).max().unwrap_or_default(),
+    );
+    println!("{answered:?}");
+    for (seed, what) in &failed {
+        println!("\nseed {seed} ({:?}): {what}", Theme::of(*seed));
+    }
+    assert!(
+        failed.is_empty(),
+        "{} of {} lives went wrong; again: FORWARD_SEED={} FORWARD_TRACE=1 cargo test --test forward",
+        failed.len(),
+        seeds.end - seeds.start,
+        failed[0].0
+    );
+}

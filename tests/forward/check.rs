@@ -1,0 +1,266 @@
+//! What must hold at the end: upstream has what the gateway has, once, in order.
+
+use crate::cluster::Cluster;
+use crate::life::{Life, Lived};
+use crate::plan::Theme;
+use crate::records::{self, GOOD, MARK_BYTES, Plain};
+use crate::truth::{Lane, Local};
+use ottla::broker::Broker;
+use ottla::config::OnRejected;
+use ottla::storage::PartitionKey;
+use ottla::wire::batch;
+use std::collections::BTreeMap;
+
+/// What upstream has of each lane, in the order of its logs.
+fn upstream(cluster: &Cluster) -> BTreeMap<u16, Vec<Plain>> {
+    let mut found: BTreeMap<u16, Vec<Plain>> = BTreeMap::new();
+    for partition in cluster.topics.values().flat_map(|topic| &topic.partitions) {
+        let Some(leader) = partition.leading() else { continue };
+        for stored in leader.log.iter().filter(|stored| stored.next <= leader.high_watermark) {
+            let header = batch::check_stored(&stored.bytes).expect("as it was taken");
+            for record in records::decode(&stored.bytes, &header) {
+                let (lane, _) = record.mark();
+                if lane != 0xffff {
+                    found.entry(lane).or_default().push(record);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// A record in words.
+fn name(record: &Plain) -> String {
+    let value = record.value.as_deref().unwrap_or_default();
+    String::from_utf8_lossy(&value[..MARK_BYTES]).into_owned()
+}
+
+/// Whether upstream refuses this batch whatever happens, or may.
+fn is_poison(batch: &Local) -> bool {
+    batch
+        .records
+        .iter()
+        .any(|record| record.value.as_deref().is_some_and(|value| value[MARK_BYTES - 1] != GOOD))
+}
+
+/// The batches of `<topic>.rejected`, with base offset and leader epoch left out.
+fn set_aside(broker: &mut Broker, lane: &Lane) -> Vec<Vec<u8>> {
+    let name = format!("{}.rejected", lane.topic);
+    let Some((_, view)) = broker.find_partition(&name, lane.partition) else { return Vec::new() };
+    let mut batches = Vec::new();
+    let mut offset = view.log_start_offset;
+    while offset < view.high_watermark {
+        let slice = broker.read(view.index, offset, 1, true).unwrap().expect("a batch");
+        let mut bytes = vec![0; slice.bytes as usize];
+        slice.file.read_exact_at(&mut bytes, u64::from(slice.position)).unwrap();
+        let header = batch::check_stored(&bytes).unwrap();
+        bytes.truncate(header.total_bytes);
+        offset = header.next_offset();
+        batches.push(bare(&bytes));
+    }
+    batches
+}
+
+fn bare(stored: &[u8]) -> Vec<u8> {
+    let mut bytes = stored.to_vec();
+    bytes[..8].fill(0);
+    bytes[12..16].fill(0);
+    bytes
+}
+
+/// Checks everything.
+pub fn everything(life: &mut Life, lived: &mut Lived) {
+    let found = upstream(&life.world.cluster);
+    let theme = life.plan.theme;
+    let stops = life.plan.config.forward.on_rejected == OnRejected::Stop;
+    let bytes_max = life.plan.settings.message_bytes_max;
+    let lanes = life.world.gateway.truth.lanes.clone();
+    let broker = &mut life.world.gateway.running.as_mut().expect("it runs").broker;
+    let mut aside: BTreeMap<(String, i32), Vec<Vec<u8>>> = BTreeMap::new();
+    for lane in &lanes {
+        let key = PartitionKey { topic: lane.topic_number, partition: lane.partition as u32 };
+        let row = broker.forward_row(key).cloned();
+        let place = (lane.topic.clone(), lane.partition);
+        let aside = aside.entry(place).or_insert_with(|| set_aside(broker, lane));
+        let got = found.get(&lane.number).map(Vec::as_slice).unwrap_or_default();
+        lived.records += got.len() as u64;
+        let (rejected, repeated) = row.as_ref().map_or((0, 0), |row| (row.rejected, row.repeated));
+        lived.repeated += repeated;
+        let mut judge = Judge { lane, aside, rejected: 0, bytes_max, missing: Vec::new() };
+        let stopped = row.as_ref().is_some_and(|row| row.stopped);
+        let ends = lane.deleted || (stops && stopped);
+        let wanted = judge.wanted(ends);
+        let rejected_here = judge.rejected;
+        let missing = std::mem::take(&mut judge.missing);
+        lived.rejected += rejected_here;
+        let verdict = match theme {
+            Theme::Usual | Theme::Topics => exactly_once(&wanted, got),
+            Theme::WriteOnly => with_repeats(&wanted, got, repeated, u64::MAX),
+            Theme::Seek => with_repeats(&wanted, got, u64::MAX, u64::from(lane.seeks)),
+            Theme::Recreated | Theme::Forgetful | Theme::OtherCluster => {
+                with_losses(&wanted, got, &life.graveyard, lane.number)
+            }
+        };
+        let verdict = verdict.and_then(|()| match missing.first() {
+            Some(batch) if !ends => Err(format!("{batch} is not in the topic for rejected ones")),
+            _ => Ok(()),
+        });
+        let usual = matches!(theme, Theme::Usual | Theme::Topics);
+        let verdict = verdict.and_then(|()| match usual && !lane.deleted {
+            true if repeated > 0 => Err(format!("{repeated} records may be repeated, it says")),
+            true if rejected != rejected_here => {
+                Err(format!("{rejected} records rejected, it says, but {rejected_here} are"))
+            }
+            _ => Ok(()),
+        });
+        if let Err(what) = verdict {
+            let got = got.iter().map(name).collect::<Vec<_>>().join(" ");
+            panic!("lane {}: {what}\n  row: {row:?}\n  upstream: {got}", lane.number);
+        }
+    }
+    for ((topic, partition), left) in aside {
+        assert!(
+            left.is_empty(),
+            "{topic}.rejected-{partition} has {} batches too many",
+            left.len()
+        );
+    }
+}
+
+/// Finds out what has to be upstream.
+struct Judge<'a> {
+    lane: &'a Lane,
+    aside: &'a mut Vec<Vec<u8>>,
+    rejected: u64,
+    bytes_max: usize,
+    missing: Vec<String>,
+}
+
+/// A record that may be upstream, and whether it must be.
+struct Want<'a> {
+    record: &'a Plain,
+    must: bool,
+}
+
+impl<'a> Judge<'a> {
+    /// All records that may be upstream, in order. `ends`: any beginning of them will do.
+    fn wanted(&mut self, ends: bool) -> Vec<Want<'a>> {
+        let mut wanted = Vec::new();
+        for batch in &self.lane.batches {
+            let bare = bare(&batch.stored);
+            let poison = is_poison(batch);
+            let found = self.aside.iter().position(|aside| *aside == bare);
+            if let Some(at) = found {
+                let may = poison || batch.stored.len() > self.bytes_max;
+                assert!(may, "{} was set aside without need", name(&batch.records[0]));
+                self.aside.remove(at);
+                self.rejected += batch.records.len() as u64;
+                continue;
+            }
+            if poison {
+                if !batch.optional {
+                    self.missing.push(name(&batch.records[0]));
+                }
+                continue;
+            }
+            let must = !batch.optional && !ends;
+            wanted.extend(batch.records.iter().map(|record| Want { record, must }));
+        }
+        wanted
+    }
+}
+
+/// Every wanted record once, in order, and nothing else.
+fn exactly_once(wanted: &[Want<'_>], got: &[Plain]) -> Result<(), String> {
+    let mut at = 0;
+    for record in got {
+        loop {
+            let Some(next) = wanted.get(at) else {
+                let known = wanted.iter().any(|want| want.record == record);
+                let what = if known { "repeated or out of order" } else { "unheard of" };
+                return Err(format!("{} is {what}", name(record)));
+            };
+            at += 1;
+            if next.record == record {
+                break;
+            }
+            if next.must {
+                let later = got.iter().any(|record| record == next.record);
+                let what = if later { "out of order" } else { "lost" };
+                let here = name(record);
+                if here == name(next.record) {
+                    return Err(format!("{:?} has become {record:?}", next.record));
+                }
+                return Err(format!("{} is {what}: {here} is in its place", name(next.record)));
+            }
+        }
+    }
+    match wanted[at..].iter().find(|want| want.must) {
+        Some(want) => Err(format!("{} and all behind it is lost", name(want.record))),
+        None => Ok(()),
+    }
+}
+
+/// In order but for so many steps back, with at most so many records more than once.
+fn with_repeats(
+    wanted: &[Want<'_>],
+    got: &[Plain],
+    repeats_max: u64,
+    breaks_max: u64,
+) -> Result<(), String> {
+    let position = |record: &Plain| wanted.iter().position(|want| want.record == record);
+    let (mut seen, mut repeats, mut breaks) = (vec![false; wanted.len()], 0, 0);
+    let mut last: Option<usize> = None;
+    for record in got {
+        let Some(at) = position(record) else {
+            return Err(format!("{} is unheard of", name(record)));
+        };
+        breaks += u64::from(last.is_some_and(|last| at <= last));
+        repeats += u64::from(std::mem::replace(&mut seen[at], true));
+        last = Some(at);
+    }
+    if repeats > repeats_max || breaks > breaks_max {
+        return Err(format!("{repeats} records repeated, {breaks} steps back"));
+    }
+    match wanted.iter().zip(&seen).find(|(want, seen)| want.must && !**seen) {
+        Some((want, _)) => Err(format!("{} is lost", name(want.record))),
+        None => Ok(()),
+    }
+}
+
+/// What upstream once had, it may have lost; nothing else.
+fn with_losses(
+    wanted: &[Want<'_>],
+    got: &[Plain],
+    graveyard: &[Cluster],
+    lane: u16,
+) -> Result<(), String> {
+    let mut had: Vec<Plain> = got.to_vec();
+    for cluster in graveyard {
+        had.extend(upstream_with_tails(cluster, lane));
+    }
+    for want in wanted.iter().filter(|want| want.must) {
+        if !had.contains(want.record) {
+            return Err(format!("{} never was upstream", name(want.record)));
+        }
+    }
+    for record in got {
+        if !wanted.iter().any(|want| want.record == record) {
+            return Err(format!("{} is unheard of", name(record)));
+        }
+    }
+    Ok(())
+}
+
+/// Everything that any replica had of a lane.
+fn upstream_with_tails(cluster: &Cluster, lane: u16) -> Vec<Plain> {
+    let mut found = Vec::new();
+    for partition in cluster.topics.values().flat_map(|topic| &topic.partitions) {
+        for stored in partition.replicas.iter().flat_map(|replica| &replica.log) {
+            let header = batch::check_stored(&stored.bytes).expect("as it was taken");
+            let records = records::decode(&stored.bytes, &header);
+            found.extend(records.into_iter().filter(|record| record.mark().0 == lane));
+        }
+    }
+    found
+}
