@@ -114,10 +114,8 @@ impl Forwarder {
         lane.flight.is_none() && lane.not_before <= now.mono && lane.wants(broker)
     }
 
-    fn is_led_by(&self, lane: usize, node: Option<i32>) -> bool {
-        let row = &self.lanes[lane].row;
-        let leader = self.cluster.leader(&row.upstream_topic, row.upstream_partition);
-        leader.is_some() && leader == node
+    pub(super) fn is_led_by(&self, lane: usize, node: Option<i32>) -> bool {
+        node.is_some() && self.leader_of(lane) == node
     }
 
     fn reference(&self, lane: usize) -> LaneRef {

@@ -56,6 +56,8 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     topics: BTreeMap<String, UpstreamTopic>,
     refreshed: Millis,
+    /// Counts changes of what is known of topics: whoever looked since need not look again.
+    pub version: u64,
 }
 
 impl Cluster {
@@ -94,11 +96,13 @@ impl Cluster {
                 create_at: Millis(0),
             };
             self.topics.insert(topic.to_owned(), unknown);
+            self.version += 1;
         }
     }
 
     /// What is known about `topic` was wrong; ask again, but not before `at`.
     pub fn doubt(&mut self, topic: &str, at: Millis) {
+        self.version += 1;
         if let Some(topic) = self.topics.get_mut(topic) {
             topic.stale = true;
             topic.not_before = topic.not_before.max(at);
@@ -107,6 +111,7 @@ impl Cluster {
 
     /// A leader that is not among the brokers: ask again, but not before `at`.
     pub fn doubt_leader(&mut self, node: i32, at: Millis) {
+        self.version += 1;
         for topic in self.topics.values_mut().filter(|topic| topic.leaders.contains(&node)) {
             topic.stale = true;
             topic.not_before = topic.not_before.max(at);
@@ -115,6 +120,7 @@ impl Cluster {
 
     /// Everything is to be asked for again: a link was lost.
     pub fn doubt_all(&mut self) {
+        self.version += 1;
         self.topics.values_mut().for_each(|topic| topic.stale = true);
     }
 
@@ -159,6 +165,7 @@ impl Cluster {
 
     /// A topic was created: ask for it now.
     pub fn created(&mut self, name: &str, now: Millis) {
+        self.version += 1;
         if let Some(topic) = self.topics.get_mut(name) {
             topic.stale = true;
             topic.not_before = now;
@@ -172,6 +179,7 @@ impl Cluster {
         now: Millis,
         mut pause_ms: impl FnMut(u32) -> u64,
     ) {
+        self.version += 1;
         self.controller = response.controller_id;
         self.refreshed = if self.id.is_none() { now } else { self.refreshed };
         self.id = response.cluster_id.or_else(|| Some(String::new()));

@@ -38,11 +38,11 @@ pub enum Compressor {
     /// Nothing is compressed.
     None,
     /// gzip.
-    Gzip(Compress),
+    Gzip(Box<Compress>),
     /// LZ4, and room for one block.
-    Lz4(CompressTable, Vec<u8>),
+    Lz4(Box<CompressTable>, Vec<u8>),
     /// Zstandard, and what its frames are read back with.
-    Zstd(Box<zrip::CompressContext>, FrameDecoder),
+    Zstd(Box<zrip::CompressContext>, Box<FrameDecoder>),
 }
 
 impl core::fmt::Debug for Compressor {
@@ -56,16 +56,19 @@ impl Compressor {
     pub fn new(codec: Codec) -> Compressor {
         match codec {
             Codec::None | Codec::Snappy => Compressor::None,
-            Codec::Gzip => Compressor::Gzip(Compress::new(Compression::new(GZIP_LEVEL), false)),
+            Codec::Gzip => {
+                let deflate = Compress::new(Compression::new(GZIP_LEVEL), false);
+                Compressor::Gzip(Box::new(deflate))
+            }
             Codec::Lz4 => {
                 let room = vec![0; get_maximum_output_size(FORWARD_LZ4_BLOCK_BYTES)];
-                Compressor::Lz4(CompressTable::small(), room)
+                Compressor::Lz4(Box::new(CompressTable::large()), room)
             }
             Codec::Zstd => match zrip::CompressContext::new(ZSTD_LEVEL) {
                 Ok(mut context) => {
                     // The batch has a CRC of its own.
                     context.set_content_checksum(false);
-                    Compressor::Zstd(Box::new(context), FrameDecoder::new())
+                    Compressor::Zstd(Box::new(context), Box::new(FrameDecoder::new()))
                 }
                 Err(_) => Compressor::None,
             },

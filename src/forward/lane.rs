@@ -122,6 +122,8 @@ pub struct Lane {
     pub seek: Option<i64>,
     /// Records are more than `forward.linger.ms` old, or enough for a whole request.
     pub full: bool,
+    /// Who leads its upstream partition, as of this version of what is known of the cluster.
+    pub leader: (u64, Option<i32>),
     /// Records came: see whether it is `full` now.
     pub check_full: bool,
 }
@@ -172,6 +174,7 @@ impl Lane {
             error: 0,
             seek: None,
             full: false,
+            leader: (0, None),
             check_full: true,
         }
     }

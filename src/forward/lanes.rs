@@ -177,8 +177,14 @@ impl Forwarder {
                 continue;
             }
             working = true;
-            self.cluster.want(&self.lanes[at].row.upstream_topic);
-            self.aim(at);
+            let lane = &mut self.lanes[at];
+            if lane.phase == Phase::Target || lane.leader.0 != self.cluster.version {
+                self.cluster.want(&lane.row.upstream_topic);
+                self.aim(at);
+                let row = &self.lanes[at].row;
+                let leader = self.cluster.leader(&row.upstream_topic, row.upstream_partition);
+                self.lanes[at].leader = (self.cluster.version, leader);
+            }
             self.prepare(broker, at, now);
         }
         if working {
@@ -210,6 +216,16 @@ impl Forwarder {
         lane.sent = end;
         lane.start_anew();
         broker.save_forward(&lane.row, now).ok();
+    }
+
+    /// Who leads the upstream partition of a lane, if that is known and believed.
+    pub(super) fn leader_of(&self, at: usize) -> Option<i32> {
+        let lane = &self.lanes[at];
+        let (version, leader) = lane.leader;
+        if version == self.cluster.version {
+            return leader;
+        }
+        self.cluster.leader(&lane.row.upstream_topic, lane.row.upstream_partition)
     }
 
     /// Which upstream partition a lane goes to, from what is known of the topic.

@@ -351,12 +351,12 @@ impl Forwarder {
         }
         let mut wanted: heapless::Vec<i32, FORWARD_LINKS_MAX> = heapless::Vec::new();
         let mut lost = self.cluster.id.is_none();
-        for lane in &self.lanes {
+        for at in 0..self.lanes.len() {
+            let lane = &self.lanes[at];
             if !lane.wants(broker) || lane.not_before > now.mono {
                 continue;
             }
-            let row = &lane.row;
-            match self.cluster.leader(&row.upstream_topic, row.upstream_partition) {
+            match self.leader_of(at) {
                 Some(node) if !wanted.contains(&node) => {
                     wanted.push(node).ok();
                 }

@@ -92,7 +92,7 @@ impl Forwarder {
             if self.is_due(broker, lane, now) {
                 let known = self.lanes[lane].class;
                 any_class = any_class.max(Some(known));
-                if self.leads(lane, node) {
+                if self.is_led_by(lane, node) {
                     class = class.max(Some(known));
                 }
             }
@@ -105,7 +105,7 @@ impl Forwarder {
             class = None;
             for turn in 0..count {
                 let lane = (self.rotor + turn) % count;
-                if !self.is_due_now(broker, lane, now) || !self.leads(lane, node) {
+                if !self.is_due_now(broker, lane, now) || !self.is_led_by(lane, node) {
                     continue;
                 }
                 let known = self.lanes[lane].class;
@@ -121,11 +121,6 @@ impl Forwarder {
             }
         }
         chosen
-    }
-
-    fn leads(&self, lane: usize, node: Option<i32>) -> bool {
-        let row = &self.lanes[lane].row;
-        node.is_some() && self.cluster.leader(&row.upstream_topic, row.upstream_partition) == node
     }
 
     fn is_due_now(&self, broker: &Broker, lane: usize, now: Now) -> bool {

@@ -6,6 +6,7 @@ use super::Forwarder;
 use super::lane::Phase;
 use super::link::State;
 use crate::broker::Broker;
+use crate::limits::FORWARD_SHOW_MS;
 use crate::state::forward::{LaneState, LinkState, shortened};
 use crate::time::{Millis, Now};
 
@@ -17,6 +18,8 @@ pub(super) struct Shown {
     error_is_new: bool,
     next_try: Option<Millis>,
     connected: bool,
+    /// When the lanes were shown last.
+    lanes_at: Millis,
 }
 
 impl Shown {
@@ -71,6 +74,14 @@ impl Forwarder {
         if bytes > 0 {
             forwarding.sent(bytes, now);
         }
+        let since = now.mono.since(self.shown.lanes_at);
+        if since < FORWARD_SHOW_MS {
+            // Later, once for many changes.
+            let due = now.mono.saturating_add(FORWARD_SHOW_MS - since);
+            self.timeout = Some(self.timeout.map_or(due, |timeout| timeout.min(due)));
+            return;
+        }
+        self.shown.lanes_at = now.mono;
         for at in 0..self.lanes.len() {
             let lane = &self.lanes[at];
             let state = match lane.phase {

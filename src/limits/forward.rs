@@ -154,3 +154,8 @@ pub const FORWARD_TIMEOUT_MS_MIN: i64 = 1000;
 /// Why: a link that is down must not take the CPU. At the limit: `serve` says so and does not
 /// start.
 pub const FORWARD_BACKOFF_MS_MIN: i64 = 10;
+
+/// Milliseconds between two looks at what all lanes are doing, for a person.
+///
+/// Why: nobody reads faster, and it takes a step per lane. At the limit: the figures are so old.
+pub const FORWARD_SHOW_MS: u64 = 200;

@@ -8,9 +8,11 @@
 //! Counted apart, with a number of their own, because they are rare and allocate by design: a
 //! checkpoint (it encodes the whole state), and a request that begins a segment or opens an older
 //! one (it opens two files, by name).
+//! `merging` counts what forwarding takes to make its batches.
 //! Absent: memory that the kernel takes, and the helper thread of a real server, which only syncs.
 
 mod client;
+mod merging;
 mod over_sockets;
 mod requests;
 

@@ -1,6 +1,6 @@
 //! Random logs, forwarded and compared record by record.
 //!
-//! Promises: the same seed makes the same log; every kind of batch that this broker stores is in it.
+//! Promises: the same seed makes the same log; every kind of batch that is ever stored is in it.
 //! Absent: what a machine does between two batches.
 
 use super::*;
