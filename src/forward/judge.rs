@@ -8,8 +8,9 @@ use super::Forwarder;
 use super::lane::{Flight, Phase};
 use super::link::{Ask, InFlight, LaneRef, LaneRefs};
 use super::verdict::{self, Verdict};
-use crate::broker::Broker;
+use crate::broker::{Broker, Refusal};
 use crate::config::OnRejected;
+use crate::limits::FORWARD_SAVE_RETRY_MS;
 use crate::time::{Millis, Now};
 use crate::wire::{ErrorCode, Reader};
 
@@ -172,39 +173,50 @@ impl Forwarder {
             self.read_back(at);
             return;
         }
-        let aside = self.stored_batch(broker, at, flight.first).and_then(|batch| {
-            let key = self.lanes[at].key;
-            broker.set_aside(key.topic, key.partition, &batch, now).map_err(|_| {
-                "a batch that upstream refuses cannot be set aside: the local log takes nothing"
-            })
-        });
-        if let Err(words) = aside {
-            self.fail_lane(at, words.into(), now);
-            return;
-        }
         log::warn!(
             "forwarding {topic}-{partition}: the records {range:?} are set aside in \
              {topic}.rejected, upstream refuses them for good: {said}",
         );
-        let lane = &mut self.lanes[at];
-        lane.row.rejected += (flight.next - flight.first) as u64;
-        self.new_epoch(broker, at, flight.next, now);
+        self.lanes[at].phase = Phase::Aside { first: flight.first, next: flight.next };
+        self.put_aside(broker, at, now);
+    }
+
+    /// Puts a refused batch into the local topic for such, and its row behind it in the journal.
+    /// Where that does not work the lane waits with it: it is not sent again to be refused again.
+    pub(super) fn put_aside(&mut self, broker: &mut Broker, at: usize, now: Now) {
+        let Phase::Aside { first, next } = self.lanes[at].phase else { return };
+        let key = self.lanes[at].key;
+        let aside = match self.stored_batch(broker, at, first) {
+            Some(batch) => broker.set_aside(key.topic, key.partition, &batch, now),
+            None => Err(Refusal::CorruptBatch),
+        };
+        let words = match aside {
+            Ok(_) => {
+                self.lanes[at].row.rejected += (next - first) as u64;
+                self.lanes[at].phase = Phase::Ready;
+                self.new_epoch(broker, at, next, now);
+                return;
+            }
+            Err(Refusal::Busy | Refusal::TopicGoing) => {
+                let soon = now.mono.saturating_add(FORWARD_SAVE_RETRY_MS);
+                self.lanes[at].not_before = soon;
+                return;
+            }
+            Err(Refusal::InvalidTopicName(_)) => "the name with .rejected behind it is too long",
+            Err(Refusal::TooManyPartitions) => "there is no room for one more topic here",
+            Err(Refusal::CorruptBatch) => "it cannot be read here any more",
+            Err(_) => "the local log takes nothing",
+        };
+        let words = format!("a batch that upstream refuses cannot be set aside: {words}");
+        self.fail_lane(at, words, now);
     }
 
     /// The stored batch at `offset`, byte for byte.
-    fn stored_batch(
-        &mut self,
-        broker: &mut Broker,
-        at: usize,
-        offset: i64,
-    ) -> Result<Vec<u8>, &'static str> {
-        let unreadable = "a batch that upstream refuses cannot be read here";
-        let slice = broker.read(self.lanes[at].index, offset, 1, true).ok().flatten();
-        let slice = slice.ok_or(unreadable)?;
+    fn stored_batch(&self, broker: &mut Broker, at: usize, offset: i64) -> Option<Vec<u8>> {
+        let slice = broker.read(self.lanes[at].index, offset, 1, true).ok()??;
         let mut batch = vec![0; slice.first.total_bytes];
-        let position = u64::from(slice.position);
-        slice.file.read_exact_at(&mut batch, position).map_err(|_| unreadable)?;
-        Ok(batch)
+        slice.file.read_exact_at(&mut batch, u64::from(slice.position)).ok()?;
+        Some(batch)
     }
 }
 

@@ -68,6 +68,13 @@ pub enum Phase {
     Doubt,
     /// The same by reading upstream's log.
     ReadBack(ReadBack),
+    /// A place for the batch that upstream refused for good.
+    Aside {
+        /// Its first local offset.
+        first: i64,
+        /// The local offset behind it.
+        next: i64,
+    },
     /// Nothing but records.
     Ready,
     /// A person.

@@ -129,6 +129,15 @@ impl Forwarder {
         let Some(row) = broker.forward_row(key) else {
             let mut row = ForwardRow::new(key.topic, key.partition, start);
             row.upstream_topic = upstream_topic;
+            if broker.forwarding().rows_lost && end > start {
+                row.repeated = (end - start) as u64;
+                log::warn!(
+                    "forwarding {name}-{}: what has gone up before is not known any more; its \
+                     {} records go up, and may be repeated",
+                    key.partition,
+                    end - start,
+                );
+            }
             return Lane::new(row, index, serial, name, class);
         };
         let mut lane = Lane::new(row.clone(), index, serial, name, class);
@@ -303,6 +312,7 @@ impl Forwarder {
                 lane.phase = Phase::Ready;
                 self.save(broker, at, now);
             }
+            Phase::Aside { .. } if lane.not_before <= now.mono => self.put_aside(broker, at, now),
             Phase::Ready if lane.next > lane.row.cursor && (lane.next >= end || lane.new_epoch) => {
                 // The leader said that it has them. Nothing more will be answered: its log tells.
                 self.read_back(at);

@@ -3,10 +3,11 @@
 use super::*;
 use crate::broker::open;
 use crate::config::{BrokerConfig, TopicOverrides};
+use crate::disk::Disk;
 use crate::disk::sim::SimDisk;
 use crate::state::forward::ForwardCommand;
 use crate::time::Millis;
-use crate::wire::record::BatchBuilder;
+use crate::wire::record::{BatchBuilder, Producer};
 use std::rc::Rc;
 
 const NOW: Now = Now { mono: Millis(1_000), wall_ms: 1_700_000_000_000 };
@@ -321,6 +322,47 @@ fn a_large_batch_that_is_set_aside_survives_the_power() {
     assert!(broker.storage().durable() >= lsn);
     let mut again = start(&disk.after_cut(0));
     assert!(bytes_of(&mut again, "t.rejected", 0)[16..] == large[16..]);
+}
+
+#[test]
+fn a_repeated_batch_does_not_wait_for_a_row_that_waits_for_a_sync() {
+    let (mut broker, number) = with_records(&SimDisk::new());
+    let mut builder =
+        BatchBuilder::new(1_000).producer(Producer { id: 5, epoch: 0, base_sequence: 0 });
+    builder.push(1_000, None, Some(b"v"), &[]);
+    let bytes = builder.finish();
+    let header = batch::check(&bytes).unwrap();
+    broker.append("t", 0, &bytes, &header, NOW).unwrap();
+    sync(&mut broker);
+    broker.journal_forward(&row(number, 1), NOW).unwrap();
+    let again = broker.append("t", 0, &bytes, &header, NOW).unwrap();
+    assert!(again.lsn <= broker.storage().durable());
+}
+
+#[test]
+fn without_a_coordinator_file_no_topic_gets_the_row_of_another() {
+    let disk = SimDisk::new();
+    let mut broker = start(&disk);
+    for name in ["other", "zeta", "last"] {
+        create(&mut broker, name, 1);
+        append(&mut broker, name, b"a");
+    }
+    let number = broker.topics().find("last").unwrap().number;
+    // Nothing in the ring says any more which topic has which number, but for this one's batches.
+    for _ in 0..100 {
+        append(&mut broker, "other", &[b'x'; 5_000]);
+        broker.checkpoint(false, false, NOW).unwrap();
+        sync(&mut broker);
+    }
+    broker.save_forward(&row(number, 1), NOW).unwrap();
+    sync(&mut broker);
+    for path in disk.list("").unwrap().into_iter().filter(|(path, _)| path.starts_with("coord")) {
+        disk.remove_file(&path.0).unwrap();
+    }
+    let opened = open(Rc::new(disk), config(), 7, NOW).unwrap();
+    assert!(opened.report.rebuilt && opened.broker.forwarding().rows_lost);
+    assert_eq!(opened.broker.topics().len(), 3);
+    assert_eq!(opened.broker.forwarding().rows().count(), 0);
 }
 
 /// Batches one behind the other.
