@@ -292,3 +292,33 @@ fn the_forwarder_tells_what_waits_and_is_paused_and_moved_without_an_upstream() 
     let text = stdout(&broker.run(&["forward", "--status"], ""));
     assert!(!text.contains("paused"), "{text}");
 }
+
+#[test]
+fn a_broker_that_is_its_own_upstream_by_another_name_forwards_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let address = closed_address();
+    let port = address.rsplit(':').next().unwrap();
+    // Not an address that the settings could tell from another machine's.
+    let upstream = format!("forward.bootstrap.servers=127.0.0.2:{port}");
+    let listeners = format!("0.0.0.0:{port}");
+    let settings = ["--listen", &listeners, "--set", &upstream];
+    let mut broker = Broker::start_with(directory.path(), &settings);
+    broker.address = address;
+    broker.run(&["topics", "--create", "--topic", "t"], "");
+    broker.run(&["produce", "--topic", "t"], "1\n2\n3\n");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        let text = stdout(&broker.run(&["forward", "--status"], ""));
+        if text.contains("this is the very broker that forwards") {
+            assert!(text.contains("backlog      3 records"), "{text}");
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{text}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    // Nor does it ask again and again whether it still is.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let text = stdout(&broker.run(&["forward", "--status"], ""));
+    assert!(text.contains(" B since start"), "{text}");
+    assert_eq!(stdout(&broker.run(&["offsets", "--topic", "t"], "")), "t:0:3\n");
+}

@@ -5,7 +5,7 @@
 //! `UPDATE_README=1 cargo test --test readme` writes them anew. `tests/clients/run` keeps the table
 //! of clients.
 
-use ottla::config::{BROKER_KEYS, BrokerConfig};
+use ottla::config::{self, BROKER_KEYS, BrokerConfig};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -91,6 +91,19 @@ fn the_settings_of_forwarding_are_those_that_are_read() {
         let (_, after) = rest.split_once(FORWARD_END).expect("the table's end");
         format!("{before}{FORWARD_BEGIN}{table}{FORWARD_END}{after}")
     });
+}
+
+#[test]
+fn the_example_of_forwardings_settings_is_read_without_a_remark() {
+    let readme = fs::read_to_string(Path::new(ROOT).join("README.md")).expect("the README");
+    let (_, behind) = readme.split_once("In a TOML file (`ottla.toml`").expect("the example");
+    let lines = behind.lines().skip(2).take_while(|line| line.starts_with("    "));
+    let example: Vec<&str> = lines.collect();
+    assert!(example.len() > 5, "{example:?}");
+    let (config, notes) =
+        config::load("ottla.toml", &example.join("\n"), &[], &[], None).expect("legal settings");
+    assert_eq!(notes, []);
+    assert_eq!(config.given.len(), example.len());
 }
 
 #[test]

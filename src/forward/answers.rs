@@ -68,6 +68,15 @@ impl Forwarder {
             Ask::Metadata => {
                 let answer = frame::decode::<MetadataRequest<'_>>(frame, version, correlation);
                 let answer = answer.map_err(illegible)?;
+                if answer.cluster_id.as_ref() == Some(&self.cluster_id) {
+                    // Records would go round for ever. Only the longest pause is long enough.
+                    self.bootstrap.attempts = u32::MAX;
+                    return Err(
+                        "this is the very broker that forwards; name the upstream cluster \
+                                in forward.bootstrap.servers"
+                            .to_owned(),
+                    );
+                }
                 let (first, longest) =
                     (self.config.retry_backoff_ms, self.config.retry_backoff_max_ms);
                 let jitter = &mut self.jitter;

@@ -313,7 +313,7 @@ impl Forwarder {
         if close {
             self.actions.push_back(Action::Close { link: id });
         }
-        let idle = link.state == State::Ready && link.flights.is_empty();
+        let idle = !close && link.state == State::Ready && link.flights.is_empty();
         while let Some(flight) = link.flights.pop_front() {
             self.unanswered(flight, now);
         }
