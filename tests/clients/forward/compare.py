@@ -71,7 +71,8 @@ def compare_log(name, local, upstream):
     for offset, record in enumerate(upstream):
         if not places[record]:
             if len(shown) < SHOWN_MAX:
-                shown.append(f"{name}: upstream's record {offset} is {'once too often' if wanted[record] else 'foreign'}")
+                what = "once too often" if wanted[record] else "foreign"
+                shown.append(f"{name}: upstream's record {offset} is {what}")
             continue
         place = places[record].popleft()
         if place < before:

@@ -27,6 +27,7 @@ SCENARIOS = {
     "expiry": storms.expiry,
     "three": storms.three,
 }
+BY_NAME = {**SCENARIOS, "old": storms.old}
 RECORDS = 200_000
 STORM_SECONDS = 60
 STORMS = 3
@@ -46,6 +47,7 @@ class Run:
             self.storm_s = arguments.minutes * 60 / STORMS
             self.records = max(self.records, int(self.records * self.storm_s / STORM_SECONDS))
             self.absent_s = min(arguments.minutes * 6, 300.0)
+        self.old = arguments.old or ["2.8.2"]
         self._single = None
 
     def single(self, started=True):
@@ -63,12 +65,14 @@ class Run:
 
 def arguments():
     parser = argparse.ArgumentParser(prog="run", description="The forwarder against a real Apache Kafka.")
-    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of: {' '.join(SCENARIOS)} (default: all)")
+    names = f"of: {' '.join(BY_NAME)} (default: all but old)"
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=names)
     parser.add_argument("--minutes", type=float, help="how long the storms take together (default: 3)")
     parser.add_argument("--records", type=int, default=RECORDS, help=f"records of a storm of {STORM_SECONDS} s")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="of the plan of a storm")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="of a storm's plan")
+    parser.add_argument("--old", action="append", metavar="VERSION", help="a Kafka with ZooKeeper, for `old`")
     found = parser.parse_args()
-    unknown = [name for name in found.scenarios if name not in SCENARIOS]
+    unknown = [name for name in found.scenarios if name not in BY_NAME]
     if unknown:
         parser.error(f"no such scenario: {' '.join(unknown)}")
     return found
@@ -84,7 +88,7 @@ def main():
         for name in found.scenarios or SCENARIOS:
             began = time.monotonic()
             try:
-                said, verdict = SCENARIOS[name](run), "ok"
+                said, verdict = BY_NAME[name](run), "ok"
             except Exception as failure:  # whatever it is, the other scenarios are still worth a look
                 expected = isinstance(failure, AssertionError)
                 said, verdict = str(failure) if expected else traceback.format_exc(), "FAILED"

@@ -6,9 +6,7 @@ import time
 import compare
 from compare import exact, words
 from confluent_kafka import TopicPartition
-from gateway import Gateway
 from rules import DRAIN_SECONDS_MAX, both_sides, gateway_for, numbered, send
-from storms import HASTE
 
 
 def fill(gateway, topics, begin, end):
@@ -106,7 +104,8 @@ def pinned(run):
             gateway.create_topics(local)
             for round_ in range(2):
                 for partition in range(2):
-                    send(gateway, "pool", partition, numbered(f"gateway {number}, {partition}", round_ * 100, round_ * 100 + 100))
+                    values = numbered(f"gateway {number}, {partition}", round_ * 100, round_ * 100 + 100)
+                    send(gateway, "pool", partition, values)
                 gateway.wait_drained(DRAIN_SECONDS_MAX)
                 gateway.restart()
             mine, up = both_sides(gateway, upstream, ["pool"])

@@ -8,6 +8,7 @@ import time
 import compare
 from compare import exact, words
 from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import OffsetSpec
 from gateway import Gateway
 from processes import until
 from storms import HASTE
@@ -173,18 +174,20 @@ def classes(run):
             for partition in range(2):
                 send(gateway, name, partition, blobs(run, records // 2, size))
         upstream.calm()
-        up = lambda: ends(upstream, topics)
-        early = until("the alarms are up", 60, lambda: (now := up())["alarms"] == records and now, 0.05)
-        late = until(
-            "metrics or logs are up", 60, lambda: (now := up()) and records in (now["metrics"], now["logs"]) and now, 0.05
-        )
+
+        def first_up(*names):
+            now = ends(upstream, topics)
+            return now if any(now[name] == records for name in names) else None
+
+        early = until("the alarms are up", 60, lambda: first_up("alarms"), 0.05)
+        late = until("metrics or logs are up", 60, lambda: first_up("metrics", "logs"), 0.05)
         gateway.wait_drained(DRAIN_SECONDS_MAX)
         found = compare.compare(*both_sides(gateway, upstream, topics))
         lower = max(early["metrics"], early["logs"])
         slower = min(late["metrics"], late["logs"])
         report = (
-            f"when {records} alarms were up, {early['metrics']} metrics and {early['logs']} logs were; when the first of "
-            f"these two was up, {slower} of {records} of the other; {words(found)}"
+            f"when {records} alarms were up, {early['metrics']} metrics and {early['logs']} logs were; "
+            f"when the first of these two was up, {slower} of {records} of the other; {words(found)}"
         )
         # Between the last alarm and our look at it, a batch or two of each.
         assert lower <= records * 0.25 and slower >= records * 0.7 and exact(found), report
@@ -195,8 +198,6 @@ def classes(run):
 
 def ends(upstream, topics):
     """topic → records in all its partitions, now"""
-    from confluent_kafka.admin import OffsetSpec
-
     asked = {TopicPartition(name, at): OffsetSpec.latest() for name in topics for at in range(upstream.topics()[name])}
     found = {name: 0 for name in topics}
     for partition, answer in upstream.admin().list_offsets(asked, request_timeout=10).items():
@@ -215,7 +216,11 @@ def rejected(run):
         topics = {f"{policy}-{name}": 2 for name in ("blobs", "dates", "plain")}
         upstream.create_topics(topics)
         gateway = gateway_for(
-            run, f"rejected-{policy}", forward_on_rejected=policy, message_max_bytes=5_000_000, forward_topics=f"{policy}-*"
+            run,
+            f"rejected-{policy}",
+            forward_on_rejected=policy,
+            forward_topics=f"{policy}-*",
+            message_max_bytes=5_000_000,
         )
         gateway.start()
         try:

@@ -7,7 +7,7 @@ from chaos import Chaos
 from compare import exact, words
 from gateway import Gateway
 from load import PARTITIONS, TOPICS, Load, missing
-from upstream import Upstream
+from upstream import OldUpstream, Upstream
 
 DRAIN_SECONDS_MAX = 180
 # One of upstream's topics has compression of its own: what it holds is then not what it was sent.
@@ -72,10 +72,22 @@ def three(run):
     return alone(run, "three", brokers=3)
 
 
+def old(run):
+    """The versions that `--old` names, one after the other; not among the scenarios that run by themselves."""
+    reports = []
+    for version in run.old:
+        upstream = OldUpstream(f"old-{version}", version, run.seed)
+        reports.append(f"{version}: {over(run, upstream, upstream.name)}")
+    return "; ".join(reports)
+
+
 def alone(run, name, brokers=1, settings=(), timestamp_age_ms=0):
     """A storm over a cluster of its own."""
+    return over(run, Upstream(name, brokers, settings, run.seed), name, timestamp_age_ms)
+
+
+def over(run, upstream, name, timestamp_age_ms=0):
     run.close()
-    upstream = Upstream(name, brokers, settings, run.seed)
     try:
         upstream.start()
         return storm(upstream, name, run, run.storm_s, timestamp_age_ms)

@@ -16,6 +16,7 @@ from proxy import Proxy, free_port
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 KAFKA = os.path.join(HERE, "..", "..", "kafka", "kafka")
+OLD_KAFKA = os.path.join(HERE, "old", "kafka")
 HEAP = "256m"
 START_SECONDS_MAX = 120
 ADMIN_SECONDS_MAX = 30
@@ -61,9 +62,16 @@ class Upstream:
         self.wait_ready()
 
     def start_broker(self, at):
+        command = [KAFKA, "broker", str(self.internal[at]), self.directory(at), *self.broker_settings(at)]
+        self.processes[at].spawn(command, KAFKA_HEAP=HEAP, KAFKA_CLUSTER_ID=self.cluster_id)
+
+    def directory(self, at):
+        return os.path.join(WORK, f"{self.name}-{self.incarnation}", str(at + 1))
+
+    def broker_settings(self, at):
         voters = ",".join(f"{node + 1}@127.0.0.1:{port}" for node, port in enumerate(self.controller))
         replicas = min(self.count, 3)
-        settings = (
+        return (
             f"node.id={at + 1}",
             f"controller.quorum.voters={voters}",
             f"listeners=INTERNAL://127.0.0.1:{self.internal[at]},PROXIED://127.0.0.1:{self.proxied[at]},"
@@ -74,12 +82,6 @@ class Upstream:
             f"min.insync.replicas={max(replicas - 1, 1)}",
             *SETTINGS,
             *self.settings,
-        )
-        directory = os.path.join(WORK, f"{self.name}-{self.incarnation}", str(at + 1))
-        self.processes[at].spawn(
-            [KAFKA, "broker", str(self.internal[at]), directory, *settings],
-            KAFKA_HEAP=HEAP,
-            KAFKA_CLUSTER_ID=self.cluster_id,
         )
 
     def wait_ready(self):
@@ -151,6 +153,27 @@ class Upstream:
     def calm(self):
         for proxy in self.proxies:
             proxy.calm()
+
+
+class OldUpstream(Upstream):
+    """One broker of a version that still has ZooKeeper."""
+
+    def __init__(self, name, version, seed=0):
+        super().__init__(name, seed=seed)
+        self.version = version
+
+    def start_broker(self, at):
+        settings = (
+            f"listeners=INTERNAL://127.0.0.1:{self.internal[at]},PROXIED://127.0.0.1:{self.proxied[at]}",
+            f"advertised.listeners=INTERNAL://127.0.0.1:{self.internal[at]},"
+            f"PROXIED://127.0.0.1:{self.proxies[at].port}",
+            "inter.broker.listener.name=INTERNAL",
+            "listener.security.protocol.map=INTERNAL:PLAINTEXT,PROXIED:PLAINTEXT",
+            "auto.create.topics.enable=false",
+            "delete.topic.enable=true",
+        )
+        command = [OLD_KAFKA, self.version, self.directory(at), str(self.controller[at]), *settings]
+        self.processes[at].spawn(command, KAFKA_HEAP=HEAP)
 
 
 def create_topics(admin, topics, replicas, config=None):
