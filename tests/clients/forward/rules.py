@@ -23,7 +23,7 @@ LEADER_EPOCH_END = 16
 
 def gateway_for(run, name, **settings):
     """Dots are underscores in the names of settings."""
-    upstream = run.single()
+    upstream = run.single(started=False)
     named = {key.replace("_", "."): value for key, value in settings.items()}
     return Gateway(name, {"forward.bootstrap.servers": upstream.proxied_bootstrap, **HASTE, **named})
 
