@@ -52,6 +52,7 @@ class Upstream:
     def new_identity(self):
         """What is started next is another cluster, with the same addresses and nothing in it."""
         self.incarnation += 1
+        self._admin = None
         self.cluster_id = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=").replace("-", "A")
 
     # --- life ---
@@ -120,7 +121,12 @@ class Upstream:
         return ",".join(f"127.0.0.1:{proxy.port}" for proxy in self.proxies)
 
     def admin(self):
-        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        # Kept: what a client that was thrown away has not answered yet, it never will.
+        if self._admin is None:
+            self._admin = AdminClient(
+                {"bootstrap.servers": self.bootstrap, "reconnect.backoff.max.ms": 500, "log_level": 0}
+            )
+        return self._admin
 
     def create_topics(self, topics, config=None):
         """`topics`: name → partitions, or name → (partitions, configuration)."""
