@@ -71,7 +71,7 @@ class Connection:
     def cut(self):
         for writer in self.writers:
             raw = writer.get_extra_info("socket")
-            if raw is not None and self.proxy.random.random() < 0.5:
+            if raw is not None and raw.fileno() >= 0 and self.proxy.random.random() < 0.5:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
             writer.transport.abort()
 
