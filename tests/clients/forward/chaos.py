@@ -5,6 +5,7 @@ The plan is the same for the same seed; when exactly a process dies is not, of c
 
 import collections
 import random
+import signal
 import time
 
 Event = collections.namedtuple("Event", "at_s what broker length_s")
@@ -20,7 +21,11 @@ PAUSES_S = {
     "stall": 15,
     "delay": 20,
     "refuse": 25,
+    "throttle": 20,
 }
+ORDERLY_FROM_S = 3
+STOP_SECONDS_MAX = 60
+THROTTLED_BYTES_PER_SECOND = 20_000
 # What ottla is given at a new start: what it has sent before and not seen answered, it packs in another way now.
 STARTS = {
     "forward_batch_size": (16384, 65536, 262144),
@@ -82,8 +87,12 @@ class Chaos:
             process = self.upstream.processes[event.broker]
             if not process.alive():
                 return
-            process.end()
+            # Of three, some end in an orderly way: their leaders move before they go.
+            orderly = self.upstream.count > 1 and event.length_s > ORDERLY_FROM_S
+            process.end(signal.SIGTERM if orderly else signal.SIGKILL, STOP_SECONDS_MAX)
             self.after(event.length_s, lambda: self.upstream.start_broker(event.broker))
+            self.counts["stop upstream" if orderly else event.what] += 1
+            return
         elif event.what in ("cut a request", "cut an answer"):
             # Counted by the proxy when it comes to pass.
             proxy.cut_next(event.what.rsplit(" ", maxsplit=1)[-1])
@@ -95,6 +104,9 @@ class Chaos:
         elif event.what == "delay":
             proxy.delay_s = event.length_s / 20
             self.after(event.length_s, lambda: setattr(proxy, "delay_s", 0.0))
+        elif event.what == "throttle":
+            proxy.up_bytes_per_second = THROTTLED_BYTES_PER_SECOND
+            self.after(event.length_s, lambda: setattr(proxy, "up_bytes_per_second", 0))
         elif event.what == "refuse":
             proxy.refuses = True
             proxy.cut_all()
@@ -104,7 +116,7 @@ class Chaos:
     def words(self):
         up = self.upstream
         return (
-            f"{self.counts['kill ottla']} kills of ottla, {self.counts['kill upstream']} of upstream, "
+            f"{self.counts['kill ottla']} kills of ottla, {self.counts['kill upstream']} of upstream (and {self.counts['stop upstream']} stops), "
             f"{up.counted('cut_requests')} requests and {up.counted('cut_answers')} answers cut, "
             f"{up.counted('cut_idle')} connections besides"
         )

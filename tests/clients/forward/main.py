@@ -29,8 +29,9 @@ SCENARIOS = {
 }
 BY_NAME = {**SCENARIOS, "old": storms.old}
 RECORDS = 200_000
-STORM_SECONDS = 60
-STORMS = 3
+STORM_SECONDS = 50
+# `expiry` is half of one.
+STORMS = 2.5
 
 
 class Run:
@@ -67,7 +68,7 @@ def arguments():
     parser = argparse.ArgumentParser(prog="run", description="The forwarder against a real Apache Kafka.")
     names = f"of: {' '.join(BY_NAME)} (default: all but old)"
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=names)
-    parser.add_argument("--minutes", type=float, help="how long the storms take together (default: 3)")
+    parser.add_argument("--minutes", type=float, help="how long the storms take together (default: 2)")
     parser.add_argument("--records", type=int, default=RECORDS, help=f"records of a storm of {STORM_SECONDS} s")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="of a storm's plan")
     parser.add_argument("--old", action="append", metavar="VERSION", help="a Kafka with ZooKeeper, for `old`")

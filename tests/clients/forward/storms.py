@@ -20,15 +20,15 @@ HASTE = {
 }
 
 
-def storm(upstream, name, run, seconds, timestamp_age_ms=0):
+def storm(upstream, name, run, share, timestamp_age_ms=0):
     """The body of all three: returns words for the report, fails when a record is not where it belongs."""
-    began = time.monotonic()
+    began, seconds = time.monotonic(), run.storm_s * share
     upstream.create_topics(UPSTREAM_TOPICS)
     gateway = Gateway(name, {"forward.bootstrap.servers": upstream.proxied_bootstrap, **HASTE})
     gateway.start()
     try:
         gateway.create_topics(TOPICS)
-        load = Load(gateway.bootstrap, run.records, seconds * 0.9, run.seed, timestamp_age_ms)
+        load = Load(gateway.bootstrap, int(run.records * share), seconds * 0.9, run.seed, timestamp_age_ms)
         chaos = Chaos(gateway, upstream, run.seed, seconds)
         load.start()
         chaos.run()
@@ -64,7 +64,7 @@ def one(run):
 
 def expiry(run):
     """Upstream forgets a producer id seconds after its last batch, and at once when the batch's records are old."""
-    return alone(run, "expiry", settings=("producer.id.expiration.ms=1000",), timestamp_age_ms=3 * HOUR_MS)
+    return alone(run, "expiry", settings=("producer.id.expiration.ms=1000",), share=0.5, timestamp_age_ms=3 * HOUR_MS)
 
 
 def three(run):
@@ -81,15 +81,15 @@ def old(run):
     return "; ".join(reports)
 
 
-def alone(run, name, brokers=1, settings=(), timestamp_age_ms=0):
+def alone(run, name, brokers=1, settings=(), share=1.0, timestamp_age_ms=0):
     """A storm over a cluster of its own."""
-    return over(run, Upstream(name, brokers, settings, run.seed), name, timestamp_age_ms)
+    return over(run, Upstream(name, brokers, settings, run.seed), name, share, timestamp_age_ms)
 
 
-def over(run, upstream, name, timestamp_age_ms=0):
+def over(run, upstream, name, share=1.0, timestamp_age_ms=0):
     run.close()
     try:
         upstream.start()
-        return storm(upstream, name, run, run.storm_s, timestamp_age_ms)
+        return storm(upstream, name, run, share, timestamp_age_ms)
     finally:
         upstream.close()

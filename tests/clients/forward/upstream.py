@@ -32,6 +32,7 @@ SETTINGS = (
     "broker.heartbeat.interval.ms=500",
     "replica.lag.time.max.ms=3000",
     "controlled.shutdown.enable=true",
+    "leader.imbalance.check.interval.seconds=5",
     "producer.id.expiration.check.interval.ms=1000",
 )
 
