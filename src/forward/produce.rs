@@ -9,7 +9,9 @@ use super::merge::PackError;
 use crate::broker::{Broker, FetchError};
 use crate::client::Api;
 use crate::disk::DiskResult;
-use crate::limits::{FORWARD_CHUNK_BYTES, FORWARD_LANES_PER_REQUEST};
+use crate::limits::{
+    FORWARD_CHUNK_BYTES, FORWARD_LANES_PER_REQUEST, FORWARD_UNPACKED_BYTES_MAX,
+};
 use crate::storage::partition::Slice;
 use crate::time::{Millis, Now};
 use crate::wire::Writer;
@@ -193,7 +195,10 @@ impl Forwarder {
         w.i32(row.upstream_partition);
         let batch_at = w.position();
         w.i32(0);
-        let flight = if large {
+        // The broker's own timestamps are in the header only: such records must be written anew.
+        let rewritten = slice.first.is_log_append_time()
+            && slice.first.total_bytes <= FORWARD_UNPACKED_BYTES_MAX;
+        let flight = if large && !rewritten {
             self.stream(broker, at, lane_at, &slice, now)
         } else {
             self.pack(broker, at, lane_at, &slice, now)
@@ -258,7 +263,11 @@ impl Forwarder {
         let id = identity(lane);
         let out = &mut self.links[at].out;
         let base = lane.row.sequence_base;
-        let packed = match self.merger.pack(&self.piece, lane.next, id, base, stored, out) {
+        let packed = self.merger.pack(&self.piece, lane.next, id, base, stored, out);
+        // What one large batch needed is not kept.
+        self.piece.clear();
+        self.piece.shrink_to(self.config.batch_size as usize);
+        let packed = match packed {
             Ok(packed) => packed,
             Err(PackError::Gap { next }) => {
                 self.gap(broker, lane_at, next, now);
