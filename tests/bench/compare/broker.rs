@@ -27,7 +27,8 @@ pub struct Contender {
     /// Whether it is an Apache Kafka.
     pub is_kafka: bool,
     program: PathBuf,
-    settings: Vec<String>,
+    /// Settings that it is started with, `name=value`.
+    pub settings: Vec<String>,
 }
 
 /// What makes an Apache Kafka sync before it acknowledges: `log.flush.interval.messages=1` for one

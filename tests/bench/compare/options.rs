@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// What a reader of `--help` is told.
 const USAGE: &str = "\
-cargo bench --bench compare -- [OPTIONS]
+cargo bench --bench compare|forward -- [OPTIONS]
   --quick         fewer and shorter rounds: shows that it works, the figures are rough
   --only NAMES    only these sections, separated by commas
   --kafka[=PATH]  beside Apache Kafka; PATH is the script that starts it (tests/kafka/kafka)
