@@ -251,6 +251,12 @@ impl World {
         for (id, bytes) in self.cluster.take_answers() {
             let Some(connection) = self.connections.get_mut(&id) else { continue };
             connection.busy = false;
+            if connection.over {
+                // The answer cannot be sent, and what is behind its request is not looked at.
+                connection.read = false;
+                connection.arrived.clear();
+                continue;
+            }
             let sent = connection.send(false, &bytes, self.now, &mut self.random);
             for (at, piece) in sent.pieces {
                 self.plan(at, Happening::Delivered(id, piece));
