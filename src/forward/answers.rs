@@ -1,15 +1,14 @@
 //! What an answer means: for the table of upstream's brokers, and for the lane that asked.
 
 use super::Forwarder;
-use super::lane::{Phase, ReadBack, offset_behind};
+use super::lane::{Phase, ReadBack};
 use super::link::{Ask, Came, InFlight, LaneRef, LaneRefs, LinkId, State};
-use super::read_back::Scanner;
 use crate::broker::Broker;
 use crate::client::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use crate::client::messages::metadata::MetadataRequest;
 use crate::client::messages::offsets::ListOffsetsRequest;
 use crate::client::messages::produce::InitProducerIdRequest;
-use crate::client::messages::producers::{ActiveProducer, DescribeProducersRequest};
+use crate::client::messages::producers::DescribeProducersRequest;
 use crate::client::messages::topics::CreateTopicsRequest;
 use crate::client::{Api, FrameError, Versions, frame};
 use crate::state::forward::shortened;
@@ -105,7 +104,7 @@ impl Forwarder {
                     for found in topic.partitions {
                         let lane = self.take(&lanes, &topic.name, found.partition_index);
                         let Some(lane) = lane else { continue };
-                        self.got_offset(broker, lane, found.error_code, found.offset, start, now);
+                        self.got_offset(lane, found.error_code, found.offset, start, now);
                     }
                 }
                 self.forget_questions(&lanes);
@@ -228,7 +227,7 @@ impl Forwarder {
         None
     }
 
-    fn forget_question(&mut self, reference: LaneRef) {
+    pub(super) fn forget_question(&mut self, reference: LaneRef) {
         if let Some(lane) = self.lane(reference) {
             lane.flight = None;
         }
@@ -265,7 +264,7 @@ impl Forwarder {
     }
 
     /// An error that is about who leads, or about a passing trouble; `false` for none.
-    fn passing(&mut self, at: usize, code: ErrorCode, now: Now) -> bool {
+    pub(super) fn passing(&mut self, at: usize, code: ErrorCode, now: Now) -> bool {
         if code == ErrorCode::None {
             return false;
         }
@@ -276,15 +275,7 @@ impl Forwarder {
         true
     }
 
-    fn got_offset(
-        &mut self,
-        broker: &mut Broker,
-        at: usize,
-        code: ErrorCode,
-        offset: i64,
-        start: bool,
-        now: Now,
-    ) {
+    fn got_offset(&mut self, at: usize, code: ErrorCode, offset: i64, start: bool, now: Now) {
         if self.passing(at, code, now) {
             return;
         }
@@ -300,279 +291,12 @@ impl Forwarder {
                     let back = ReadBack { at: offset, partial: true, ask_start: false, ..back };
                     lane.phase = Phase::ReadBack(back);
                 } else {
-                    log::warn!(
-                        "forwarding {}-{}: the upstream log ends before offset {}, which upstream \
-                         has acknowledged: it was cut or restored. Goes on from the cursor",
-                        lane.topic,
-                        lane.key.partition,
-                        back.at,
-                    );
-                    self.found(broker, at, ReadBack { at: -1, ..back }, now);
+                    // It was cut, or restored to an older state: our last batch in what is left
+                    // tells where to go on.
+                    lane.phase = Phase::ReadBack(back.cut_at(offset, lane.row.upstream_offset));
                 }
             }
             _ => {}
         }
-    }
-
-    /// What the leader remembers of a lane's producer id.
-    fn described(
-        &mut self,
-        broker: &mut Broker,
-        at: usize,
-        code: ErrorCode,
-        ours: Option<ActiveProducer>,
-        now: Now,
-    ) {
-        if self.lanes[at].phase != Phase::Doubt {
-            return;
-        }
-        let refused = matches!(
-            code,
-            ErrorCode::TopicAuthorizationFailed
-                | ErrorCode::ClusterAuthorizationFailed
-                | ErrorCode::UnsupportedVersion
-                | ErrorCode::InvalidRequest
-        );
-        if !refused && self.passing(at, code, now) {
-            return;
-        }
-        let end = self.lanes[at].high_watermark(broker);
-        let lane = &mut self.lanes[at];
-        let epoch = i32::from(lane.row.producer_epoch);
-        let Some(ours) = ours.filter(|ours| ours.last_sequence >= 0 && !refused) else {
-            if !refused && lane.sent <= lane.row.cursor && lane.next == lane.row.cursor {
-                // Forgotten, but nothing was ever sent beyond what it has acknowledged.
-                self.certain(broker, at, now);
-            } else {
-                self.read_back(at);
-            }
-            return;
-        };
-        if ours.producer_epoch > epoch {
-            self.somebody_else(broker, at, now);
-            return;
-        }
-        if ours.producer_epoch < epoch {
-            // Nothing of this epoch has arrived.
-            if lane.row.cursor > lane.row.sequence_base {
-                log::warn!(
-                    "forwarding {}-{}: upstream has lost the records that it acknowledged since \
-                     offset {} at least",
-                    lane.topic,
-                    lane.key.partition,
-                    lane.row.sequence_base,
-                );
-                self.sent_back(broker, at, self.lanes[at].row.sequence_base, now);
-                return;
-            }
-            lane.next = lane.row.cursor;
-            self.certain(broker, at, now);
-            return;
-        }
-        let next = offset_behind(ours.last_sequence, lane.row.sequence_base, lane.row.cursor);
-        if next > end || next <= lane.row.sequence_base {
-            self.somebody_else(broker, at, now);
-        } else if next < lane.row.cursor {
-            log::warn!(
-                "forwarding {}-{}: upstream has lost the records {next}..{} that it had \
-                 acknowledged (an unclean election, or a backup)",
-                lane.topic,
-                lane.key.partition,
-                lane.row.cursor,
-            );
-            self.sent_back(broker, at, next, now);
-        } else if next == lane.row.cursor {
-            lane.next = next;
-            // Its idea of our sequence is ours: whatever the error was, it is over.
-            if lane.attempts < 3 {
-                lane.new_epoch = false;
-            }
-            self.certain(broker, at, now);
-        } else {
-            // The leader has it. Its followers may not: the cursor waits.
-            lane.next = next;
-            if next < end && !lane.new_epoch {
-                lane.phase = Phase::Ready;
-                lane.pending = Some(Millis(0));
-            } else {
-                self.read_back(at);
-            }
-        }
-    }
-
-    /// What was acknowledged is gone upstream: it goes up again from `next` on, as far as it is
-    /// still here.
-    fn sent_back(&mut self, broker: &mut Broker, at: usize, next: i64, now: Now) {
-        let lane = &self.lanes[at];
-        let start = broker.storage().partition(lane.index).map_or(0, |log| log.log_start);
-        let first = next.max(start).min(lane.row.cursor);
-        let lane = &mut self.lanes[at];
-        lane.sent = lane.sent.max(lane.row.cursor);
-        // Not from where it was: that may be behind upstream's end now.
-        lane.row.upstream_offset = -1;
-        lane.row.settled = true;
-        self.new_epoch(broker, at, first, now);
-        let lane = &mut self.lanes[at];
-        if let Phase::Saving(_) | Phase::Save = lane.phase {
-            lane.phase = Phase::UpstreamOffset;
-        }
-    }
-
-    fn somebody_else(&mut self, broker: &mut Broker, at: usize, now: Now) {
-        let lane = &mut self.lanes[at];
-        let doubtful = lane.sent.max(lane.next) - lane.row.cursor;
-        log::error!(
-            "forwarding {}-{}: somebody else sends under our producer id {} (a copy of this card \
-             in another gateway?). Goes on under a new one; {doubtful} records may be repeated",
-            lane.topic,
-            lane.key.partition,
-            lane.row.producer_id,
-        );
-        lane.row.repeated += doubtful.max(0) as u64;
-        lane.start_anew();
-        broker.save_forward(&lane.row, now).ok();
-    }
-
-    /// It is known what upstream has: exactly what comes before the cursor.
-    fn certain(&mut self, broker: &mut Broker, at: usize, now: Now) {
-        let lane = &mut self.lanes[at];
-        lane.next = lane.row.cursor;
-        lane.sent = lane.row.cursor;
-        lane.phase = Phase::Ready;
-        lane.pending = Some(Millis(0));
-        lane.dirty.get_or_insert(now.mono);
-        broker.note_forward(&lane.row);
-        if lane.new_epoch {
-            let first = lane.row.cursor;
-            self.new_epoch(broker, at, first, now);
-        }
-    }
-
-    /// A piece of upstream's log was looked at.
-    fn scanned(&mut self, broker: &mut Broker, reference: LaneRef, scanner: &Scanner, now: Now) {
-        let Some(at) = self.by_key.get(&reference.key).copied() else { return };
-        self.forget_question(reference);
-        if self.lanes[at].serial != reference.serial {
-            return;
-        }
-        let Phase::ReadBack(mut back) = self.lanes[at].phase else { return };
-        let probed = core::mem::replace(&mut back.probe, -1);
-        match scanner.error {
-            ErrorCode::None if probed >= 0 => {
-                if back.limit == i64::MAX {
-                    back.probe = back.at.saturating_add((probed - back.at).saturating_mul(2));
-                }
-                self.lanes[at].phase = Phase::ReadBack(back);
-                if back.limit < i64::MAX {
-                    self.fail_lane(
-                        at,
-                        "upstream has not replicated its last records yet".into(),
-                        now,
-                    );
-                }
-                return;
-            }
-            ErrorCode::OffsetOutOfRange if probed == back.at + 1 => {
-                self.found(broker, at, back, now);
-                return;
-            }
-            ErrorCode::OffsetOutOfRange if probed >= 0 => {
-                back.limit = back.limit.min(probed - 1);
-                self.lanes[at].phase = Phase::ReadBack(back);
-                return;
-            }
-            ErrorCode::None => {}
-            ErrorCode::OffsetOutOfRange => {
-                back.ask_start = true;
-                self.lanes[at].phase = Phase::ReadBack(back);
-                return;
-            }
-            ErrorCode::TopicAuthorizationFailed | ErrorCode::ClusterAuthorizationFailed => {
-                self.unreadable(at, "the upstream topic may not be read");
-                self.repeat(broker, at, now);
-                return;
-            }
-            code => {
-                self.lanes[at].phase = Phase::ReadBack(back);
-                self.passing(at, code, now);
-                return;
-            }
-        }
-        let lane = &mut self.lanes[at];
-        if let Some(last) = scanner.last_sequence {
-            let near = lane.row.cursor.max(back.found);
-            back.found = back.found.max(offset_behind(last, lane.row.sequence_base, near));
-        }
-        let moved = scanner.next > back.at;
-        back.at = scanner.next;
-        lane.phase = Phase::ReadBack(back);
-        if back.at >= scanner.high_watermark && back.at >= back.limit {
-            self.found(broker, at, back, now);
-        } else if back.at >= scanner.high_watermark {
-            // The leader may hold more than its followers have, and nobody is shown that: our batch
-            // may be in it, to be seen after it was sent once more. A fetch from beyond the log's
-            // end is refused, though, and one from between watermark and end is just empty
-            // (`LocalLog.read`): so the end is felt for. Others may write meanwhile; whatever was
-            // there at one moment is enough.
-            back.probe = back.at + 1;
-            lane.phase = Phase::ReadBack(back);
-        } else if !moved {
-            self.fail_lane(at, "the upstream log cannot be read on".into(), now);
-        }
-    }
-
-    /// Upstream's log was read to its high watermark.
-    fn found(&mut self, broker: &mut Broker, at: usize, back: ReadBack, now: Now) {
-        let end = self.lanes[at].high_watermark(broker);
-        let lane = &mut self.lanes[at];
-        if back.found > end {
-            self.somebody_else(broker, at, now);
-            return;
-        }
-        let tentative = lane.next;
-        lane.row.cursor = lane.row.cursor.max(back.found);
-        lane.row.upstream_offset = back.at;
-        if back.at < 0 {
-            lane.row.settled = true;
-        }
-        if tentative > lane.row.cursor {
-            // The leader has more, which its followers have not yet: ask again.
-            lane.next = lane.row.cursor;
-            lane.phase = Phase::Doubt;
-            broker.note_forward(&lane.row);
-            self.fail_lane(at, "upstream has not replicated our last records yet".into(), now);
-            return;
-        }
-        if back.partial && lane.sent > lane.row.cursor {
-            self.unreadable(at, "upstream has deleted the records in question");
-            self.repeat(broker, at, now);
-            return;
-        }
-        lane.works();
-        self.certain(broker, at, now);
-        if back.at < 0 {
-            self.lanes[at].phase = Phase::UpstreamOffset;
-        }
-    }
-
-    /// It cannot be known what upstream has.
-    pub(super) fn unreadable(&mut self, at: usize, why: &str) {
-        let lane = &mut self.lanes[at];
-        let doubtful = (lane.sent.max(lane.next) - lane.row.cursor).max(0);
-        lane.row.repeated += doubtful as u64;
-        log::warn!(
-            "forwarding {}-{}: {why}, so that it cannot be known whether the {doubtful} records \
-             from offset {} on have arrived; they are sent, and may be repeated",
-            lane.topic,
-            lane.key.partition,
-            lane.row.cursor,
-        );
-        lane.next = lane.row.cursor;
-        lane.phase = Phase::Ready;
-    }
-
-    /// Sends again what may have arrived.
-    fn repeat(&mut self, broker: &mut Broker, at: usize, now: Now) {
-        self.certain(broker, at, now);
     }
 }

@@ -257,6 +257,9 @@ impl Forwarder {
             ask_start: false,
             probe: -1,
             limit: i64::MAX,
+            seen: -1,
+            start: -1,
+            step: 0,
         });
     }
 

@@ -15,6 +15,7 @@
 //! Absent: bytes and sockets.
 
 use super::link::LinkId;
+use crate::limits::FORWARD_CUT_STEP;
 use crate::state::forward::ForwardRow;
 use crate::storage::{Lsn, PartitionIndex, PartitionKey};
 use crate::time::Millis;
@@ -53,6 +54,29 @@ pub struct ReadBack {
     pub probe: i64,
     /// Upstream's log ended before this or here after the doubt arose; `i64::MAX`: unknown.
     pub limit: i64,
+    /// The local offset behind the last batch of ours that was seen; -1 while there is none.
+    pub seen: i64,
+    /// Upstream's log was cut below what it acknowledged, and begins here; -1: it was not.
+    pub start: i64,
+    /// How far in front of that the search began.
+    pub step: i64,
+}
+
+impl ReadBack {
+    /// The search in a log that was cut below `acknowledged` and begins at `start`.
+    pub fn cut_at(self, start: i64, acknowledged: i64) -> ReadBack {
+        let step = FORWARD_CUT_STEP;
+        let at = acknowledged.saturating_sub(step).max(start);
+        ReadBack { at, start, step, seen: -1, probe: -1, ask_start: false, ..self }
+    }
+
+    /// The search from further back; `None` where it began at the log's beginning.
+    pub fn further(self, acknowledged: i64) -> Option<ReadBack> {
+        let before = acknowledged.saturating_sub(self.step).max(self.start);
+        let step = self.step.saturating_mul(4);
+        let at = acknowledged.saturating_sub(step).max(self.start);
+        (before > self.start).then_some(ReadBack { at, step, probe: -1, limit: i64::MAX, ..self })
+    }
 }
 
 /// What a lane needs next.

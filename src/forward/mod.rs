@@ -27,6 +27,7 @@ mod asking;
 pub mod batch;
 mod cluster;
 pub mod compress;
+mod doubt;
 pub mod driver;
 mod judge;
 mod lane;
