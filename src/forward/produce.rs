@@ -9,9 +9,7 @@ use super::merge::PackError;
 use crate::broker::{Broker, FetchError};
 use crate::client::Api;
 use crate::disk::DiskResult;
-use crate::limits::{
-    FORWARD_CHUNK_BYTES, FORWARD_LANES_PER_REQUEST, FORWARD_UNPACKED_BYTES_MAX,
-};
+use crate::limits::{FORWARD_CHUNK_BYTES, FORWARD_LANES_PER_REQUEST, FORWARD_UNPACKED_BYTES_MAX};
 use crate::storage::partition::Slice;
 use crate::time::{Millis, Now};
 use crate::wire::Writer;

@@ -125,7 +125,9 @@ pub fn everything(life: &mut Life, lived: &mut Lived) {
         });
         let usual = matches!(theme, Theme::Usual | Theme::Topics);
         let verdict = verdict.and_then(|()| match usual && !lane.deleted {
-            true if repeated > 0 && !life.forbidden => Err(format!("{repeated} records may be repeated, it says")),
+            true if repeated > 0 && !life.forbidden => {
+                Err(format!("{repeated} records may be repeated, it says"))
+            }
             true if lane.there && !judge.rejected_in_part && rejected != rejected_here => {
                 Err(format!("{rejected} records rejected, it says, but {rejected_here} are"))
             }
