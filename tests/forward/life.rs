@@ -523,7 +523,9 @@ impl Life {
         truth.lanes.iter().filter(|lane| lane.there && !lane.deleted).all(|lane| {
             let key = PartitionKey { topic: lane.topic_number, partition: lane.partition as u32 };
             let row = running.broker.forward_row(key);
-            let done = row.map_or(0, |row| row.cursor) >= lane.end();
+            let view = running.broker.find_partition(&lane.topic, lane.partition);
+            let start = view.map_or(0, |(_, view)| view.log_start_offset);
+            let done = row.map_or(0, |row| row.cursor).max(start) >= lane.end();
             done || (stops && row.is_some_and(|row| row.stopped))
         })
     }
