@@ -104,7 +104,7 @@ impl Forwarder {
                     for found in topic.partitions {
                         let lane = self.take(&lanes, &topic.name, found.partition_index);
                         let Some(lane) = lane else { continue };
-                        self.got_offset(lane, found.error_code, found.offset, start, now);
+                        self.got_offset(broker, lane, found.error_code, found.offset, start, now);
                     }
                 }
                 self.forget_questions(&lanes);
@@ -275,7 +275,15 @@ impl Forwarder {
         true
     }
 
-    fn got_offset(&mut self, at: usize, code: ErrorCode, offset: i64, start: bool, now: Now) {
+    fn got_offset(
+        &mut self,
+        broker: &mut Broker,
+        at: usize,
+        code: ErrorCode,
+        offset: i64,
+        start: bool,
+        now: Now,
+    ) {
         if self.passing(at, code, now) {
             return;
         }
@@ -285,6 +293,7 @@ impl Forwarder {
                 lane.row.upstream_offset = offset.max(0);
                 lane.phase = lane.next_phase();
             }
+            Phase::UpstreamEnd if !start => self.upstream_ends(broker, at, offset, now),
             Phase::ReadBack(back) if start => {
                 if offset > back.at {
                     // Upstream has deleted what we would have read.

@@ -40,15 +40,33 @@ impl Forwarder {
         if self.links[at].node.is_none() {
             return;
         }
+        self.doubt_new_link(broker, at);
         if self.ask_producer_id(broker, at, now)
-            || self.ask_leader(broker, at, Question::End, now)
             || self.ask_leader(broker, at, Question::Producers, now)
+            || self.ask_leader(broker, at, Question::End, now)
             || self.ask_leader(broker, at, Question::Start, now)
             || self.ask_read_back(broker, at, now)
         {
             return;
         }
         self.begin_produce(broker, at, now);
+    }
+
+    /// Before the first batch on a new connection: is everything still there? Whoever restored
+    /// upstream from a backup has restarted it. Costs a question per lane and connection.
+    fn doubt_new_link(&mut self, broker: &Broker, at: usize) {
+        let (link, node) = (self.links[at].id, self.links[at].node);
+        for lane in 0..self.lanes.len() {
+            let new = self.lanes[lane].asked_on != Some(link);
+            if new
+                && self.lanes[lane].phase == Phase::Ready
+                && self.lanes[lane].flight.is_none()
+                && self.lanes[lane].wants(broker)
+                && self.is_led_by(lane, node)
+            {
+                self.lanes[lane].phase = Phase::Doubt;
+            }
+        }
     }
 
     fn is_asking(&self, is: impl Fn(&Ask) -> bool) -> bool {
@@ -126,6 +144,7 @@ impl Forwarder {
     fn asked(&mut self, lane: usize, link: usize, correlation: i32) {
         let link = self.links[link].id;
         let lane = &mut self.lanes[lane];
+        lane.asked_on = Some(link);
         let (first, next) = (lane.next, lane.next);
         lane.flight = Some(Flight { link, correlation, first, next, ..Flight::default() });
     }
@@ -152,7 +171,7 @@ impl Forwarder {
         let node = self.links[at].node;
         let asks = |phase: Phase| match question {
             Question::Producers => phase == Phase::Doubt,
-            Question::End => phase == Phase::UpstreamOffset,
+            Question::End => matches!(phase, Phase::UpstreamOffset | Phase::UpstreamEnd),
             Question::Start => matches!(phase, Phase::ReadBack(back) if back.ask_start),
         };
         let mut chosen = LaneRefs::new();
@@ -184,9 +203,10 @@ impl Forwarder {
         let Some(version) = self.links[at].version(api, i16::MAX) else {
             // Kafka before 2.8 has no such question.
             for lane in places {
-                self.read_back(lane);
+                self.not_remembered(lane);
             }
-            return self.ask_read_back(broker, at, now);
+            return self.ask_leader(broker, at, Question::End, now)
+                || self.ask_read_back(broker, at, now);
         };
         let lanes = &self.lanes;
         let rows = places.iter().map(|lane| &lanes[*lane].row);

@@ -40,12 +40,7 @@ impl Forwarder {
         let lane = &mut self.lanes[at];
         let epoch = i32::from(lane.row.producer_epoch);
         let Some(ours) = ours.filter(|ours| ours.last_sequence >= 0 && !refused) else {
-            if !refused && lane.sent <= lane.row.cursor && lane.next == lane.row.cursor {
-                // Forgotten, but nothing was ever sent beyond what it has acknowledged.
-                self.certain(broker, at, now);
-            } else {
-                self.read_back(at);
-            }
+            self.not_remembered(at);
             return;
         };
         if ours.producer_epoch > epoch {
@@ -84,6 +79,29 @@ impl Forwarder {
             } else {
                 self.read_back(at);
             }
+        }
+    }
+
+    /// Upstream does not remember a lane's producer id, or does not say. Where nothing is
+    /// unanswered only one thing can be wrong: a log that ends before what it had acknowledged.
+    pub(super) fn not_remembered(&mut self, at: usize) {
+        let lane = &mut self.lanes[at];
+        if lane.sent <= lane.row.cursor && lane.next == lane.row.cursor {
+            lane.phase = Phase::UpstreamEnd;
+        } else {
+            self.read_back(at);
+        }
+    }
+
+    /// The end of upstream's log, where nothing is unanswered.
+    pub(super) fn upstream_ends(&mut self, broker: &mut Broker, at: usize, end: i64, now: Now) {
+        if end >= self.lanes[at].row.upstream_offset {
+            self.certain(broker, at, now);
+            return;
+        }
+        self.read_back(at);
+        if let Phase::ReadBack(back) = &mut self.lanes[at].phase {
+            back.ask_start = true;
         }
     }
 
@@ -297,8 +315,11 @@ impl Forwarder {
         lane.phase = Phase::Ready;
     }
 
-    /// Sends again what may have arrived.
+    /// Sends again what may have arrived, once the count of such records survives a crash.
     fn repeat(&mut self, broker: &mut Broker, at: usize, now: Now) {
         self.certain(broker, at, now);
+        if self.lanes[at].phase == Phase::Ready {
+            self.save(broker, at, now);
+        }
     }
 }

@@ -169,7 +169,9 @@ impl Forwarder {
             lane.trouble = format!("stopped: upstream refuses the record {}: {said}", flight.first);
             lane.row.stopped = true;
             lane.phase = Phase::Stopped;
-            broker.save_forward(&lane.row, now).ok();
+            if broker.save_forward(&lane.row, now).is_err() {
+                broker.note_forward(&lane.row);
+            }
             return;
         }
         if lane.next != lane.row.cursor {
@@ -189,12 +191,23 @@ impl Forwarder {
     pub(super) fn put_aside(&mut self, broker: &mut Broker, at: usize, now: Now) {
         let Phase::Aside { first, next } = self.lanes[at].phase else { return };
         let key = self.lanes[at].key;
+        let log = broker.storage().partition(self.lanes[at].index);
+        if log.is_some_and(|log| log.log_start >= next) {
+            // It was deleted while upstream looked at it: there is nothing to keep.
+            self.lanes[at].phase = Phase::Ready;
+            self.new_epoch(broker, at, next, now);
+            return;
+        }
+        // A crash between the two frames leaves the batch there and the row as it was.
+        let again = !self.lanes[at].moved;
         let aside = match self.stored_batch(broker, at, first) {
+            Some(batch) if again && broker.is_set_aside(key.topic, key.partition, &batch) => Ok(0),
             Some(batch) => broker.set_aside(key.topic, key.partition, &batch, now),
             None => Err(Refusal::CorruptBatch),
         };
         let words = match aside {
             Ok(_) => {
+                self.lanes[at].moved = true;
                 self.lanes[at].row.rejected += (next - first) as u64;
                 self.lanes[at].phase = Phase::Ready;
                 self.new_epoch(broker, at, next, now);
@@ -218,8 +231,11 @@ impl Forwarder {
     fn stored_batch(&self, broker: &mut Broker, at: usize, offset: i64) -> Option<Vec<u8>> {
         // The log may begin within it by now.
         let log = broker.storage().partition(self.lanes[at].index);
-        let offset = log.map_or(offset, |log| log.log_start.max(offset));
-        let slice = broker.read(self.lanes[at].index, offset, 1, true).ok()??;
+        let from = log.map_or(offset, |log| log.log_start.max(offset));
+        let slice = broker.read(self.lanes[at].index, from, 1, true).ok()??;
+        if slice.first.base_offset > offset {
+            return None;
+        }
         let mut batch = vec![0; slice.first.total_bytes];
         slice.file.read_exact_at(&mut batch, u64::from(slice.position)).ok()?;
         Some(batch)

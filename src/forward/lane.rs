@@ -94,7 +94,9 @@ pub enum Phase {
     Save,
     /// To know what upstream has: DescribeProducers.
     Doubt,
-    /// The same by reading upstream's log.
+    /// To know that upstream still has what it acknowledged: where its log ends.
+    UpstreamEnd,
+    /// The same as `Doubt` by reading upstream's log.
     ReadBack(ReadBack),
     /// A place for the batch that upstream refused for good.
     Aside {
@@ -141,6 +143,8 @@ pub struct Lane {
     pub pending: Option<Millis>,
     /// Stored batches up to this local offset go one by one: a merged one was refused.
     pub alone_until: i64,
+    /// Since this process began, upstream has acknowledged something or something was set aside.
+    pub moved: bool,
     /// The batch that begins here goes whole though the local log begins within it: it cannot be
     /// cut. -1 while there is none.
     pub whole: i64,
@@ -160,6 +164,9 @@ pub struct Lane {
     pub seek: Option<i64>,
     /// Records are more than `forward.linger.ms` old, or enough for a whole request.
     pub full: bool,
+    /// The link that it has asked something: another one may lead to an upstream that was put
+    /// back to an older state.
+    pub asked_on: Option<LinkId>,
     /// Who leads its upstream partition, as of this version of what is known of the cluster.
     pub leader: (u64, Option<i32>),
     /// Records came: see whether it is `full` now.
@@ -204,6 +211,7 @@ impl Lane {
             // What is there at the start has waited long enough.
             pending: Some(Millis(0)),
             alone_until: 0,
+            moved: false,
             whole: -1,
             new_epoch: false,
             corrupt: -1,
@@ -213,6 +221,7 @@ impl Lane {
             error: 0,
             seek: None,
             full: false,
+            asked_on: None,
             leader: (0, None),
             check_full: true,
         }
@@ -256,6 +265,7 @@ impl Lane {
     /// A batch's answer: upstream has everything before `next`, whose last record it put before
     /// `upstream_offset`.
     pub fn acknowledged(&mut self, next: i64, upstream_offset: Option<i64>, now: Millis) {
+        self.moved = true;
         self.row.cursor = self.row.cursor.max(next);
         self.next = self.next.max(self.row.cursor);
         if let Some(offset) = upstream_offset {

@@ -88,7 +88,7 @@ impl Forwarder {
                 Phase::Stopped => LaneState::Stopped,
                 _ if !lane.wants(broker) => LaneState::Idle,
                 _ if lane.attempts > 0 => LaneState::Retrying,
-                Phase::Doubt | Phase::ReadBack(_) => LaneState::InDoubt,
+                Phase::Doubt | Phase::UpstreamEnd | Phase::ReadBack(_) => LaneState::InDoubt,
                 Phase::Ready if lane.flight.is_some() => LaneState::Sending,
                 _ => LaneState::Waiting,
             };
