@@ -76,7 +76,7 @@ impl Backlog {
             builder.finish()
         };
         let batches: Vec<Vec<u8>> = (0..PARTITIONS).map(|_| batch()).collect();
-        let request = Load::request(topic, &batches);
+        let request = Load::request(topic, &batches, 1);
         let mut load = Load::on(&broker);
         (0..self.rounds(options)).for_each(|_| load.send(&request));
         load.finish();

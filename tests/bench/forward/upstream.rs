@@ -148,13 +148,13 @@ impl Load {
     }
 
     /// The request with one batch for each partition.
-    pub fn request(topic: &str, batches: &[Vec<u8>]) -> Vec<u8> {
+    pub fn request(topic: &str, batches: &[Vec<u8>], acks: i16) -> Vec<u8> {
         let entries = batches
             .iter()
             .enumerate()
             .map(|(index, records)| (topic, PartitionBatch { index: index as i32, records }));
         let topics = ByTopic::group(entries);
-        encode(&ProduceRequest { acks: 1, timeout_ms: 30_000, topics }, PRODUCE_VERSION, 1, "load")
+        encode(&ProduceRequest { acks, timeout_ms: 30_000, topics }, PRODUCE_VERSION, 1, "load")
     }
 
     /// Sends a request; waits for an answer where too many are missing.
