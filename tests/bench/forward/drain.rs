@@ -151,8 +151,8 @@ pub fn run(options: &Options, world: &World, report: &mut Report) {
     report.say(
         "Four partitions, one upstream broker on the same machine, no codec. MB/s of values from \
          the start of the process until the last record is upstream; librdkafka is idempotent, \
-         otherwise as it comes, and connected before its time begins. Memory in KiB: the same data opened by an ottla that does not \
-         forward, and by the one that has drained it.",
+         otherwise as it comes, and connected before its time begins. Memory in KiB: the \
+         same data opened by an ottla that does not forward, and by the one that has drained it.",
     );
     let mut rows = Vec::new();
     for backlog in &BACKLOGS {

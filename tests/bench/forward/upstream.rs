@@ -196,7 +196,8 @@ pub fn reading(number: u64) -> Vec<u8> {
     let mixed = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
     let digits = |shift: u32, bound: u64| (mixed >> shift) % bound;
     let mut text = format!(
-        "{{\"sensor\":\"t-{:03}\",\"ts\":{},\"temperature\":{}.{:02},\"humidity\":{}.{},\"v\":3.{:02}",
+        "{{\"sensor\":\"t-{:03}\",\"ts\":{},\"temperature\":{}.{:02},\"humidity\":{}.{},\
+         \"v\":3.{:02}",
         digits(0, 20),
         1_700_000_000_000 + number * 10 + digits(5, 7),
         18 + digits(8, 6),
