@@ -54,11 +54,11 @@ fn by_ottla(world: &World, topic: &str, codec: &str, records: u64) -> [f64; 2] {
     create_topic(&mut Client::connect(broker.address), topic, 1);
     let mut load = Load::on(&broker);
     // The first one makes both sides acquainted, which is not paid per record.
-    load.send(&Load::request(topic, &[batch(0)]));
+    load.send(&Load::request(topic, &[batch(0)], -1));
     load.finish();
     world.wait_for(topic, 1, 1);
     per_record(world, records, || {
-        paced(records, |number| load.send(&Load::request(topic, &[batch(number)])));
+        paced(records, |number| load.send(&Load::request(topic, &[batch(number)], -1)));
         load.finish();
         world.wait_for(topic, 1, records + 1);
     })
@@ -81,7 +81,8 @@ pub fn run(options: &Options, world: &World, report: &mut Report) {
     report.say("## Bytes on the link per record");
     report.say(&format!(
         "One sensor, {records} records of 100 B at {RECORDS_PER_SECOND} a second, each in a batch \
-         of its own; linger 100 ms on both sides. Bytes of the TCP streams, requests (up) and \
+         of its own, with acks=all (others are durable, and forwarded, up to log.flush.interval.ms \
+         later); linger 100 ms on both sides. Bytes of the TCP streams, requests (up) and \
          answers (down)."
     ));
     let mut rows = Vec::new();

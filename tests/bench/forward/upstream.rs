@@ -148,13 +148,13 @@ impl Load {
     }
 
     /// The request with one batch for each partition.
-    pub fn request(topic: &str, batches: &[Vec<u8>]) -> Vec<u8> {
+    pub fn request(topic: &str, batches: &[Vec<u8>], acks: i16) -> Vec<u8> {
         let entries = batches
             .iter()
             .enumerate()
             .map(|(index, records)| (topic, PartitionBatch { index: index as i32, records }));
         let topics = ByTopic::group(entries);
-        encode(&ProduceRequest { acks: 1, timeout_ms: 30_000, topics }, PRODUCE_VERSION, 1, "load")
+        encode(&ProduceRequest { acks, timeout_ms: 30_000, topics }, PRODUCE_VERSION, 1, "load")
     }
 
     /// Sends a request; waits for an answer where too many are missing.
@@ -196,7 +196,8 @@ pub fn reading(number: u64) -> Vec<u8> {
     let mixed = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
     let digits = |shift: u32, bound: u64| (mixed >> shift) % bound;
     let mut text = format!(
-        "{{\"sensor\":\"t-{:03}\",\"ts\":{},\"temperature\":{}.{:02},\"humidity\":{}.{},\"v\":3.{:02}",
+        "{{\"sensor\":\"t-{:03}\",\"ts\":{},\"temperature\":{}.{:02},\"humidity\":{}.{},\
+         \"v\":3.{:02}",
         digits(0, 20),
         1_700_000_000_000 + number * 10 + digits(5, 7),
         18 + digits(8, 6),
