@@ -189,10 +189,12 @@ impl Forwarder {
             let lane = &mut self.lanes[at];
             if lane.phase == Phase::Target || lane.leader.0 != self.cluster.version {
                 self.cluster.want(&lane.row.upstream_topic);
-                self.aim(at);
+                let aimed = self.aim(at);
                 let row = &self.lanes[at].row;
                 let leader = self.cluster.leader(&row.upstream_topic, row.upstream_partition);
-                self.lanes[at].leader = (self.cluster.version, leader);
+                // Not aimed yet: once more as soon as it is settled.
+                let version = if aimed { self.cluster.version } else { 0 };
+                self.lanes[at].leader = (version, leader);
             }
             self.prepare(broker, at, now);
         }
@@ -237,16 +239,17 @@ impl Forwarder {
         self.cluster.leader(&lane.row.upstream_topic, lane.row.upstream_partition)
     }
 
-    /// Which upstream partition a lane goes to, from what is known of the topic.
-    fn aim(&mut self, at: usize) {
+    /// Which upstream partition a lane goes to, from what is known of the topic. `false`: it will
+    /// go to another one when what it has sent is settled.
+    fn aim(&mut self, at: usize) -> bool {
         let lane = &mut self.lanes[at];
-        let Some(topic) = self.cluster.topic(&lane.row.upstream_topic) else { return };
+        let Some(topic) = self.cluster.topic(&lane.row.upstream_topic) else { return true };
         if topic.stale || topic.error != ErrorCode::None {
-            return;
+            return true;
         }
-        let Ok(count) = i32::try_from(topic.leaders.len()) else { return };
+        let Ok(count) = i32::try_from(topic.leaders.len()) else { return true };
         if count == 0 {
-            return;
+            return true;
         }
         let row = &mut lane.row;
         let created_anew = row.upstream_topic_id != [0; 16]
@@ -286,7 +289,7 @@ impl Forwarder {
                 if lane.phase == Phase::Target {
                     lane.phase = lane.next_phase();
                 }
-                return;
+                return false;
             }
             log::info!(
                 "forwarding {}-{}: goes to partition {target} of {} from now on, which has {count}",
@@ -301,6 +304,7 @@ impl Forwarder {
         if lane.phase == Phase::Target {
             lane.phase = lane.next_phase();
         }
+        true
     }
 
     /// What a lane that is ready has to do before its next batch.

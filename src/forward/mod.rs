@@ -120,8 +120,8 @@ pub struct Forwarder {
     was_paused: bool,
     /// Nothing new is begun: the end is near.
     quiet: bool,
-    /// Where the next request begins to look for a lane with records: takes turns.
-    rotor: usize,
+    /// Where the next request begins to look for a lane with records, for each class: takes turns.
+    rotors: BTreeMap<i32, usize>,
     bucket: TokenBucket,
     merger: Merger,
     /// A piece of a local log on its way into a request.
@@ -150,7 +150,7 @@ impl Forwarder {
             topics_version: None,
             was_paused: false,
             quiet: false,
-            rotor: 0,
+            rotors: BTreeMap::new(),
             bucket: TokenBucket::new(config.bandwidth_bytes_per_second, now.mono),
             merger,
             piece: Vec::new(),

@@ -9,7 +9,10 @@ use super::merge::PackError;
 use crate::broker::{Broker, FetchError};
 use crate::client::Api;
 use crate::disk::DiskResult;
-use crate::limits::{FORWARD_CHUNK_BYTES, FORWARD_LANES_PER_REQUEST, FORWARD_UNPACKED_BYTES_MAX};
+use crate::limits::{
+    FORWARD_CHUNK_BYTES, FORWARD_CLASS_WAIT_MS, FORWARD_LANES_PER_REQUEST,
+    FORWARD_UNPACKED_BYTES_MAX,
+};
 use crate::storage::partition::Slice;
 use crate::time::{Millis, Now};
 use crate::wire::Writer;
@@ -57,7 +60,7 @@ impl Forwarder {
             if self.add_lane(broker, at, lane, &taken, &mut open, (room, correlation), now) {
                 let row = &self.lanes[lane];
                 taken.push(LaneRef { key: row.key, serial: row.serial }).ok();
-                self.rotor = lane + 1;
+                self.rotors.insert(self.lanes[lane].class, lane + 1);
             }
         }
         let link = &mut self.links[at];
@@ -87,24 +90,34 @@ impl Forwarder {
         let mut chosen = heapless::Vec::new();
         let count = self.lanes.len();
         let node = self.links[at].node;
-        let (mut class, mut any_class) = (None, None);
+        let (mut class, mut any_class, mut held_until) = (None, None, None);
         for lane in 0..count {
+            let known = Some(self.lanes[lane].class);
             if self.is_due(broker, lane, now) {
-                let known = self.lanes[lane].class;
-                any_class = any_class.max(Some(known));
+                any_class = any_class.max(known);
                 if self.is_led_by(lane, node) {
-                    class = class.max(Some(known));
+                    class = class.max(known);
                 }
+            } else if self.bucket.is_capped()
+                && known > any_class
+                && let Some(until) = self.goes_on(broker, lane, now)
+            {
+                (any_class, held_until) = (known, Some(until));
             }
         }
-        // With a cap the classes share one bucket: what is more urgent elsewhere goes first.
+        // With a cap the classes share one bucket: what is more urgent goes first, elsewhere as
+        // well, and also where it only waits for an answer before it goes on.
         if self.bucket.is_capped() && class != any_class {
+            if let Some(until) = held_until.filter(|_| class.is_some()) {
+                self.timeout = Some(self.timeout.map_or(until, |timeout| timeout.min(until)));
+            }
             return chosen;
         }
         while let Some(of) = class {
             class = None;
+            let rotor = self.rotors.get(&of).copied().unwrap_or(0);
             for turn in 0..count {
-                let lane = (self.rotor + turn) % count;
+                let lane = (rotor + turn) % count;
                 if !self.is_due_now(broker, lane, now) || !self.is_led_by(lane, node) {
                     continue;
                 }
@@ -121,6 +134,21 @@ impl Forwarder {
             }
         }
         chosen
+    }
+
+    /// Whether a lane has more to send once an answer is there that can't be long in coming: until
+    /// when that may be said of it.
+    fn goes_on(&self, broker: &Broker, lane: usize, now: Now) -> Option<Millis> {
+        let lane = &self.lanes[lane];
+        let flight = lane.flight.filter(|flight| flight.next < lane.high_watermark(broker))?;
+        let link = self.links.iter().find(|link| link.id == flight.link)?;
+        let asked = link.flights.iter().find(|asked| asked.correlation == flight.correlation)?;
+        if !asked.sent {
+            return Some(Millis::MAX);
+        }
+        let rest_ms = self.config.request_timeout_ms.saturating_sub(FORWARD_CLASS_WAIT_MS);
+        let until = Millis(asked.deadline.0.saturating_sub(rest_ms));
+        (now.mono < until).then_some(until)
     }
 
     fn is_due_now(&self, broker: &Broker, lane: usize, now: Now) -> bool {

@@ -71,6 +71,14 @@ pub const FORWARD_BURST_MS: u64 = 250;
 /// Why: about three packets, so that a small cap does not cut everything into crumbs.
 pub const FORWARD_BURST_BYTES_MIN: u64 = 4096;
 
+/// How long a lower class is held back under a bandwidth cap while a higher one, which has more to
+/// send, waits for an answer, in milliseconds.
+///
+/// Why: a lane has one batch in flight; without this every pause for an answer would be filled with
+/// a request of the lower class, and the two would take turns. Longer than a radio link takes.
+/// At the limit: the lower class goes on, as the leader of the higher one may be out of reach.
+pub const FORWARD_CLASS_WAIT_MS: u64 = 5000;
+
 /// Bytes of a streamed batch that are in memory at once.
 ///
 /// Why: what a socket takes in one turn. At the limit: the next piece follows.

@@ -192,7 +192,7 @@ def classes(run):
             f"when the first of these two was up, {slower} of {records} of the other; {words(found)}"
         )
         # Between the last alarm and our look at it, a batch or two of each.
-        assert lower <= records * 0.25 and slower >= records * 0.7 and exact(found), report
+        assert lower <= records * 0.15 and slower >= records * 0.8 and exact(found), report
         return report
     finally:
         gateway.close()

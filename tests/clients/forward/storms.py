@@ -74,11 +74,10 @@ def three(run):
 
 def old(run):
     """The versions that `--old` names, one after the other; not among the scenarios that run by themselves."""
-    reports = []
     for version in run.old:
         upstream = OldUpstream(f"old-{version}", version, run.seed)
-        reports.append(f"{version}: {over(run, upstream, upstream.name)}")
-    return "; ".join(reports)
+        print(f"Kafka {version}: {over(run, upstream, upstream.name)}", flush=True)
+    return " ".join(run.old)
 
 
 def alone(run, name, brokers=1, settings=(), share=1.0, timestamp_age_ms=0):
