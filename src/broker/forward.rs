@@ -267,6 +267,23 @@ impl Broker {
         self.storage.want_sync(now.mono);
         Ok(appended.lsn)
     }
+
+    /// Whether this is the last batch that was set aside of a partition: a crash behind
+    /// [`Broker::set_aside`] may have left it there without anybody's taking note of it.
+    pub fn is_set_aside(&mut self, topic: u32, partition: u32, batch: &[u8]) -> bool {
+        let mut same = || {
+            let name = format!("{}{REJECTED_SUFFIX}", self.topics.get(topic)?.name);
+            let (_, view) = self.find_partition(&name, partition as i32)?;
+            let last = view.high_watermark.checked_sub(1).filter(|it| *it >= 0)?;
+            let slice = self.storage.read(view.index, last, 1, true).ok()??;
+            let mut found = vec![0; slice.first.total_bytes];
+            slice.file.read_exact_at(&mut found, u64::from(slice.position)).ok()?;
+            // Everything from the length on, but for the leader epoch.
+            let rest = |bytes: &[u8]| Some([bytes.get(8..12)?, bytes.get(16..)?].concat());
+            Some(rest(&found)? == rest(batch)?)
+        };
+        same().unwrap_or(false)
+    }
 }
 
 #[cfg(test)]

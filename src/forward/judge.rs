@@ -189,12 +189,16 @@ impl Forwarder {
     pub(super) fn put_aside(&mut self, broker: &mut Broker, at: usize, now: Now) {
         let Phase::Aside { first, next } = self.lanes[at].phase else { return };
         let key = self.lanes[at].key;
+        // A crash between the two frames leaves the batch there and the row as it was.
+        let again = !self.lanes[at].moved;
         let aside = match self.stored_batch(broker, at, first) {
+            Some(batch) if again && broker.is_set_aside(key.topic, key.partition, &batch) => Ok(0),
             Some(batch) => broker.set_aside(key.topic, key.partition, &batch, now),
             None => Err(Refusal::CorruptBatch),
         };
         let words = match aside {
             Ok(_) => {
+                self.lanes[at].moved = true;
                 self.lanes[at].row.rejected += (next - first) as u64;
                 self.lanes[at].phase = Phase::Ready;
                 self.new_epoch(broker, at, next, now);

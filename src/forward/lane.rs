@@ -141,6 +141,8 @@ pub struct Lane {
     pub pending: Option<Millis>,
     /// Stored batches up to this local offset go one by one: a merged one was refused.
     pub alone_until: i64,
+    /// Since this process began, upstream has acknowledged something or something was set aside.
+    pub moved: bool,
     /// The batch that begins here goes whole though the local log begins within it: it cannot be
     /// cut. -1 while there is none.
     pub whole: i64,
@@ -204,6 +206,7 @@ impl Lane {
             // What is there at the start has waited long enough.
             pending: Some(Millis(0)),
             alone_until: 0,
+            moved: false,
             whole: -1,
             new_epoch: false,
             corrupt: -1,
@@ -256,6 +259,7 @@ impl Lane {
     /// A batch's answer: upstream has everything before `next`, whose last record it put before
     /// `upstream_offset`.
     pub fn acknowledged(&mut self, next: i64, upstream_offset: Option<i64>, now: Millis) {
+        self.moved = true;
         self.row.cursor = self.row.cursor.max(next);
         self.next = self.next.max(self.row.cursor);
         if let Some(offset) = upstream_offset {

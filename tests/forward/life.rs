@@ -251,7 +251,10 @@ impl Life {
             6 => self.world.doomed = true,
             7 => self.world.stop(),
             8 => self.delete_records(),
-            9 => self.pause(self.random.clone().chance(50)),
+            9 => {
+                let paused = self.random.chance(50);
+                self.pause(paused);
+            }
             10 => {
                 let shifts = [0, -1_690_000_000_000, 5_000, -5_000, 86_400_000];
                 self.world.gateway.wall_shift_ms = self.random.pick(&shifts);
@@ -267,13 +270,14 @@ impl Life {
         self.random.next();
     }
 
-    fn pause(&mut self, paused: bool) {
+    fn pause(&mut self, paused: bool) -> bool {
         let clock = self.world.gateway.clock(self.world.now);
-        let Some(running) = &mut self.world.gateway.running else { return };
+        let Some(running) = &mut self.world.gateway.running else { return false };
         let head = ForwardHead { paused, ..running.broker.forwarding().head().clone() };
-        running.broker.save_forward_head(head, clock).ok();
-        self.world.say(|| format!("paused: {paused}"));
+        let done = running.broker.save_forward_head(head, clock).is_ok();
+        self.world.say(|| format!("paused: {paused} {done}"));
         self.world.turn();
+        done
     }
 
     fn some_lane(&mut self) -> Option<usize> {
@@ -477,7 +481,9 @@ impl Life {
             self.world.start();
         }
         self.create_topics();
-        self.pause(false);
+        while !self.pause(false) {
+            self.world.run_until(self.world.now + 20);
+        }
         while !self.drained() {
             let waited = self.world.now - began;
             assert!(waited < DRAIN_MS_MAX, "{}", self.backlog());
@@ -529,7 +535,10 @@ impl Life {
         for lane in &truth.lanes {
             let key = PartitionKey { topic: lane.topic_number, partition: lane.partition as u32 };
             let row = running.broker.forward_row(key);
-            text += &format!("\n  lane {} ends at {}: {row:?}", lane.number, lane.end());
+            let view = running.broker.find_partition(&lane.topic, lane.partition);
+            let watermark = view.map(|(_, view)| view.high_watermark);
+            let end = lane.end();
+            text += &format!("\n  lane {} ends at {end}, {watermark:?}: {row:?}", lane.number);
         }
         text + &format!("\n  last error: {}", running.broker.forwarding().error())
     }
