@@ -297,8 +297,11 @@ impl Forwarder {
         lane.phase = Phase::Ready;
     }
 
-    /// Sends again what may have arrived.
+    /// Sends again what may have arrived, once the count of such records survives a crash.
     fn repeat(&mut self, broker: &mut Broker, at: usize, now: Now) {
         self.certain(broker, at, now);
+        if self.lanes[at].phase == Phase::Ready {
+            self.save(broker, at, now);
+        }
     }
 }

@@ -189,6 +189,13 @@ impl Forwarder {
     pub(super) fn put_aside(&mut self, broker: &mut Broker, at: usize, now: Now) {
         let Phase::Aside { first, next } = self.lanes[at].phase else { return };
         let key = self.lanes[at].key;
+        let log = broker.storage().partition(self.lanes[at].index);
+        if log.is_some_and(|log| log.log_start >= next) {
+            // It was deleted while upstream looked at it: there is nothing to keep.
+            self.lanes[at].phase = Phase::Ready;
+            self.new_epoch(broker, at, next, now);
+            return;
+        }
         // A crash between the two frames leaves the batch there and the row as it was.
         let again = !self.lanes[at].moved;
         let aside = match self.stored_batch(broker, at, first) {
@@ -222,8 +229,11 @@ impl Forwarder {
     fn stored_batch(&self, broker: &mut Broker, at: usize, offset: i64) -> Option<Vec<u8>> {
         // The log may begin within it by now.
         let log = broker.storage().partition(self.lanes[at].index);
-        let offset = log.map_or(offset, |log| log.log_start.max(offset));
-        let slice = broker.read(self.lanes[at].index, offset, 1, true).ok()??;
+        let from = log.map_or(offset, |log| log.log_start.max(offset));
+        let slice = broker.read(self.lanes[at].index, from, 1, true).ok()??;
+        if slice.first.base_offset > offset {
+            return None;
+        }
         let mut batch = vec![0; slice.first.total_bytes];
         slice.file.read_exact_at(&mut batch, u64::from(slice.position)).ok()?;
         Some(batch)

@@ -689,13 +689,17 @@ impl Cluster {
     }
 
     /// Set back to this state: ids that were handed out since are still ours.
-    pub fn adopt_ids(mut self, later: &Cluster) -> Cluster {
+    pub fn adopt_ids(mut self, later: &Cluster, now: u64) -> Cluster {
         self.handed_out.extend(&later.handed_out);
         self.waiting.clear();
         self.answers.clear();
         self.answered.clone_from(&later.answered);
-        self.up.fill(true);
         self.expires_at = later.expires_at;
+        for server in 0..self.up.len() {
+            if !self.up[server] {
+                self.server_back(server, now);
+            }
+        }
         self
     }
 }

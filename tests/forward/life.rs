@@ -431,7 +431,7 @@ impl Life {
             self.world.after_upstream();
         } else if let Some(backup) = self.backup.take() {
             self.world.say(|| "upstream is set back".to_owned());
-            let backup = backup.adopt_ids(&self.world.cluster);
+            let backup = backup.adopt_ids(&self.world.cluster, self.world.now);
             self.graveyard.push(std::mem::replace(&mut self.world.cluster, backup));
             self.world.restart_servers();
         } else {
@@ -523,7 +523,9 @@ impl Life {
         truth.lanes.iter().filter(|lane| lane.there && !lane.deleted).all(|lane| {
             let key = PartitionKey { topic: lane.topic_number, partition: lane.partition as u32 };
             let row = running.broker.forward_row(key);
-            let done = row.map_or(0, |row| row.cursor) >= lane.end();
+            let view = running.broker.find_partition(&lane.topic, lane.partition);
+            let start = view.map_or(0, |(_, view)| view.log_start_offset);
+            let done = row.map_or(0, |row| row.cursor).max(start) >= lane.end();
             done || (stops && row.is_some_and(|row| row.stopped))
         })
     }
