@@ -169,7 +169,9 @@ impl Forwarder {
             lane.trouble = format!("stopped: upstream refuses the record {}: {said}", flight.first);
             lane.row.stopped = true;
             lane.phase = Phase::Stopped;
-            broker.save_forward(&lane.row, now).ok();
+            if broker.save_forward(&lane.row, now).is_err() {
+                broker.note_forward(&lane.row);
+            }
             return;
         }
         if lane.next != lane.row.cursor {

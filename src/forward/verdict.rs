@@ -54,8 +54,8 @@ pub fn of(code: ErrorCode) -> Verdict {
         E::UnknownTopicOrPartition | E::NotLeaderOrFollower | E::KafkaStorageError => {
             Verdict::Doubt { metadata: true, epoch: false }
         }
-        E::DuplicateSequenceNumber => Verdict::Doubt { metadata: false, epoch: false },
-        E::OutOfOrderSequenceNumber
+        E::DuplicateSequenceNumber
+        | E::OutOfOrderSequenceNumber
         | E::InvalidProducerEpoch
         | E::UnknownProducerId
         | E::ProducerFenced

@@ -75,7 +75,9 @@ pub fn everything(life: &mut Life, lived: &mut Lived) {
     let stops = life.plan.config.forward.on_rejected == OnRejected::Stop;
     let bytes_max = life.plan.settings.message_bytes_max;
     let mut lanes = life.world.gateway.truth.lanes.clone();
-    if life.plan.config.log_message_timestamp_type == TimestampType::LogAppendTime {
+    let by_broker = TimestampType::LogAppendTime;
+    let timeless = life.plan.config.log_message_timestamp_type == by_broker;
+    if timeless {
         // Compressed and large batches go up with the times that their producers gave them.
         let batches = lanes.iter_mut().flat_map(|lane| &mut lane.batches);
         batches.flat_map(|batch| &mut batch.records).for_each(|record| record.timestamp = 0);
@@ -116,7 +118,7 @@ pub fn everything(life: &mut Life, lived: &mut Lived) {
             Theme::WriteOnly => with_repeats(&wanted, got, repeated, u64::MAX),
             Theme::Seek => with_repeats(&wanted, got, u64::MAX, u64::from(lane.seeks)),
             Theme::Recreated | Theme::Forgetful | Theme::OtherCluster => {
-                with_losses(&wanted, got, &life.graveyard, lane.number)
+                with_losses(&wanted, got, &life.graveyard, (lane.number, timeless))
             }
         };
         let verdict = verdict.and_then(|()| match missing.first() {
@@ -264,12 +266,16 @@ fn with_losses(
     wanted: &[Want<'_>],
     got: &[Plain],
     graveyard: &[Cluster],
-    lane: u16,
+    (lane, timeless): (u16, bool),
 ) -> Result<(), String> {
-    let mut had: Vec<Plain> = got.to_vec();
+    let mut had: Vec<Plain> = Vec::new();
     for cluster in graveyard {
         had.extend(upstream_with_tails(cluster, lane));
     }
+    if timeless {
+        had.iter_mut().for_each(|record| record.timestamp = 0);
+    }
+    had.extend_from_slice(got);
     for want in wanted.iter().filter(|want| want.must) {
         if !had.contains(want.record) {
             return Err(format!("{} never was upstream", name(want.record)));
