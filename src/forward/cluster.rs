@@ -142,7 +142,8 @@ impl Cluster {
 
     /// The topics to ask for now, a few at a time.
     pub fn stale(&self, now: Millis) -> Vec<&str> {
-        let stale = self.topics.iter().filter(|(_, t)| (t.stale || t.partial) && t.not_before <= now);
+        let stale =
+            self.topics.iter().filter(|(_, t)| (t.stale || t.partial) && t.not_before <= now);
         stale.map(|(name, _)| name.as_str()).take(FORWARD_METADATA_TOPICS_MAX).collect()
     }
 

@@ -206,7 +206,10 @@ impl Cluster {
     fn answer(&mut self, token: Token, header: &Header, response: &Response) {
         if self.trace {
             let text = format!("{response:?}");
-            println!("{:8}   answer for {token}: {:.300}", "", text);
+            let text =
+                text.split("records: [").map(|part| part.chars().take(900).collect::<String>());
+            let text = text.collect::<Vec<_>>().join("records: [");
+            println!("{:8}   answer for {token}: {:.900}", "", text);
         }
         let mut count = |error: i16| *self.answered.entry((header.key, error)).or_default() += 1;
         match response {

@@ -490,7 +490,8 @@ impl Life {
             self.world.run_until(self.world.now + 250);
         }
         let drained_ms = self.world.now - began;
-        self.world.run_until(self.world.now + 2_000);
+        // A first contact may still be tried, even with nothing to forward.
+        self.world.run_until(self.world.now + 15_000);
         self.idle();
         let answered = self.world.cluster.answered.clone();
         let mut lived = Lived {
