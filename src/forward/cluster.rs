@@ -37,6 +37,8 @@ pub struct UpstreamTopic {
     pub leaders: Vec<i32>,
     /// To be asked for before it is used again.
     pub stale: bool,
+    /// Some partitions have no leader: to be asked for again, the others are of use meanwhile.
+    pub partial: bool,
     /// Not to be asked for before this.
     pub not_before: Millis,
     /// Answers in a row that were of no use.
@@ -91,6 +93,7 @@ impl Cluster {
                 id: [0; 16],
                 leaders: Vec::new(),
                 stale: true,
+                partial: false,
                 not_before: Millis(0),
                 attempts: 0,
                 create_at: Millis(0),
@@ -139,13 +142,14 @@ impl Cluster {
 
     /// The topics to ask for now, a few at a time.
     pub fn stale(&self, now: Millis) -> Vec<&str> {
-        let stale = self.topics.iter().filter(|(_, t)| t.stale && t.not_before <= now);
+        let stale =
+            self.topics.iter().filter(|(_, t)| (t.stale || t.partial) && t.not_before <= now);
         stale.map(|(name, _)| name.as_str()).take(FORWARD_METADATA_TOPICS_MAX).collect()
     }
 
     /// When the next stale topic may be asked for.
     pub fn stale_due(&self) -> Option<Millis> {
-        self.topics.values().filter(|t| t.stale).map(|t| t.not_before).min()
+        self.topics.values().filter(|t| t.stale || t.partial).map(|t| t.not_before).min()
     }
 
     /// The topic that could be created now: it is not there, and that is no news.
@@ -217,6 +221,7 @@ impl Cluster {
             // With some leaders it is of use to the lanes that go there, and asked for again.
             let some = topic.leaders.iter().any(|leader| *leader >= 0);
             topic.stale = !(found.error_code == ErrorCode::None && some);
+            topic.partial = !topic.stale && !useful;
             topic.attempts = if useful { 0 } else { topic.attempts.saturating_add(1) };
             topic.not_before =
                 if useful { now } else { now.saturating_add(pause_ms(topic.attempts)) };

@@ -206,7 +206,10 @@ impl Cluster {
     fn answer(&mut self, token: Token, header: &Header, response: &Response) {
         if self.trace {
             let text = format!("{response:?}");
-            println!("{:8}   answer for {token}: {:.300}", "", text);
+            let text =
+                text.split("records: [").map(|part| part.chars().take(900).collect::<String>());
+            let text = text.collect::<Vec<_>>().join("records: [");
+            println!("{:8}   answer for {token}: {:.900}", "", text);
         }
         let mut count = |error: i16| *self.answered.entry((header.key, error)).or_default() += 1;
         match response {
@@ -689,13 +692,17 @@ impl Cluster {
     }
 
     /// Set back to this state: ids that were handed out since are still ours.
-    pub fn adopt_ids(mut self, later: &Cluster) -> Cluster {
+    pub fn adopt_ids(mut self, later: &Cluster, now: u64) -> Cluster {
         self.handed_out.extend(&later.handed_out);
         self.waiting.clear();
         self.answers.clear();
         self.answered.clone_from(&later.answered);
-        self.up.fill(true);
         self.expires_at = later.expires_at;
+        for server in 0..self.up.len() {
+            if !self.up[server] {
+                self.server_back(server, now);
+            }
+        }
         self
     }
 }

@@ -431,7 +431,7 @@ impl Life {
             self.world.after_upstream();
         } else if let Some(backup) = self.backup.take() {
             self.world.say(|| "upstream is set back".to_owned());
-            let backup = backup.adopt_ids(&self.world.cluster);
+            let backup = backup.adopt_ids(&self.world.cluster, self.world.now);
             self.graveyard.push(std::mem::replace(&mut self.world.cluster, backup));
             self.world.restart_servers();
         } else {
@@ -490,7 +490,8 @@ impl Life {
             self.world.run_until(self.world.now + 250);
         }
         let drained_ms = self.world.now - began;
-        self.world.run_until(self.world.now + 2_000);
+        // A first contact may still be tried, even with nothing to forward.
+        self.world.run_until(self.world.now + 15_000);
         self.idle();
         let answered = self.world.cluster.answered.clone();
         let mut lived = Lived {
