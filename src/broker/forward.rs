@@ -145,8 +145,8 @@ impl Broker {
     }
 
     /// After a start: rows of partitions that are not there go, and where a log is shorter than
-    /// what upstream acknowledged of it (a card that lost what it had promised), the lane gets a new
-    /// producer id. The next records get the offsets of the lost ones, and with them their
+    /// what upstream acknowledged of it (a card that lost what it had promised), the lane gets a
+    /// new producer id. The next records get the offsets of the lost ones, and with them their
     /// sequence numbers: under the old id upstream would take them for repeated, and drop them.
     pub(super) fn mend_forward_rows(&mut self, report: &mut Report) {
         self.forwarding.rows_lost = report.rebuilt;

@@ -370,10 +370,10 @@ mod tests {
                 "",
                 "TOPIC   UPSTREAM       RECORDS BYTES OLDEST    RATE   SENT    SET-ASIDE \
                  MAYBE-TWICE STATE",
-                "a       a              0       0 B   -         0 B/s  0 B     0         0           \
-                 up to date",
-                "sensors site17.sensors 5       500 B 1 min 1 s 10 B/s 2.0 KiB 1         0           \
-                 waiting",
+                "a       a              0       0 B   -         0 B/s  0 B     0         0  \
+                 \x20        up to date",
+                "sensors site17.sensors 5       500 B 1 min 1 s 10 B/s 2.0 KiB 1         0  \
+                 \x20        waiting",
             ]
         );
         assert_eq!(topics(&busy())[1].next, [3, 4]);

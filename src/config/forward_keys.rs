@@ -147,7 +147,7 @@ pub const FORWARD_KEYS: &[BrokerKey] = &[
         |c| show(&c.forward.retry_backoff_ms),
         |c, v| c.forward.retry_backoff_ms = number(v),
         "The pause before a second try, of a connection or a batch. It doubles with each further \
-         one, and chance has a part in it, so that many gateways do not come back together. (ottla)",
+         one, and chance has a part in it, so that gateways do not come back together. (ottla)",
     ),
     key(
         "forward.retry.backoff.max.ms",

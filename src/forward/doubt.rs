@@ -10,6 +10,7 @@ use super::link::LaneRef;
 use super::read_back::Scanner;
 use crate::broker::Broker;
 use crate::client::messages::producers::ActiveProducer;
+use crate::limits::FORWARD_REFUSED_READS_MAX;
 use crate::time::{Millis, Now};
 use crate::wire::ErrorCode;
 
@@ -203,6 +204,14 @@ impl Forwarder {
                 return;
             }
             ErrorCode::TopicAuthorizationFailed | ErrorCode::ClusterAuthorizationFailed => {
+                // Permissions come and go; a repeated record stays.
+                let lane = &mut self.lanes[at];
+                lane.refused = lane.refused.saturating_add(1);
+                if lane.refused < FORWARD_REFUSED_READS_MAX {
+                    lane.phase = Phase::ReadBack(back);
+                    self.passing(at, scanner.error, now);
+                    return;
+                }
                 self.unreadable(at, "the upstream topic may not be read");
                 self.repeat(broker, at, now);
                 return;
@@ -214,6 +223,7 @@ impl Forwarder {
             }
         }
         let lane = &mut self.lanes[at];
+        lane.refused = 0;
         if let Some(last) = scanner.last_sequence {
             let near = lane.row.cursor.max(back.found);
             back.seen = offset_behind(last, lane.row.sequence_base, near);

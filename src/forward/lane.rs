@@ -164,6 +164,8 @@ pub struct Lane {
     pub seek: Option<i64>,
     /// Records are more than `forward.linger.ms` old, or enough for a whole request.
     pub full: bool,
+    /// How often in a row upstream did not let its log be read.
+    pub refused: u32,
     /// The link that it has asked something: another one may lead to an upstream that was put
     /// back to an older state.
     pub asked_on: Option<LinkId>,
@@ -221,6 +223,7 @@ impl Lane {
             error: 0,
             seek: None,
             full: false,
+            refused: 0,
             asked_on: None,
             leader: (0, None),
             check_full: true,

@@ -369,7 +369,7 @@ impl Forwarder {
             log::warn!(
                 "forwarding: another cluster answers behind the same address: it was {} and is \
                  {id} now. Everything goes on from where the old one had it; \
-                 `ottla forward --seek TOPIC --to earliest` sends what is still here to the new one",
+                 `ottla forward --seek TOPIC --to earliest` sends all that is here to the new one",
                 head.cluster_id,
             );
             for lane in &mut self.lanes {

@@ -174,3 +174,9 @@ pub const FORWARD_SHOW_MS: u64 = 200;
 /// Why: an unclean election costs some hundred records, a backup a day's, and every byte is the
 /// link's. At the limit: the search ends at the log's beginning.
 pub const FORWARD_CUT_STEP: i64 = 1024;
+
+/// Times in a row that a lane asks to read upstream's log and may not.
+///
+/// Why: with the pauses in between some seconds, in which a permission may come back.
+/// At the limit: what is unanswered is sent again and counted as "may be repeated".
+pub const FORWARD_REFUSED_READS_MAX: u32 = 4;

@@ -6,7 +6,7 @@
 //! never older than when it was last made durable.
 //!
 //! Promises: one row, one set of figures and at most one waiting command per lane, so that all of
-//! it is bounded by the partitions. Absent: sending (`forward`), and making rows durable (`broker`).
+//! it is bounded by the partitions. Absent: sending (`forward`), making rows durable (`broker`).
 
 use crate::limits::{FORWARD_ERROR_BYTES_MAX, FORWARD_RATE_MS};
 use crate::time::{Millis, Now};
