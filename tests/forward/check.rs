@@ -100,6 +100,7 @@ pub fn everything(life: &mut Life, lived: &mut Lived) {
             aside,
             rejected: 0,
             rejected_in_part: false,
+            repeats: repeated > 0,
             bytes_max,
             missing: Vec::new(),
         };
@@ -160,6 +161,7 @@ struct Judge<'a> {
     aside: &'a mut Vec<Vec<u8>>,
     rejected: u64,
     rejected_in_part: bool,
+    repeats: bool,
     bytes_max: usize,
     missing: Vec<String>,
 }
@@ -188,9 +190,12 @@ impl<'a> Judge<'a> {
                 }
                 self.rejected += batch.records.len() as u64;
                 self.rejected_in_part |= batch.optional;
-                if !batch.optional {
+                // Sent again alone, a batch may be too large that went with others, compressed.
+                if !batch.optional && (poison || !self.repeats) {
                     continue;
                 }
+                wanted.extend(batch.records.iter().map(|record| Want { record, must: false }));
+                continue;
             } else if poison && !batch.optional {
                 self.missing.push(name(&batch.records[0]));
                 continue;

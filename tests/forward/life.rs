@@ -52,11 +52,13 @@ pub struct Life {
     pub graveyard: Vec<Cluster>,
 }
 
-/// Lives the life of a seed, and checks it.
-pub fn live(seed: u64, make: Make, trace: bool) -> Lived {
+/// Lives the life of a seed, and checks it. `tamper` does something to upstream at the beginning
+/// (`false`) and before the check (`true`).
+pub fn live(seed: u64, make: Make, tamper: fn(&mut Cluster, bool), trace: bool) -> Lived {
     let mut life = Life::new(seed, Theme::of(seed), make, trace);
+    tamper(&mut life.world.cluster, false);
     life.storm();
-    life.quiet()
+    life.quiet(tamper)
 }
 
 impl Life {
@@ -452,7 +454,7 @@ impl Life {
     }
 
     /// Everything works from now on; the backlog goes, and then it is quiet.
-    pub fn quiet(mut self) -> Lived {
+    pub fn quiet(mut self, tamper: fn(&mut Cluster, bool)) -> Lived {
         self.world.say(|| "everything works from now on".to_owned());
         let began = self.world.now;
         self.world.gateway.disk.cut_at(u64::MAX);
@@ -502,6 +504,7 @@ impl Life {
             answered,
             ..Lived::default()
         };
+        tamper(&mut self.world.cluster, true);
         check::everything(&mut self, &mut lived);
         lived
     }
