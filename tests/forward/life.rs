@@ -1,7 +1,7 @@
 //! One life: what happens to the gateway, to upstream and in between, until it is quiet at last.
 
 use crate::check;
-use crate::cluster::{Age, Cluster};
+use crate::cluster::Cluster;
 use crate::codes::{CLUSTER_AUTHORIZATION_FAILED, COORDINATOR_LOAD_IN_PROGRESS};
 use crate::gateway::{Gateway, Make};
 use crate::network::Weather;
@@ -21,7 +21,6 @@ use std::collections::BTreeMap;
 /// What came of a life.
 #[derive(Debug, Default)]
 pub struct Lived {
-    pub theme: Option<Theme>,
     pub records: u64,
     pub rejected: u64,
     pub repeated: u64,
@@ -497,7 +496,6 @@ impl Life {
         self.idle();
         let answered = self.world.cluster.answered.clone();
         let mut lived = Lived {
-            theme: Some(self.plan.theme),
             cuts: self.world.cuts,
             virtual_ms: self.world.now,
             drained_ms,
@@ -547,10 +545,5 @@ impl Life {
             text += &format!("\n  lane {} ends at {end}, {watermark:?}: {row:?}", lane.number);
         }
         text + &format!("\n  last error: {}", running.broker.forwarding().error())
-    }
-
-    /// Whether the machine may find topics upstream that are not there yet.
-    pub fn old(&self) -> bool {
-        self.plan.settings.age == Age::Old
     }
 }
