@@ -446,6 +446,9 @@ impl World {
         while !self.gateway.start(self.now) {
             self.power_off();
         }
+        if let Some(running) = &self.gateway.running {
+            running.broker.forwarding().rows().for_each(|row| self.say(|| format!("{row:?}")));
+        }
         self.turn();
     }
 
