@@ -11,6 +11,8 @@
 
 #[path = "forward/answers.rs"]
 mod answers;
+#[path = "forward/canaries.rs"]
+mod canaries;
 #[path = "forward/check.rs"]
 mod check;
 #[path = "forward/cluster.rs"]
@@ -42,6 +44,7 @@ mod upstream_tests;
 #[path = "forward/world.rs"]
 mod world;
 
+use cluster::Cluster;
 use gateway::{Make, honest};
 use life::{Lived, live};
 use plan::Theme;
@@ -50,6 +53,9 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What is done to upstream behind everybody's back.
+type Tamper = fn(&mut Cluster, bool);
 
 /// Lives of a run, unless it is said otherwise.
 const SEEDS: u64 = 10_000;
@@ -82,8 +88,8 @@ impl log::Log for Teller {
 }
 
 /// Lives one life; a panic is the verdict.
-fn guarded(seed: u64, make: Make, trace: bool) -> Result<Lived, String> {
-    catch_unwind(AssertUnwindSafe(|| live(seed, make, trace))).map_err(|panic| {
+fn guarded(seed: u64, make: Make, tamper: Tamper, trace: bool) -> Result<Lived, String> {
+    catch_unwind(AssertUnwindSafe(|| live(seed, make, tamper, trace))).map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
         text.unwrap_or_default()
@@ -91,7 +97,7 @@ fn guarded(seed: u64, make: Make, trace: bool) -> Result<Lived, String> {
 }
 
 /// Lives many, on all processors.
-fn live_all(seeds: Range<u64>, make: Make) -> (Vec<Lived>, Vec<(u64, String)>) {
+fn live_all(seeds: Range<u64>, make: Make, tamper: Tamper) -> (Vec<Lived>, Vec<(u64, String)>) {
     let trace = std::env::var_os("FORWARD_TRACE").is_some();
     if trace {
         log::set_logger(&Teller).ok();
@@ -111,7 +117,7 @@ fn live_all(seeds: Range<u64>, make: Make) -> (Vec<Lived>, Vec<(u64, String)>) {
                     if seed >= seeds.end {
                         break;
                     }
-                    match guarded(seed, make, trace) {
+                    match guarded(seed, make, tamper, trace) {
                         Ok(lived) => good.lock().expect("no panic here").push(lived),
                         Err(what) => bad.lock().expect("no panic here").push((seed, what)),
                     }
@@ -129,7 +135,7 @@ fn live_all(seeds: Range<u64>, make: Make) -> (Vec<Lived>, Vec<(u64, String)>) {
 fn whatever_happens_upstream_has_every_record_once_and_in_order() {
     let began = std::time::Instant::now();
     let seeds = seeds();
-    let (lived, failed) = live_all(seeds.clone(), honest);
+    let (lived, failed) = live_all(seeds.clone(), honest, |_, _| {});
     let mut answered: BTreeMap<(i16, i16), u64> = BTreeMap::new();
     for (what, count) in lived.iter().flat_map(|lived| &lived.answered) {
         *answered.entry(*what).or_default() += count;

@@ -158,6 +158,11 @@ impl Forwarder {
         let range = flight.first..flight.next;
         let said = format!("{} {}", answer.error.name(), answer.message.unwrap_or_default());
         let said = said.trim_end();
+        if lane.next != lane.row.cursor {
+            // First it must be certain that upstream has replicated what comes before it.
+            self.read_back(at);
+            return;
+        }
         if self.config.on_rejected == OnRejected::Stop {
             log::error!(
                 "forwarding {topic}-{partition}: stopped, upstream refuses the records {range:?} \
@@ -172,10 +177,6 @@ impl Forwarder {
             if broker.save_forward(&lane.row, now).is_err() {
                 broker.note_forward(&lane.row);
             }
-            return;
-        }
-        if lane.next != lane.row.cursor {
-            self.read_back(at);
             return;
         }
         log::warn!(

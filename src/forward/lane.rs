@@ -294,7 +294,7 @@ impl Lane {
 
     /// Whether something that was sent may have arrived without our knowing.
     pub fn in_doubt(&self) -> bool {
-        !matches!(self.phase, Phase::Ready | Phase::Stopped) && !self.row.settled
+        self.phase != Phase::Ready && !self.row.settled
             || self.flight.is_some_and(|flight| flight.batches > 0)
     }
 }

@@ -1,6 +1,6 @@
 //! What must hold at the end: upstream has what the gateway has, once, in order.
 
-use crate::cluster::Cluster;
+use crate::cluster::{Age, Cluster};
 use crate::life::{Life, Lived};
 use crate::plan::Theme;
 use crate::records::{self, GOOD, MARK_BYTES, Plain};
@@ -100,6 +100,7 @@ pub fn everything(life: &mut Life, lived: &mut Lived) {
             aside,
             rejected: 0,
             rejected_in_part: false,
+            repeats: repeated > 0,
             bytes_max,
             missing: Vec::new(),
         };
@@ -118,7 +119,18 @@ pub fn everything(life: &mut Life, lived: &mut Lived) {
             Theme::WriteOnly => with_repeats(&wanted, got, repeated, u64::MAX),
             Theme::Seek => with_repeats(&wanted, got, u64::MAX, u64::from(lane.seeks)),
             Theme::Recreated | Theme::Forgetful | Theme::OtherCluster => {
-                with_losses(&wanted, got, &life.graveyard, (lane.number, timeless))
+                with_losses(&wanted, got, &life.graveyard, (lane.number, timeless)).and_then(|()| {
+                    // What is there is there once and in order, but for what is counted.
+                    let may: Vec<Want<'_>> = wanted
+                        .iter()
+                        .map(|want| Want { record: want.record, must: false })
+                        .collect();
+                    // Without topic ids nobody is told of a topic that was made anew, and an offset
+                    // of the old one means nothing in it.
+                    let blind = life.plan.settings.age != Age::New && theme == Theme::Recreated;
+                    let breaks_max = if repeated > 0 || blind { u64::MAX } else { 0 };
+                    with_repeats(&may, got, if blind { u64::MAX } else { repeated }, breaks_max)
+                })
             }
         };
         let verdict = verdict.and_then(|()| match missing.first() {
@@ -160,6 +172,7 @@ struct Judge<'a> {
     aside: &'a mut Vec<Vec<u8>>,
     rejected: u64,
     rejected_in_part: bool,
+    repeats: bool,
     bytes_max: usize,
     missing: Vec<String>,
 }
@@ -188,9 +201,12 @@ impl<'a> Judge<'a> {
                 }
                 self.rejected += batch.records.len() as u64;
                 self.rejected_in_part |= batch.optional;
-                if !batch.optional {
+                // Sent again alone, a batch may be too large that went with others, compressed.
+                if !batch.optional && (poison || !self.repeats) {
                     continue;
                 }
+                wanted.extend(batch.records.iter().map(|record| Want { record, must: false }));
+                continue;
             } else if poison && !batch.optional {
                 self.missing.push(name(&batch.records[0]));
                 continue;

@@ -96,6 +96,8 @@ pub struct Cluster {
     pub handed_out: BTreeSet<i64>,
     /// What was answered: for the books, and to see that lives come by everything.
     pub answered: BTreeMap<(i16, i16), u64>,
+    /// Of a hundred batches, so many are acknowledged and dropped: a planted bug.
+    pub drop_percent: u64,
     /// Somebody listens.
     pub trace: bool,
     versions: Vec<(i16, i16, i16)>,
@@ -174,6 +176,7 @@ impl Cluster {
             ids_refused: None,
             handed_out: BTreeSet::new(),
             answered: BTreeMap::new(),
+            drop_percent: 0,
             trace: false,
             waiting: Vec::new(),
             answers: Vec::new(),
@@ -501,6 +504,10 @@ impl Cluster {
         // A server may fail before the append or behind it, and say the same.
         if moody && self.random.chance(60) {
             part.answer.error = mood;
+            return part;
+        }
+        if self.drop_percent > 0 && self.random.chance(self.drop_percent) {
+            part.answer.base_offset = 0;
             return part;
         }
         if let Err(error) = self.append(server, &mut part, &records, now) {

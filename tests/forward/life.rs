@@ -1,7 +1,7 @@
 //! One life: what happens to the gateway, to upstream and in between, until it is quiet at last.
 
 use crate::check;
-use crate::cluster::{Age, Cluster};
+use crate::cluster::Cluster;
 use crate::codes::{CLUSTER_AUTHORIZATION_FAILED, COORDINATOR_LOAD_IN_PROGRESS};
 use crate::gateway::{Gateway, Make};
 use crate::network::Weather;
@@ -21,7 +21,6 @@ use std::collections::BTreeMap;
 /// What came of a life.
 #[derive(Debug, Default)]
 pub struct Lived {
-    pub theme: Option<Theme>,
     pub records: u64,
     pub rejected: u64,
     pub repeated: u64,
@@ -52,11 +51,13 @@ pub struct Life {
     pub graveyard: Vec<Cluster>,
 }
 
-/// Lives the life of a seed, and checks it.
-pub fn live(seed: u64, make: Make, trace: bool) -> Lived {
+/// Lives the life of a seed, and checks it. `tamper` does something to upstream at the beginning
+/// (`false`) and before the check (`true`).
+pub fn live(seed: u64, make: Make, tamper: fn(&mut Cluster, bool), trace: bool) -> Lived {
     let mut life = Life::new(seed, Theme::of(seed), make, trace);
+    tamper(&mut life.world.cluster, false);
     life.storm();
-    life.quiet()
+    life.quiet(tamper)
 }
 
 impl Life {
@@ -452,7 +453,7 @@ impl Life {
     }
 
     /// Everything works from now on; the backlog goes, and then it is quiet.
-    pub fn quiet(mut self) -> Lived {
+    pub fn quiet(mut self, tamper: fn(&mut Cluster, bool)) -> Lived {
         self.world.say(|| "everything works from now on".to_owned());
         let began = self.world.now;
         self.world.gateway.disk.cut_at(u64::MAX);
@@ -495,13 +496,13 @@ impl Life {
         self.idle();
         let answered = self.world.cluster.answered.clone();
         let mut lived = Lived {
-            theme: Some(self.plan.theme),
             cuts: self.world.cuts,
             virtual_ms: self.world.now,
             drained_ms,
             answered,
             ..Lived::default()
         };
+        tamper(&mut self.world.cluster, true);
         check::everything(&mut self, &mut lived);
         lived
     }
@@ -544,10 +545,5 @@ impl Life {
             text += &format!("\n  lane {} ends at {end}, {watermark:?}: {row:?}", lane.number);
         }
         text + &format!("\n  last error: {}", running.broker.forwarding().error())
-    }
-
-    /// Whether the machine may find topics upstream that are not there yet.
-    pub fn old(&self) -> bool {
-        self.plan.settings.age == Age::Old
     }
 }

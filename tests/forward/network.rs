@@ -102,6 +102,8 @@ pub struct Connection {
     pub busy: bool,
     /// Nothing gets through any more, and nobody is told.
     pub silent: bool,
+    /// The socket takes nothing before this.
+    pub full_until: u64,
     /// Bytes that arrived at the server.
     pub arrived: Vec<u8>,
     up: Stream,
@@ -147,6 +149,7 @@ impl Connection {
             read: true,
             busy: false,
             silent: false,
+            full_until: 0,
             arrived: Vec::new(),
             up: Stream { left: up, last_at: 0 },
             down: Stream { left: down, last_at: 0 },

@@ -185,25 +185,26 @@ impl Partition {
     /// Lets followers fetch whose time has come.
     pub fn replicate(&mut self, now: u64, up: &[bool], replication: Replication) {
         let Some(leader) = self.leader else { return };
-        for at in 0..self.replicas.len() {
+        let up = &up[..self.replicas.len()];
+        for (at, is_up) in up.iter().enumerate() {
             let follower = &self.replicas[at];
             let due = follower.fetches_at <= now && follower.stalled_until <= now;
-            if at == leader || !up[at] || !due {
+            if at == leader || !is_up || !due {
                 continue;
             }
             self.fetch(at, leader, now);
             self.replicas[at].fetches_at = now + replication.fetch_ms;
         }
         let leader_end = self.replicas[leader].end();
-        for at in 0..self.replicas.len() {
+        for (at, is_up) in up.iter().enumerate() {
             let follower = &self.replicas[at];
-            let caught_up = self.known_end[at] >= leader_end && up[at];
+            let caught_up = self.known_end[at] >= leader_end && *is_up;
             if at == leader || caught_up {
                 self.replicas[at].caught_up_at = now;
             } else if self.in_sync[at] && now > follower.caught_up_at + replication.lag_ms_max {
                 self.in_sync[at] = false;
             }
-            if !self.in_sync[at] && up[at] && self.known_end[at] >= self.high_watermark() {
+            if !self.in_sync[at] && *is_up && self.known_end[at] >= self.high_watermark() {
                 self.in_sync[at] |= self.known_end[at] >= self.epoch_start;
             }
         }

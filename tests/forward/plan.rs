@@ -28,17 +28,6 @@ pub enum Theme {
 }
 
 impl Theme {
-    /// All of them.
-    pub const ALL: [Theme; 7] = [
-        Theme::Usual,
-        Theme::WriteOnly,
-        Theme::Seek,
-        Theme::Topics,
-        Theme::Recreated,
-        Theme::Forgetful,
-        Theme::OtherCluster,
-    ];
-
     /// The theme of a seed: the usual one in ten of sixteen.
     pub fn of(seed: u64) -> Theme {
         match seed % 16 {

@@ -370,7 +370,7 @@ impl World {
             let clock = self.gateway.clock(self.now);
             let Some(running) = &mut self.gateway.running else { return sent_any };
             let Some(connection) = self.connections.get_mut(&id) else { continue };
-            if !connection.open || connection.over {
+            if !connection.open || connection.over || connection.full_until > self.now {
                 continue;
             }
             let bytes = running.machine.transmit(&mut running.broker, link, clock);
@@ -383,9 +383,14 @@ impl World {
             }
             let take = connection.takes(bytes.len(), &mut self.random);
             running.machine.transmitted(link, take, clock);
+            let full = (take < bytes.len()).then(|| self.now + self.random.between(1, 30));
+            connection.full_until = full.unwrap_or(0);
             self.sent_bytes += take as u64;
             sent_any = true;
             let sent = connection.send(true, &bytes[..take], self.now, &mut self.random);
+            if let Some(at) = full {
+                self.plan(at, Happening::Writable(id));
+            }
             for (at, piece) in sent.pieces {
                 self.plan(at, Happening::Arrived(id, piece));
             }
@@ -440,6 +445,9 @@ impl World {
         self.say(|| "the gateway starts".to_owned());
         while !self.gateway.start(self.now) {
             self.power_off();
+        }
+        if let Some(running) = &self.gateway.running {
+            running.broker.forwarding().rows().for_each(|row| self.say(|| format!("{row:?}")));
         }
         self.turn();
     }

@@ -1,0 +1,162 @@
+//! Planted bugs: what the lives are for is seen by them.
+//!
+//! Two are put around the machine: one notes what it has sent as acknowledged, one forgets at a
+//! start that something may be unanswered. Four are done to upstream: acknowledged batches that
+//! are dropped, and logs in which a batch is missing, there twice, or before the one it follows.
+
+use crate::cluster::Cluster;
+use crate::gateway::{Machine, Make, honest};
+use crate::partition::Replica;
+use crate::records;
+use crate::{Tamper, live_all};
+use ottla::broker::Broker;
+use ottla::forward::{Action, Event, Forwarder, LinkId};
+use ottla::state::forward::ForwardRow;
+use ottla::storage::PartitionKey;
+use ottla::time::{Millis, Now};
+use ottla::wire::batch;
+use std::rc::Rc;
+
+/// Rows that say what the machine would like to be true.
+fn change_rows(broker: &mut Broker, now: Now, change: impl Fn(&Broker, &mut ForwardRow)) {
+    let rows: Vec<ForwardRow> = broker.forwarding().rows().cloned().collect();
+    for mut row in rows {
+        change(broker, &mut row);
+        broker.save_forward(&row, now).ok();
+    }
+}
+
+/// Advances the cursor before the acknowledgement.
+struct Ahead(Forwarder);
+
+impl Machine for Ahead {
+    fn handle(&mut self, broker: &mut Broker, event: Event<'_>, now: Now) {
+        self.0.handle(broker, event, now);
+    }
+
+    fn poll_action(&mut self) -> Option<Action> {
+        self.0.poll_action()
+    }
+
+    fn transmit(&mut self, broker: &mut Broker, link: LinkId, now: Now) -> Vec<u8> {
+        let bytes = self.0.transmit(broker, link, now).to_vec();
+        if bytes.len() > 60 {
+            change_rows(broker, now, |broker, row| {
+                let key = PartitionKey { topic: row.topic, partition: row.partition };
+                let index = broker.storage().find(key).expect("a partition");
+                let log = broker.storage().partition(index).expect("a log");
+                if row.producer_id >= 0 && row.cursor < log.high_watermark {
+                    row.cursor = log.high_watermark;
+                    row.settled = true;
+                }
+            });
+        }
+        bytes
+    }
+
+    fn transmitted(&mut self, link: LinkId, bytes: usize, now: Now) {
+        self.0.transmitted(link, bytes, now);
+    }
+
+    fn poll_timeout(&self) -> Option<Millis> {
+        self.0.poll_timeout()
+    }
+
+    fn stop(&mut self, broker: &mut Broker, now: Now) {
+        self.0.stop(broker, now);
+    }
+}
+
+fn ahead(broker: &mut Broker, seed: u64, now: Now) -> Box<dyn Machine> {
+    Box::new(Ahead(Forwarder::new(broker, seed, now)))
+}
+
+fn hasty(broker: &mut Broker, seed: u64, now: Now) -> Box<dyn Machine> {
+    change_rows(broker, now, |_, row| row.settled = true);
+    honest(broker, seed, now)
+}
+
+fn dropped(cluster: &mut Cluster, at_the_end: bool) {
+    cluster.drop_percent = if at_the_end { 0 } else { 3 };
+}
+
+/// The first leader with two batches of one lane behind one another, and where.
+fn two_of_a_lane(cluster: &mut Cluster) -> Option<(&mut Replica, usize)> {
+    let lane = |stored: &crate::partition::Stored| {
+        let header = batch::check_stored(&stored.bytes).expect("as it was taken");
+        records::decode(&stored.bytes, &header)[0].mark().0
+    };
+    let partitions = cluster.topics.values_mut().flat_map(|topic| &mut topic.partitions);
+    for partition in partitions {
+        let Some(leader) = partition.leader else { continue };
+        let log = &partition.replicas[leader].log;
+        let ours = |at: &usize| {
+            let (one, other) = (lane(&log[*at]), lane(&log[*at + 1]));
+            one == other && one != 0xffff
+        };
+        if let Some(at) = (0..log.len().saturating_sub(1)).find(ours) {
+            return Some((&mut partition.replicas[leader], at));
+        }
+    }
+    None
+}
+
+fn lost(cluster: &mut Cluster, at_the_end: bool) {
+    if let Some((leader, at)) = two_of_a_lane(cluster).filter(|_| at_the_end) {
+        leader.log.remove(at + 1);
+    }
+}
+
+fn repeated(cluster: &mut Cluster, at_the_end: bool) {
+    if let Some((leader, at)) = two_of_a_lane(cluster).filter(|_| at_the_end) {
+        let twice = leader.log[at].clone();
+        leader.log.insert(at + 1, twice);
+    }
+}
+
+fn swapped(cluster: &mut Cluster, at_the_end: bool) {
+    if let Some((leader, at)) = two_of_a_lane(cluster).filter(|_| at_the_end) {
+        leader.log.swap(at, at + 1);
+    }
+}
+
+fn altered(cluster: &mut Cluster, at_the_end: bool) {
+    let Some((leader, at)) = two_of_a_lane(cluster).filter(|_| at_the_end) else { return };
+    let stored = &mut leader.log[at];
+    let header = batch::check_stored(&stored.bytes).expect("as it was taken");
+    let mut bytes = stored.bytes.to_vec();
+    // A timestamp moves by a millisecond, and the batch is sealed again.
+    bytes[34] ^= 1;
+    let header = batch::BatchHeader { base_timestamp: header.base_timestamp ^ 1, ..header };
+    batch::seal(&mut bytes, &header);
+    stored.bytes = Rc::from(bytes);
+}
+
+fn nothing(_: &mut Cluster, _: bool) {}
+
+/// The bug, and of how many lives so many at least must see it.
+const PLANTED: &[(&str, Make, Tamper, u64, usize)] = &[
+    ("cursors ahead of acknowledgements", ahead, nothing, 160, 20),
+    ("nothing is in doubt after a start", hasty, nothing, 800, 1),
+    ("acknowledged and dropped", honest, dropped, 64, 16),
+    ("a batch is lost", honest, lost, 64, 20),
+    ("a batch is there twice", honest, repeated, 64, 20),
+    ("two batches are swapped", honest, swapped, 64, 20),
+    ("a timestamp is another", honest, altered, 64, 20),
+];
+
+#[test]
+fn planted_bugs_are_caught() {
+    let mut missed = Vec::new();
+    for (bug, make, tamper, lives, at_least) in PLANTED {
+        let (_, failed) = live_all(0..*lives, *make, *tamper);
+        println!("{bug}: caught by {} of {lives} lives", failed.len());
+        for (_, what) in failed.iter().take(2) {
+            println!("    {}", what.lines().next().unwrap_or_default());
+        }
+        if failed.len() < *at_least {
+            missed.push(*bug);
+        }
+    }
+    assert!(missed.is_empty(), "not caught: {missed:?}");
+}
