@@ -5,9 +5,9 @@
 //! ```text
 //! cli        argv → work → exit code          server     sockets, clocks, the event loop
 //!  │                                            │
-//!  ├── client   our own client side             api      one file per API key, one table
-//!  │                                            │
-//!  └────────────────────┐                     broker     state and storage, kept in step
+//!  ├── forward  to the upstream cluster ──┐    api      one file per API key, one table
+//!  ├── client   our own client side       │     │
+//!  └────────────────────┐                 └── broker     state and storage, kept in step
 //!                       │                      │    └───────────┐
 //!                     wire  bytes ↔ values   storage           state (state, event, now) → verdict
 //!                                              │                 │
@@ -22,8 +22,9 @@
 //! 1. An acknowledged record is on the flash: `acks=all` is answered after the sync, and the high
 //!    watermark *is* the synced offset (`storage`).
 //! 2. It always starts; what cannot be read is said, not died of (`storage::recovery`).
-//! 3. The core knows no I/O and no clock. Sockets, timers and clocks live in `server` and `cli`;
-//!    everything else takes `now` and bytes, and runs the same on a simulated disk.
+//! 3. The core knows no I/O and no clock. Sockets, timers and clocks live in `server`, `cli` and
+//!    `forward::driver`; everything else takes `now` and bytes, and runs the same on a simulated
+//!    disk, network and upstream.
 //! 4. Every bound has a name, a unit and a reason, in `limits`.
 //! 5. Hostile bytes cost nothing: a cursor that cannot leave its message, buffers that grow by what
 //!    arrived and not by what was claimed.
