@@ -28,8 +28,10 @@ def storm(upstream, name, run, share, timestamp_age_ms=0):
     gateway.start()
     try:
         gateway.create_topics(TOPICS)
-        load = Load(gateway.bootstrap, int(run.records * share), seconds * 0.9, run.seed, timestamp_age_ms)
-        chaos = Chaos(gateway, upstream, run.seed, seconds)
+        load = Load(
+            gateway.bootstrap, int(run.records * share), seconds * 0.9, run.seed, timestamp_age_ms, upstream.knows_zstd
+        )
+        chaos = Chaos(gateway, upstream, run.seed, seconds, upstream.knows_zstd)
         load.start()
         chaos.run()
         load.finish()

@@ -38,6 +38,8 @@ SETTINGS = (
 
 
 class Upstream:
+    knows_zstd = True
+
     def __init__(self, name, brokers=1, settings=(), seed=0):
         self.name = name
         self.count = brokers
@@ -168,6 +170,8 @@ class OldUpstream(Upstream):
     def __init__(self, name, version, seed=0):
         super().__init__(name, seed=seed)
         self.version = version
+        # KIP-110, Kafka 2.1
+        self.knows_zstd = not version.startswith(("1.", "2.0"))
 
     def start_broker(self, at):
         settings = (
