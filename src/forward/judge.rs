@@ -144,6 +144,20 @@ impl Forwarder {
         self.lanes[at].error = answer.error as i16;
     }
 
+    /// A stored batch up to local offset `next`, compressed with Zstandard, for an upstream broker
+    /// that does not know it: refused as a newer one would.
+    pub(super) fn rejected_here(&mut self, broker: &mut Broker, at: usize, next: i64, now: Now) {
+        let first = self.lanes[at].next;
+        let flight = Flight { first, next, batches: 1, stored: true, ..Flight::default() };
+        let answer = Answer {
+            partition: self.lanes[at].row.upstream_partition,
+            error: ErrorCode::UnsupportedCompressionType,
+            base_offset: -1,
+            message: Some("the broker is older than Kafka 2.1 and does not know zstd"),
+        };
+        self.rejected(broker, at, flight, &answer, now);
+    }
+
     /// A stored batch that upstream will never take.
     fn rejected(
         &mut self,

@@ -65,6 +65,8 @@ pub struct Merger {
     compressed: Vec<u8>,
     /// The front of one record, before it is appended.
     front: Vec<u8>,
+    /// Whoever gets the batches knows Zstandard (KIP-110: Produce 7, Kafka 2.1).
+    knows_zstd: bool,
 }
 
 /// What of a log is to be made a batch, and whose.
@@ -99,6 +101,21 @@ impl Merger {
             compressor,
             compressed: vec![0; room],
             front: Vec::with_capacity(RECORD_FRONT_BYTES_MAX),
+            knows_zstd: true,
+        }
+    }
+
+    /// Whether the next batches go to a broker that knows Zstandard; else they are not compressed
+    /// with it.
+    pub fn set_knows_zstd(&mut self, knows: bool) {
+        self.knows_zstd = knows;
+    }
+
+    /// What batches are compressed with.
+    fn codec(&self) -> Codec {
+        match self.compressor.codec() {
+            Codec::Zstd if !self.knows_zstd => Codec::None,
+            codec => codec,
         }
     }
 
@@ -164,10 +181,9 @@ impl Merger {
         let records = merged.start + HEADER_BYTES;
         let plain = &out[records..];
         let room = self.compressed.len().min(plain.len().saturating_sub(1));
+        let wants = !wanted.unmerged && self.codec() != Codec::None;
         let compressed = &mut self.compressed[..room];
-        if !wanted.unmerged
-            && let Some(bytes) = self.compressor.compress(plain, compressed)
-        {
+        if wants && let Some(bytes) = self.compressor.compress(plain, compressed) {
             out.truncate(records);
             out.extend_from_slice(&self.compressed[..bytes]);
             codec = self.compressor.codec();
@@ -178,7 +194,7 @@ impl Merger {
     /// One batch as it is but compressed.
     fn compressed(&mut self, wanted: &Wanted<'_>, out: &mut Vec<u8>) -> Option<Packed> {
         let batch = &wanted.bytes[..wanted.first.total_bytes];
-        let codec = self.compressor.codec();
+        let codec = self.codec();
         if wanted.unmerged || codec == Codec::None || !is_mergeable(&wanted.first) {
             return None;
         }
@@ -210,8 +226,8 @@ impl Merger {
             return None;
         }
         let plain = out.split_off(start + HEADER_BYTES);
-        let kept = wanted.unmerged || self.compressor.codec() == Codec::None;
-        let used = if kept { stored } else { self.compressor.codec() };
+        let kept = wanted.unmerged || self.codec() == Codec::None;
+        let used = if kept { stored } else { self.codec() };
         out.extend_from_slice(&codec::compress(used, plain));
         let merged = Merged { bytes_read: header.total_bytes, ..merged };
         Some(merged.finish(wanted, used, &mut out[..]))

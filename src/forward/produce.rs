@@ -16,10 +16,13 @@ use crate::limits::{
 use crate::storage::partition::Slice;
 use crate::time::{Millis, Now};
 use crate::wire::Writer;
-use crate::wire::batch::HEADER_BYTES;
+use crate::wire::batch::{Codec, HEADER_BYTES};
 
 /// The last version without flexible fields; 8 brought the errors of single records (KIP-467).
 const PRODUCE_VERSION_MAX: i16 = 8;
+
+/// The first version whose brokers know Zstandard (KIP-110, Kafka 2.1).
+const ZSTD_SINCE: i16 = 7;
 
 /// Where the counts of a request under construction stand.
 #[derive(Default)]
@@ -50,6 +53,8 @@ impl Forwarder {
         w.i32(i32::try_from(self.config.request_timeout_ms).unwrap_or(i32::MAX));
         let mut open = Open { topics_at: w.position(), ..Open::default() };
         w.i32(0);
+        let knows_zstd = version >= ZSTD_SINCE;
+        self.merger.set_knows_zstd(knows_zstd);
         let budget = link.out.len() + self.bucket.request_bytes(self.config.batch_size as usize);
         let mut taken = LaneRefs::new();
         for lane in candidates {
@@ -57,7 +62,15 @@ impl Forwarder {
             if !taken.is_empty() && room < HEADER_BYTES * 2 || self.links[at].body.is_some() {
                 break;
             }
-            if self.add_lane(broker, at, lane, &taken, &mut open, (room, correlation), now) {
+            if self.add_lane(
+                broker,
+                at,
+                lane,
+                &taken,
+                &mut open,
+                (room, correlation, knows_zstd),
+                now,
+            ) {
                 let row = &self.lanes[lane];
                 taken.push(LaneRef { key: row.key, serial: row.serial }).ok();
                 self.rotors.insert(self.lanes[lane].class, lane + 1);
@@ -183,7 +196,7 @@ impl Forwarder {
         lane_at: usize,
         taken: &LaneRefs,
         open: &mut Open,
-        (room, correlation): (usize, i32),
+        (room, correlation, knows_zstd): (usize, i32, bool),
         now: Now,
     ) -> bool {
         let Some(fresh) = self.place(lane_at, taken) else { return false };
@@ -201,6 +214,11 @@ impl Forwarder {
         };
         if slice.first.base_offset > lane.next {
             self.gap(broker, lane_at, slice.first.base_offset, now);
+            return false;
+        }
+        if slice.first.codec() == Some(Codec::Zstd) && !knows_zstd {
+            // Such a broker answers the whole request with UNKNOWN_SERVER_ERROR.
+            self.rejected_here(broker, lane_at, slice.first.next_offset(), now);
             return false;
         }
         let large = slice.first.total_bytes > self.config.batch_size as usize;
