@@ -118,7 +118,8 @@ pub fn everything(life: &mut Life, lived: &mut Lived) {
             Theme::Usual | Theme::Topics => exactly_once(&wanted, got),
             Theme::WriteOnly => with_repeats(&wanted, got, repeated, u64::MAX),
             Theme::Seek => {
-                let breaks_max = if repeated > 0 { u64::MAX } else { u64::from(lane.seeks) };
+                // What was on its way when the lane was moved may arrive behind what was sent then.
+                let breaks_max = if repeated > 0 { u64::MAX } else { 2 * u64::from(lane.seeks) };
                 with_repeats(&wanted, got, u64::MAX, breaks_max)
             }
             Theme::Recreated | Theme::Forgetful | Theme::OtherCluster => {
