@@ -178,7 +178,8 @@ fn whatever_happens_upstream_has_every_record_once_and_in_order() {
     }
     assert!(
         failed.is_empty(),
-        "{} of {} lives went wrong; again: FORWARD_SEED={} FORWARD_TRACE=1 cargo test --test forward",
+        "{} of {} lives went wrong; again: FORWARD_SEED={} FORWARD_TRACE=1 \
+         cargo test --test forward",
         failed.len(),
         seeds.end - seeds.start,
         failed[0].0
