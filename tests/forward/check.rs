@@ -1,6 +1,6 @@
 //! What must hold at the end: upstream has what the gateway has, once, in order.
 
-use crate::cluster::{Age, Cluster};
+use crate::cluster::Cluster;
 use crate::life::{Life, Lived};
 use crate::plan::Theme;
 use crate::records::{self, GOOD, MARK_BYTES, Plain};
@@ -117,7 +117,11 @@ pub fn everything(life: &mut Life, lived: &mut Lived) {
             }
             Theme::Usual | Theme::Topics => exactly_once(&wanted, got),
             Theme::WriteOnly => with_repeats(&wanted, got, repeated, u64::MAX),
-            Theme::Seek => with_repeats(&wanted, got, u64::MAX, u64::from(lane.seeks)),
+            Theme::Seek => {
+                // What was on its way when the lane was moved may arrive behind what was sent then.
+                let breaks_max = if repeated > 0 { u64::MAX } else { 2 * u64::from(lane.seeks) };
+                with_repeats(&wanted, got, u64::MAX, breaks_max)
+            }
             Theme::Recreated | Theme::Forgetful | Theme::OtherCluster => {
                 with_losses(&wanted, got, &life.graveyard, (lane.number, timeless)).and_then(|()| {
                     // What is there is there once and in order, but for what is counted.
@@ -127,7 +131,7 @@ pub fn everything(life: &mut Life, lived: &mut Lived) {
                         .collect();
                     // Without topic ids nobody is told of a topic that was made anew, and an offset
                     // of the old one means nothing in it.
-                    let blind = life.plan.settings.age != Age::New && theme == Theme::Recreated;
+                    let blind = theme == Theme::Recreated;
                     let breaks_max = if repeated > 0 || blind { u64::MAX } else { 0 };
                     with_repeats(&may, got, if blind { u64::MAX } else { repeated }, breaks_max)
                 })

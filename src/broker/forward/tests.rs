@@ -313,6 +313,25 @@ fn what_is_set_aside_is_the_batch_byte_for_byte_but_for_its_place() {
 }
 
 #[test]
+fn the_batch_that_was_set_aside_last_is_known_again_after_a_crash() {
+    let disk = SimDisk::new();
+    let (mut broker, number) = with_records(&disk);
+    let (one, other) = (batch_of(b"one"), batch_of(b"other"));
+    assert!(!broker.is_set_aside(number, 0, &one), "there is no such topic yet");
+    broker.set_aside(number, 0, &one, NOW).unwrap();
+    broker.set_aside(number, 0, &other, NOW).unwrap();
+    sync(&mut broker);
+    let mut again = start(&disk.after_cut(0));
+    let mut moved = other.clone();
+    // Its place in the log is not part of what it is.
+    moved[7] = 9;
+    moved[15] = 9;
+    assert!(again.is_set_aside(number, 0, &moved));
+    assert!(!again.is_set_aside(number, 0, &one), "that is not the last one");
+    assert!(!again.is_set_aside(number, 7, &other));
+}
+
+#[test]
 fn a_large_batch_that_is_set_aside_survives_the_power() {
     let disk = SimDisk::new();
     let (mut broker, number) = with_records(&disk);
