@@ -27,7 +27,12 @@ impl Partition {
     ) -> DiskResult<()> {
         if self.segments.last().is_none_or(|s| s.base_offset < place.segment_base) {
             if self.active.is_some() || self.dirty {
-                self.seal_active(disk)?;
+                match self.seal_active(disk) {
+                    // A batch that only the segment had, and the segment was deleted before the
+                    // power cut: the frame that moved the log's start comes later.
+                    Err(DiskError::NotFound) => (self.active, self.dirty) = (None, false),
+                    other => other?,
+                }
             }
             self.make_segment_file(disk, place.segment_base)?;
             self.segments.push(Segment {

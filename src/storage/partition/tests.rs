@@ -228,3 +228,28 @@ fn what_lies_behind_the_end_after_a_cut_is_cut_off_and_its_index_entries_are_not
     let found = log.reopened().batch_at_time(&log.disk, 111, 0, &mut Vec::new()).unwrap();
     assert_eq!(found.map(|header| header.max_timestamp), Some(111));
 }
+
+#[test]
+fn a_replay_passes_over_a_segment_that_was_deleted_before_the_cut() {
+    let mut log = Log::new();
+    log.append(1, 100, 1, 4096);
+    let mut partition = log.reopened();
+    let reference = |base_offset: i64, position: u32, segment_base: i64| {
+        let raw = batch(1, 300, 5);
+        let stamped = Stamped::new(&raw, base_offset, 0, None).unwrap();
+        (Place { segment_base, position }, stamped.header().unwrap(), stamped.parts().concat())
+    };
+    let first = layout::segment_file(&partition.dir, 0);
+    log.disk.remove_file(&first).unwrap();
+    // A batch that only the deleted segment had, and one behind it that the journal has.
+    let (place, header, _) = reference(1, partition.segments[0].bytes, 0);
+    partition.restore(&log.disk, place, &header, None, 0, false).unwrap();
+    let (place, header, bytes) = reference(2, 0, 2);
+    partition.restore(&log.disk, place, &header, Some(&bytes), 0, false).unwrap();
+    partition.log_start = 2;
+    partition.drop_before_start();
+    partition.all_durable();
+    let read = partition.read(&log.disk, 2, u32::MAX, true).unwrap().unwrap();
+    assert_eq!((read.first.base_offset, read.next_offset), (2, 3));
+    assert!(matches!(log.disk.open(&first, Open::Read), Err(DiskError::NotFound)));
+}
