@@ -74,6 +74,9 @@ pub fn everything(life: &mut Life, lived: &mut Lived) {
     let theme = life.plan.theme;
     let stops = life.plan.config.forward.on_rejected == OnRejected::Stop;
     let bytes_max = life.plan.settings.message_bytes_max;
+    // The other cluster may be another Kafka.
+    let certain = theme != Theme::OtherCluster;
+    let knows_zstd = certain.then(|| life.world.cluster.knows_zstd());
     let mut lanes = life.world.gateway.truth.lanes.clone();
     let by_broker = TimestampType::LogAppendTime;
     let timeless = life.plan.config.log_message_timestamp_type == by_broker;
@@ -102,6 +105,7 @@ pub fn everything(life: &mut Life, lived: &mut Lived) {
             rejected_in_part: false,
             repeats: repeated > 0,
             bytes_max,
+            knows_zstd,
             missing: Vec::new(),
         };
         let stopped = row.as_ref().is_some_and(|row| row.stopped);
@@ -178,6 +182,7 @@ struct Judge<'a> {
     rejected_in_part: bool,
     repeats: bool,
     bytes_max: usize,
+    knows_zstd: Option<bool>,
     missing: Vec<String>,
 }
 
@@ -193,10 +198,13 @@ impl<'a> Judge<'a> {
         let mut wanted = Vec::new();
         for batch in &self.lane.batches {
             let bare = bare(&batch.stored);
-            let poison = is_poison(batch);
+            let zstd = records::is_zstd(&batch.stored);
+            let poison = is_poison(batch) || zstd && self.knows_zstd == Some(false);
             let found = self.aside.iter().position(|aside| *aside == bare);
             if let Some(at) = found {
-                let may = poison || batch.stored.len() > self.bytes_max;
+                let may = poison
+                    || zstd && self.knows_zstd.is_none()
+                    || batch.stored.len() > self.bytes_max;
                 assert!(may, "{} was set aside without need", name(&batch.records[0]));
                 self.aside.remove(at);
                 if self.lane.seeks > 0 {

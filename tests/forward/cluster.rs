@@ -382,6 +382,11 @@ impl Cluster {
         part
     }
 
+    /// Whether the servers take Zstandard: since Produce 7 (KIP-110).
+    pub fn knows_zstd(&self) -> bool {
+        self.versions.iter().any(|(key, _, highest)| *key == 0 && *highest >= 7)
+    }
+
     fn append(
         &mut self,
         server: usize,
@@ -393,6 +398,9 @@ impl Cluster {
         self.led(server, name, index, now)?;
         let looked_at = records::look_at(bytes);
         assert_eq!(looked_at.base_offset, 0, "a client's batch begins at 0");
+        // Kafka before 2.1 answers a whole request with UNKNOWN_SERVER_ERROR for one such batch.
+        let zstd = records::is_zstd(bytes) && !self.knows_zstd();
+        assert!(!zstd, "a broker that does not know zstd was sent some");
         if bytes.len() > self.settings.message_bytes_max {
             return Err(MESSAGE_TOO_LARGE);
         }

@@ -90,6 +90,11 @@ pub struct LookedAt {
     pub guilty: Option<(i32, i16)>,
 }
 
+/// Whether a batch is compressed with Zstandard.
+pub fn is_zstd(batch: &[u8]) -> bool {
+    BatchHeader::read(batch).is_ok_and(|header| header.codec() == Some(Codec::Zstd))
+}
+
 /// Looks at a batch that arrived: it must be exactly one, and in order.
 pub fn look_at(bytes: &[u8]) -> LookedAt {
     let header = batch::check(bytes).expect("one well-formed batch");
