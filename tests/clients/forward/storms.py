@@ -31,7 +31,8 @@ def storm(upstream, name, run, share, timestamp_age_ms=0):
         load = Load(
             gateway.bootstrap, int(run.records * share), seconds * 0.9, run.seed, timestamp_age_ms, upstream.knows_zstd
         )
-        chaos = Chaos(gateway, upstream, run.seed, seconds, upstream.knows_zstd)
+        # Old records are forgotten at once.
+        chaos = Chaos(gateway, upstream, run.seed, seconds, upstream.knows_zstd, late=timestamp_age_ms == 0)
         load.start()
         chaos.run()
         load.finish()
