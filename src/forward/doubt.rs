@@ -62,6 +62,15 @@ impl Forwarder {
         let next = offset_behind(ours.last_sequence, lane.row.sequence_base, lane.row.cursor);
         if next > end || next <= lane.row.sequence_base {
             self.somebody_else(broker, at, now);
+        } else if next < lane.row.cursor && lane.row.upstream_offset >= 0 {
+            // Lost, or a request that the link held back came in behind later ones when the id was
+            // forgotten: its log tells which.
+            lane.next = lane.row.cursor;
+            lane.new_epoch = true;
+            self.read_back(at);
+            if let Phase::ReadBack(back) = &mut self.lanes[at].phase {
+                back.ask_start = true;
+            }
         } else if next < lane.row.cursor {
             self.lost(broker, at, next, now);
         } else if next == lane.row.cursor {
@@ -226,7 +235,7 @@ impl Forwarder {
         lane.refused = 0;
         if let Some(last) = scanner.last_sequence {
             let near = lane.row.cursor.max(back.found);
-            back.seen = offset_behind(last, lane.row.sequence_base, near);
+            back.seen = back.seen.max(offset_behind(last, lane.row.sequence_base, near));
             back.found = back.found.max(back.seen);
         }
         let moved = scanner.next > back.at;

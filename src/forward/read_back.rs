@@ -161,7 +161,11 @@ impl Scanner {
         let words = |_| "sent a record batch that cannot be read".to_owned();
         let header = BatchHeader::read(&self.head).map_err(words)?;
         if header.producer_id == self.producer_id && header.producer_epoch == self.producer_epoch {
-            self.last_sequence = Some(header.last_sequence());
+            // The highest: a request that the link held back may have come in behind a later one.
+            let last = header.last_sequence();
+            let before = self.last_sequence.unwrap_or(last);
+            let ahead = (i64::from(last) - i64::from(before)).rem_euclid(1 << 31) < 1 << 30;
+            self.last_sequence = Some(if ahead { last } else { before });
         }
         self.skip = header.total_bytes.saturating_sub(HEADER_BYTES);
         self.behind = header.next_offset();
