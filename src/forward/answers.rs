@@ -233,7 +233,7 @@ impl Forwarder {
         }
     }
 
-    fn forget_questions(&mut self, lanes: &LaneRefs) {
+    pub(super) fn forget_questions(&mut self, lanes: &LaneRefs) {
         lanes.iter().for_each(|lane| self.forget_question(*lane));
     }
 

@@ -67,10 +67,7 @@ impl Forwarder {
             // forgotten: its log tells which.
             lane.next = lane.row.cursor;
             lane.new_epoch = true;
-            self.read_back(at);
-            if let Phase::ReadBack(back) = &mut self.lanes[at].phase {
-                back.ask_start = true;
-            }
+            self.search_cut_log(at);
         } else if next < lane.row.cursor {
             self.lost(broker, at, next, now);
         } else if next == lane.row.cursor {
@@ -103,23 +100,29 @@ impl Forwarder {
         }
     }
 
-    /// The end of upstream's log, where nothing is unanswered.
-    pub(super) fn upstream_ends(&mut self, broker: &mut Broker, at: usize, end: i64, now: Now) {
-        if end >= self.lanes[at].row.upstream_offset {
-            self.certain(broker, at, now);
-            return;
-        }
+    /// Upstream's log may be shorter than what it acknowledged: where it begins is asked for, then
+    /// it is searched.
+    fn search_cut_log(&mut self, at: usize) {
         self.read_back(at);
         if let Phase::ReadBack(back) = &mut self.lanes[at].phase {
             back.ask_start = true;
         }
     }
 
+    /// The end of upstream's log, where nothing is unanswered.
+    pub(super) fn upstream_ends(&mut self, broker: &mut Broker, at: usize, end: i64, now: Now) {
+        if end >= self.lanes[at].row.upstream_offset {
+            self.certain(broker, at, now);
+            return;
+        }
+        self.search_cut_log(at);
+    }
+
     /// What was acknowledged is gone upstream: it goes up again from `next` on, as far as it is
     /// still here.
     fn sent_back(&mut self, broker: &mut Broker, at: usize, next: i64, now: Now) {
         let lane = &self.lanes[at];
-        let start = broker.storage().partition(lane.index).map_or(0, |log| log.log_start);
+        let start = lane.log_start(broker);
         let first = next.max(start).min(lane.row.cursor);
         let lane = &mut self.lanes[at];
         lane.sent = lane.sent.max(lane.row.cursor);

@@ -16,8 +16,7 @@ use crate::wire::{ErrorCode, Reader};
 
 impl Forwarder {
     /// A request without its answer: the connection is gone.
-    pub(super) fn unanswered(&mut self, flight: InFlight, now: Now) {
-        let _ = now;
+    pub(super) fn unanswered(&mut self, flight: InFlight) {
         let lanes = match flight.ask {
             Ask::Produce(lanes) => {
                 for reference in lanes {
@@ -37,11 +36,7 @@ impl Forwarder {
             Ask::ProducerId(lane) | Ask::ReadBack(lane, _) => LaneRefs::from_iter([lane]),
             Ask::Versions | Ask::Metadata | Ask::CreateTopic(_) => return,
         };
-        for reference in lanes {
-            if let Some(lane) = self.lane(reference) {
-                lane.flight = None;
-            }
-        }
+        self.forget_questions(&lanes);
     }
 
     /// Upstream's answer to a request with records.

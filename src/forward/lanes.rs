@@ -18,6 +18,11 @@ impl Lane {
         broker.storage().partition(self.index).map_or(0, |log| log.high_watermark)
     }
 
+    /// Where the local log begins; 0 for a partition that is gone.
+    pub fn log_start(&self, broker: &Broker) -> i64 {
+        broker.storage().partition(self.index).map_or(0, |log| log.log_start)
+    }
+
     /// Whether there is anything that upstream has not acknowledged.
     pub fn wants(&self, broker: &Broker) -> bool {
         self.phase != Phase::Stopped && self.high_watermark(broker) > self.row.cursor

@@ -316,7 +316,7 @@ impl Forwarder {
         }
         let idle = !close && link.state == State::Ready && link.flights.is_empty();
         while let Some(flight) = link.flights.pop_front() {
-            self.unanswered(flight, now);
+            self.unanswered(flight);
         }
         // Whoever answers there next may be somebody else.
         self.cluster.doubt_all();

@@ -406,7 +406,7 @@ impl Forwarder {
             return;
         }
         // Those that were deleted here did not go before.
-        let start = broker.storage().partition(lane.index).map_or(0, |log| log.log_start);
+        let start = lane.log_start(broker);
         lane.row.repeated += (lane.next - first.max(start)).max(0) as u64;
         lane.whole = first;
         self.new_epoch(broker, lane_at, first, now);
@@ -416,7 +416,7 @@ impl Forwarder {
     /// and that the log begins within.
     fn readable_from(&self, broker: &Broker, lane_at: usize) -> i64 {
         let lane = &self.lanes[lane_at];
-        let start = broker.storage().partition(lane.index).map_or(0, |log| log.log_start);
+        let start = lane.log_start(broker);
         if lane.next == lane.whole { lane.next.max(start) } else { lane.next }
     }
 
@@ -461,7 +461,7 @@ impl Forwarder {
     fn cannot_read(&mut self, broker: &mut Broker, lane_at: usize, error: &FetchError, now: Now) {
         if let FetchError::OffsetOutOfRange = error {
             let lane = &self.lanes[lane_at];
-            let start = broker.storage().partition(lane.index).map_or(0, |log| log.log_start);
+            let start = lane.log_start(broker);
             if start > lane.next {
                 self.gap(broker, lane_at, start, now);
                 return;
