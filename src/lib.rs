@@ -42,6 +42,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod disk;
+pub mod fixed;
 pub mod forward;
 pub mod limits;
 pub mod server;

@@ -13,25 +13,32 @@ use std::path::{Path, PathBuf};
 /// `state` must not know `wire`: it returns refusals, and `api` makes error codes of them.
 const LAYERS: &[(&str, &[&str])] = &[
     ("limits", &[]),
+    ("fixed", &[]),
     ("time", &["limits"]),
-    ("config", &["limits", "time"]),
-    ("wire", &["limits"]),
-    ("disk", &["limits"]),
-    ("storage", &["limits", "time", "config", "wire", "disk"]),
-    ("state", &["limits", "time", "config", "disk"]),
-    ("broker", &["limits", "time", "config", "wire", "disk", "storage", "state"]),
-    ("api", &["limits", "time", "config", "wire", "disk", "storage", "state", "broker"]),
-    ("server", &["limits", "time", "config", "wire", "disk", "storage", "state", "broker", "api"]),
-    ("client", &["limits", "wire"]),
+    ("config", &["limits", "fixed", "time"]),
+    ("wire", &["limits", "fixed"]),
+    ("disk", &["limits", "fixed"]),
+    ("storage", &["limits", "fixed", "time", "config", "wire", "disk"]),
+    ("state", &["limits", "fixed", "time", "config", "disk"]),
+    ("broker", &["limits", "fixed", "time", "config", "wire", "disk", "storage", "state"]),
+    ("api", &["limits", "fixed", "time", "config", "wire", "disk", "storage", "state", "broker"]),
+    (
+        "server",
+        &["limits", "fixed", "time", "config", "wire", "disk", "storage", "state", "broker", "api"],
+    ),
+    ("client", &["limits", "fixed", "wire"]),
     (
         "forward",
-        &["limits", "time", "config", "wire", "disk", "storage", "state", "broker", "client"],
+        &[
+            "limits", "fixed", "time", "config", "wire", "disk", "storage", "state", "broker",
+            "client",
+        ],
     ),
     (
         "cli",
         &[
-            "limits", "time", "config", "wire", "disk", "storage", "state", "broker", "api",
-            "server", "client", "forward",
+            "limits", "fixed", "time", "config", "wire", "disk", "storage", "state", "broker",
+            "api", "server", "client", "forward",
         ],
     ),
 ];
