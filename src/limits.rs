@@ -1,12 +1,16 @@
 //! Every bound, in one place: its unit, why this value, and what a client gets at it.
 //!
-//! *Format limits* are facts of the protocol or of our files. *Board limits* are what this
-//! version allots; a board profile will replace those. No number in another file sizes a table,
-//! a buffer, a queue or a retry.
+//! *Format limits* are facts of the protocol or of our files. *Board limits* follow from the few
+//! numbers of a board's profile ([`Board`]): [`Sizes`] has every table and every pool of buffers.
+//! No number in another file sizes a table, a buffer, a queue or a retry.
 
+mod board;
 mod forward;
+mod ledger;
 
+pub use board::{Board, Sizes};
 pub use forward::*;
+pub use ledger::{Ledger, LedgerRow, PROGRAM_BYTES, Usage};
 
 // ---- Format limits -----------------------------------------------------------------------------
 

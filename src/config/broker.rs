@@ -8,6 +8,7 @@
 
 use super::forward::ForwardConfig;
 use super::listener::Listener;
+use crate::limits::Sizes;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -119,6 +120,9 @@ pub struct BrokerConfig {
     pub offsets_retention_check_interval_ms: u64,
     pub offset_metadata_max_bytes: u32,
 
+    /// How much of everything there is; follows from the board and from the settings above.
+    pub sizes: Sizes,
+
     /// Where records go from here; empty `bootstrap_servers`: nowhere.
     pub forward: ForwardConfig,
 
@@ -172,6 +176,8 @@ impl Default for BrokerConfig {
             offsets_retention_minutes: 10_080,
             offsets_retention_check_interval_ms: 600_000,
             offset_metadata_max_bytes: 4_096,
+
+            sizes: Sizes::default(),
 
             forward: ForwardConfig::default(),
 

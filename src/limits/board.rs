@@ -1,0 +1,191 @@
+//! The few numbers that a person chooses for a board, and every size that follows from them.
+//!
+//! Promises: a [`Board`] is all that decides how much memory the broker takes; [`Sizes`] names
+//! every table and every pool of buffers, with its unit, why it is that large, and what a client
+//! gets at its end. The same board always gives the same sizes.
+//! Absent: reading profiles (`config::board`), what a row takes (the table's owner accounts for
+//! it), and format limits (the module above).
+
+use super::PRODUCE_ELEMENT_BYTES_MAX;
+
+/// A MiB.
+const MIB: u64 = 1 << 20;
+
+/// The numbers of a board profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Board {
+    /// Bytes of memory that the process may ever take, its program text included.
+    ///
+    /// At the limit: the broker does not start, and says which number is too large.
+    pub memory_bytes: u64,
+    /// Clients that are connected at the same time (`max.connections`).
+    pub connections: u32,
+    /// Partitions of all topics together.
+    pub partitions: u32,
+    /// Consumer groups, with members or with committed offsets.
+    pub groups: u32,
+    /// Bytes of the largest batch of records (`message.max.bytes` and a topic's own
+    /// `max.message.bytes` cannot be above it).
+    pub message_bytes: u32,
+    /// Bytes of the journal, on the disk (`journal.bytes`). It costs no memory.
+    pub journal_bytes: u32,
+}
+
+impl Board {
+    /// `gateway-1g`: what is taken on any machine with 768 MB or more.
+    pub const DEFAULT: Board = Board {
+        memory_bytes: 10 * MIB,
+        connections: 128,
+        partitions: 256,
+        groups: 32,
+        message_bytes: 1_048_588,
+        journal_bytes: 8 << 20,
+    };
+
+    /// `desktop`: for a developer's machine, and for tests that need room.
+    pub const DESKTOP: Board = Board {
+        memory_bytes: 64 * MIB,
+        connections: 1_000,
+        partitions: 4_096,
+        groups: 256,
+        message_bytes: 4 << 20,
+        journal_bytes: 8 << 20,
+    };
+}
+
+impl Default for Board {
+    fn default() -> Board {
+        Board::DEFAULT
+    }
+}
+
+/// What every table and every pool holds at most.
+///
+/// Bytes are bytes of memory; the others are rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// See [`Board::memory_bytes`].
+    pub memory_bytes: u64,
+
+    /// Connections. At the limit: the one that was idle longest makes room, if one is idle; else a
+    /// new one is closed, with a line in the log.
+    pub connections: usize,
+    /// Bytes of a connection's own input buffer.
+    ///
+    /// Why: nearly all requests but Produce fit. At the limit: it borrows one of the `read_buffers`.
+    pub connection_in_bytes: usize,
+    /// Bytes of a connection's own output buffer.
+    ///
+    /// Why: most answers fit. At the limit: it borrows one of the `answer_buffers`.
+    pub connection_out_bytes: usize,
+    /// Buffers of `READ_AHEAD_BYTES` for requests that do not fit into a small one.
+    ///
+    /// At the limit: the connection is not read until it is its turn.
+    pub read_buffers: usize,
+    /// Buffers for one batch of records each, and for other requests of that size.
+    ///
+    /// At the limit: the connection is not read until it is its turn.
+    pub batch_buffers: usize,
+    /// Bytes of each of the `batch_buffers`.
+    pub batch_buffer_bytes: usize,
+    /// Buffers of `OUTPUT_BYTES_MAX` for answers that do not fit into a small one.
+    ///
+    /// At the limit: the request is not executed until it is its turn.
+    pub answer_buffers: usize,
+
+    /// Bytes of the largest batch. At the limit: MESSAGE_TOO_LARGE (10).
+    pub message_bytes: usize,
+    /// Bytes of journal frames that wait for the next write.
+    ///
+    /// At the limit: Produce waits for the sync that is under way.
+    pub staged_bytes: usize,
+
+    /// Topics. At the limit: POLICY_VIOLATION (44), with a message.
+    pub topics: usize,
+    /// Partitions of all topics. At the limit: POLICY_VIOLATION (44), with a message.
+    pub partitions: usize,
+    /// Segments of all partitions.
+    ///
+    /// At the limit: a segment that is full goes on growing, until retention has removed others.
+    pub segments: usize,
+    /// Bytes of the names of all topics. At the limit: POLICY_VIOLATION (44), with a message.
+    pub name_bytes: usize,
+    /// Pairs of producer id and partition that are remembered.
+    ///
+    /// At the limit: the pair that was silent longest is forgotten, which Kafka's protocol allows.
+    pub producers: usize,
+
+    /// Groups. At the limit: one that is empty and has no offsets makes room; else
+    /// GROUP_MAX_SIZE_REACHED (81) for JoinGroup, INVALID_COMMIT_OFFSET_SIZE (28) for a commit.
+    pub groups: usize,
+    /// Members of all groups. At the limit: GROUP_MAX_SIZE_REACHED (81).
+    pub members: usize,
+    /// Bytes of all members' names, metadata and assignments.
+    ///
+    /// At the limit: GROUP_MAX_SIZE_REACHED (81); for a leader's SyncGroup UNKNOWN_SERVER_ERROR
+    /// (-1), as in Kafka when an assignment is too large to be stored.
+    pub member_bytes: usize,
+    /// Committed offsets of all groups. At the limit: INVALID_COMMIT_OFFSET_SIZE (28).
+    pub offsets: usize,
+    /// Bytes of topic names and metadata of all committed offsets.
+    ///
+    /// At the limit: INVALID_COMMIT_OFFSET_SIZE (28).
+    pub offset_bytes: usize,
+
+    /// Connections to upstream brokers at the same time.
+    ///
+    /// At the limit: the one that was unused for longest is closed, or the others wait.
+    pub forward_links: usize,
+    /// Bytes of a batch that goes upstream; `forward.batch.size` cannot be above it.
+    pub forward_batch_bytes: usize,
+    /// Bytes for what is compressed or decompressed on the way up.
+    ///
+    /// At the limit: the broker does not start, and says which codec would fit.
+    pub forward_codec_bytes: usize,
+}
+
+impl Sizes {
+    /// Everything that follows from a board.
+    pub fn of(board: &Board) -> Sizes {
+        let small = board.memory_bytes < 8 * MIB;
+        let connections = board.connections as usize;
+        let partitions = board.partitions as usize;
+        let groups = board.groups as usize;
+        let message_bytes = board.message_bytes as usize;
+        let members = (8 * groups).max(64);
+        let offsets = (4 * partitions).max(512);
+        let shared_buffers = (connections / 16).clamp(2, 16);
+        let batches = board.memory_bytes / (4 * u64::from(board.message_bytes.max(1)));
+        Sizes {
+            memory_bytes: board.memory_bytes,
+            connections,
+            connection_in_bytes: 4 * 1024,
+            connection_out_bytes: 2 * 1024,
+            read_buffers: shared_buffers,
+            batch_buffers: batches.clamp(1, 8) as usize,
+            batch_buffer_bytes: message_bytes + PRODUCE_ELEMENT_BYTES_MAX,
+            answer_buffers: shared_buffers,
+            message_bytes,
+            staged_bytes: if small { 256 * 1024 } else { 512 * 1024 },
+            topics: partitions,
+            partitions,
+            segments: (8 * partitions).max(1024),
+            name_bytes: 64 * partitions,
+            producers: (4 * partitions).max(256),
+            groups,
+            members,
+            member_bytes: 1024 * members + 64 * 1024,
+            offsets,
+            offset_bytes: 64 * offsets,
+            forward_links: if small { 2 } else { 4 },
+            forward_batch_bytes: if small { 64 * 1024 } else { 256 * 1024 },
+            forward_codec_bytes: if small { 256 * 1024 } else { 512 * 1024 },
+        }
+    }
+}
+
+impl Default for Sizes {
+    fn default() -> Sizes {
+        Sizes::of(&Board::DEFAULT)
+    }
+}
