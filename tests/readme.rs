@@ -100,8 +100,15 @@ fn the_example_of_forwardings_settings_is_read_without_a_remark() {
     let lines = behind.lines().skip(2).take_while(|line| line.starts_with("    "));
     let example: Vec<&str> = lines.collect();
     assert!(example.len() > 5, "{example:?}");
-    let (config, notes) =
-        config::load("ottla.toml", &example.join("\n"), &[], &[], None).expect("legal settings");
+    let (config, notes) = config::load(
+        &ottla::limits::Board::DESKTOP,
+        "ottla.toml",
+        &example.join("\n"),
+        &[],
+        &[],
+        None,
+    )
+    .expect("legal settings");
     assert_eq!(notes, []);
     assert_eq!(config.given.len(), example.len());
 }

@@ -7,6 +7,7 @@
 
 mod apis;
 mod args;
+mod board;
 mod cluster;
 mod configs;
 mod connection;
@@ -21,6 +22,7 @@ mod forward_seek;
 mod groups;
 mod groups_describe;
 mod groups_reset;
+mod limits;
 mod log_dump;
 mod logger;
 mod offsets;
@@ -80,6 +82,8 @@ enum Command {
     Coordinator(coordinator::CoordinatorArgs),
     /// Look into segment files of a broker that does not run (as kafka-dump-log)
     Log(log_dump::LogArgs),
+    /// Print what the broker takes memory for, on a board
+    Limits(limits::LimitsArgs),
     /// List the APIs and versions that this binary, or a running broker, serves
     Apis(apis::ApisArgs),
 }
@@ -127,6 +131,7 @@ fn run(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Status(args) => status::run(&args, out),
         Command::Coordinator(args) => coordinator::run(&args, out),
         Command::Log(args) => log_dump::run(&args, out),
+        Command::Limits(args) => limits::run(&args, out),
         Command::Apis(args) => apis::run(&args, out),
     }
 }

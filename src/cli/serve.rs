@@ -5,9 +5,10 @@
 //! orderly stop, 1 when it cannot start, with one sentence that says why and what to do.
 
 use super::ServeArgs;
+use super::board::{self, Chosen, mebibytes};
 use super::logger;
 use crate::broker::{self, Broker, Opened};
-use crate::config::{self, BrokerConfig, Level};
+use crate::config::{self, BrokerConfig, Level, Note};
 use crate::disk::DiskError;
 use crate::disk::os::{OsDisk, raise_descriptor_limit, random_seed};
 use crate::forward::driver;
@@ -36,7 +37,14 @@ pub fn run(args: ServeArgs) -> ExitCode {
 
 fn serve(args: &ServeArgs) -> Result<(), Vec<String>> {
     let one = |sentence: String| vec![sentence];
-    let config = settings(args)?;
+    let (chosen, config, notes) = settings(args)?;
+    for note in notes {
+        match note.level {
+            Level::Warning => log::warn!("{note}"),
+            Level::Info => log::info!("{note}"),
+        }
+    }
+    board::check_memory(&chosen, &config).map_err(one)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -47,27 +55,24 @@ fn serve(args: &ServeArgs) -> Result<(), Vec<String>> {
         .build()
         .map_err(|error| one(format!("the event loop cannot be made: {error}")))?;
     let local = tokio::task::LocalSet::new();
-    let result = local.block_on(&runtime, run_server(config)).map_err(one);
+    let result = local.block_on(&runtime, run_server(&chosen, config)).map_err(one);
     // A sync that a stalled card has not finished shall not hold up the end.
     runtime.shutdown_background();
     result
 }
 
-fn settings(args: &ServeArgs) -> Result<BrokerConfig, Vec<String>> {
+/// Board and configuration as the arguments have it, and what there is to remark.
+pub(super) fn settings(args: &ServeArgs) -> Result<(Chosen, BrokerConfig, Vec<Note>), Vec<String>> {
+    let chosen = board::choose(args.board.as_deref())?;
     let (name, text) = match &args.config {
         Some(path) => (path.display().to_string(), read_config(path).map_err(|e| vec![e])?),
         None => (String::new(), String::new()),
     };
-    let loaded = config::load(&name, &text, &args.set, &args.listen, args.data.as_deref());
+    let loaded =
+        config::load(&chosen.board, &name, &text, &args.set, &args.listen, args.data.as_deref());
     let (config, notes) =
         loaded.map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    for note in notes {
-        match note.level {
-            Level::Warning => log::warn!("{note}"),
-            Level::Info => log::info!("{note}"),
-        }
-    }
-    Ok(config)
+    Ok((chosen, config, notes))
 }
 
 fn read_config(path: &Path) -> Result<String, String> {
@@ -79,7 +84,7 @@ fn read_config(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| format!("cannot read {shown}: {error}"))
 }
 
-async fn run_server(config: BrokerConfig) -> Result<(), String> {
+async fn run_server(chosen: &Chosen, config: BrokerConfig) -> Result<(), String> {
     raise_descriptor_limit();
     let clock = Clock::start();
     let data = config.log_dir.clone();
@@ -91,6 +96,12 @@ async fn run_server(config: BrokerConfig) -> Result<(), String> {
         ),
         error => format!("cannot use the data directory {shown}: {error}"),
     })?;
+    log::info!(
+        "board {} ({}): never more than {} of memory; `ottla limits` shows what it is for",
+        chosen.name,
+        chosen.reason,
+        mebibytes(config.sizes.memory_bytes),
+    );
     let Opened { broker, report } = broker::open(Rc::new(disk), config, random_seed(), clock.now())
         .map_err(|error| format!("cannot use the data directory {shown}: {error}"))?;
     tell(&report);

@@ -10,6 +10,10 @@ pub struct ServeArgs {
     /// A TOML file with Kafka's dotted keys, or Kafka's own server.properties
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// How much memory, and how many of everything: a board profile, by name or as a file
+    /// [default: the one for this machine's memory]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub board: Option<String>,
     /// The data directory [default: ./ottla-data]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,

@@ -8,7 +8,7 @@
 
 use super::forward::ForwardConfig;
 use super::listener::Listener;
-use crate::limits::Sizes;
+use crate::limits::{Board, Sizes};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -137,12 +137,12 @@ impl Default for BrokerConfig {
             // Only this machine, until somebody says otherwise: Mosquitto's rule since 2.0.
             listeners: vec![Listener::plain("127.0.0.1", 9092)],
             advertised_listeners: Vec::new(),
-            max_connections: 1000,
+            max_connections: Board::DEFAULT.connections,
             connections_max_idle_ms: 600_000,
 
             log_dir: PathBuf::from("ottla-data"),
             node_id: 1,
-            journal_bytes: 8 << 20,
+            journal_bytes: Board::DEFAULT.journal_bytes,
             log_flush_interval_ms: 1000,
             log_flush_pause_ms: 0,
 
@@ -192,6 +192,31 @@ pub const HOUR_MS: i64 = 3_600_000;
 pub const MINUTE_MS: i64 = 60_000;
 
 impl BrokerConfig {
+    /// The configuration that a board has without a file.
+    pub fn of(board: &Board) -> BrokerConfig {
+        let defaults = BrokerConfig::default();
+        let mut config = BrokerConfig {
+            max_connections: board.connections,
+            journal_bytes: board.journal_bytes,
+            message_max_bytes: defaults.message_max_bytes.min(board.message_bytes),
+            ..defaults
+        };
+        config.set_sizes(board);
+        config
+    }
+
+    /// Brings `sizes` into line with the settings: `max.connections` takes the place of the board's
+    /// number, a `message.max.bytes` above the board's costs the memory that it needs, and so does
+    /// `forward.batch.size`.
+    pub fn set_sizes(&mut self, board: &Board) {
+        self.sizes = Sizes::of(&Board {
+            connections: self.max_connections,
+            message_bytes: board.message_bytes.max(self.message_max_bytes),
+            ..*board
+        });
+        self.sizes.forward_batch_bytes = self.forward.batch_size as usize;
+    }
+
     /// What was given for `name`, in its normal form; `None` where the default holds.
     pub fn given(&self, name: &str) -> Option<&str> {
         self.given.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())

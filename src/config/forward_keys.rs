@@ -248,12 +248,14 @@ mod tests {
     use super::*;
 
     fn run(text: &str) -> (BrokerConfig, Vec<String>) {
-        let (config, notes) = load("o.toml", text, &[], &[], None).unwrap();
+        let (config, notes) =
+            load(&crate::limits::Board::DEFAULT, "o.toml", text, &[], &[], None).unwrap();
         (config, notes.iter().map(Note::to_string).collect())
     }
 
     fn errors(text: &str) -> Vec<String> {
-        let errors = load("o.toml", text, &[], &[], None).unwrap_err();
+        let errors =
+            load(&crate::limits::Board::DEFAULT, "o.toml", text, &[], &[], None).unwrap_err();
         errors.iter().map(ConfigError::to_string).collect()
     }
 
@@ -317,8 +319,12 @@ mod tests {
             "forward.topic.rename=a -> b, c->d",
             "forward.priority=alarms*=10,logs*=-1",
         ];
-        let from_flags = load("", "", &sets.map(str::to_string), &[], None).unwrap();
-        let from_file = load("s.properties", &sets.join("\n"), &[], &[], None).unwrap();
+        let from_flags =
+            load(&crate::limits::Board::DEFAULT, "", "", &sets.map(str::to_string), &[], None)
+                .unwrap();
+        let from_file =
+            load(&crate::limits::Board::DEFAULT, "s.properties", &sets.join("\n"), &[], &[], None)
+                .unwrap();
         assert_eq!(from_flags.0.forward, from_file.0.forward);
         assert_eq!(from_flags.0.forward.upstream_topic("c"), "d");
         assert_eq!(from_flags.0.forward.priority_of("logs.x"), -1);

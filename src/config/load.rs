@@ -15,18 +15,20 @@ use super::listener::{Listener, PLAINTEXT};
 use super::topic_keys::{self, TOPIC_KEYS};
 use super::value::{self, items};
 use super::{file, forward_keys, suggest};
+use crate::limits::Board;
 use std::path::Path;
 
-/// Joins all layers, weakest first: the defaults, the file, `--set KEY=VALUE`, `--listen` and
+/// Joins all layers, weakest first: the board, the file, `--set KEY=VALUE`, `--listen` and
 /// `--data`. Without a file, pass an empty `text`.
 pub fn load(
+    board: &Board,
     file_name: &str,
     text: &str,
     sets: &[String],
     listens: &[String],
     data: Option<&Path>,
 ) -> Result<(BrokerConfig, Vec<Note>), Vec<ConfigError>> {
-    let mut loading = Loading::default();
+    let mut loading = Loading { config: BrokerConfig::of(board), ..Loading::default() };
     loading.take_file(file_name, text);
     loading.take_flags(sets, listens);
     loading.apply_entries();
@@ -38,6 +40,7 @@ pub fn load(
     }
     loading.check_listeners();
     loading.check_the_rest();
+    loading.config.set_sizes(board);
     if loading.errors.is_empty() {
         Ok((loading.config, loading.notes))
     } else {
@@ -312,18 +315,21 @@ mod tests {
 
     fn run(name: &str, text: &str, flags: &[&str]) -> (BrokerConfig, Vec<String>) {
         let sets: Vec<String> = flags.iter().map(|flag| flag.to_string()).collect();
-        let (config, notes) = load(name, text, &sets, &[], None).unwrap();
+        let (config, notes) = load(&Board::DEFAULT, name, text, &sets, &[], None).unwrap();
         (config, notes.iter().map(Note::to_string).collect())
     }
 
     fn errors(name: &str, text: &str) -> Vec<String> {
-        let errors = load(name, text, &[], &[], None).unwrap_err();
+        let errors = load(&Board::DEFAULT, name, text, &[], &[], None).unwrap_err();
         errors.iter().map(ConfigError::to_string).collect()
     }
 
     #[test]
     fn nothing_at_all_is_the_default_without_a_remark() {
-        assert_eq!(load("", "", &[], &[], None), Ok((BrokerConfig::default(), Vec::new())));
+        assert_eq!(
+            load(&Board::DEFAULT, "", "", &[], &[], None),
+            Ok((BrokerConfig::default(), Vec::new()))
+        );
     }
 
     /// The lines of Kafka 2.1's config/server.properties that are no comments.
@@ -387,7 +393,8 @@ mod tests {
         let sets = ["log.retention.hours=1".to_string(), "num.partitions = 3".to_string()];
         let listens = ["127.0.0.1:0".to_string(), "[::1]:0".to_string()];
         let data = Path::new("/mnt/card, the second");
-        let (config, notes) = load("o.toml", text, &sets, &listens, Some(data)).unwrap();
+        let (config, notes) =
+            load(&Board::DEFAULT, "o.toml", text, &sets, &listens, Some(data)).unwrap();
         assert_eq!((config.log_retention_ms, config.num_partitions), (3_600_000, 3));
         assert_eq!(config.listeners, [Listener::plain("127.0.0.1", 0), Listener::plain("::1", 0)]);
         assert_eq!(config.log_dir, data);
@@ -485,7 +492,17 @@ mod tests {
     #[test]
     fn advertised_addresses_must_be_reachable() {
         for wrong in ["0.0.0.0:9092", ":9092", "host:0"] {
-            assert!(load("", "", &[format!("advertised.listeners={wrong}")], &[], None).is_err());
+            assert!(
+                load(
+                    &Board::DEFAULT,
+                    "",
+                    "",
+                    &[format!("advertised.listeners={wrong}")],
+                    &[],
+                    None
+                )
+                .is_err()
+            );
         }
         let (_, notes) = run("", "", &["advertised.listeners=OTHER://h:1"]);
         assert!(notes[0].contains("no listener has this name"), "{notes:?}");
@@ -504,7 +521,14 @@ mod tests {
 
     #[test]
     fn flags_that_are_no_pairs_are_errors() {
-        let found = load("", "", &["num.partitions".to_string()], &["x".to_string()], None);
+        let found = load(
+            &Board::DEFAULT,
+            "",
+            "",
+            &["num.partitions".to_string()],
+            &["x".to_string()],
+            None,
+        );
         let found: Vec<String> = found.unwrap_err().iter().map(ConfigError::to_string).collect();
         assert_eq!(found.len(), 2, "{found:?}");
         assert_eq!(found[0], "--set: takes KEY=VALUE, not \"num.partitions\"");
@@ -572,7 +596,7 @@ mod tests {
             }
             let name = if round % 2 == 0 { "o.toml" } else { "s.properties" };
             let flags = if next(4) == 0 { vec![text.clone()] } else { Vec::new() };
-            match load(name, &text, &flags, &flags, None) {
+            match load(&Board::DEFAULT, name, &text, &flags, &flags, None) {
                 Err(errors) => {
                     refused += 1;
                     assert!(!errors.is_empty());

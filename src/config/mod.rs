@@ -9,6 +9,7 @@
 //!
 //! Absent: opening files, and changing the broker's settings while it runs.
 
+mod board;
 mod broker;
 mod broker_keys;
 mod describe;
@@ -26,6 +27,7 @@ mod topic;
 mod topic_keys;
 mod value;
 
+pub use board::{BOARD_DEFAULT, BOARDS, board_for, board_named, board_names, read_board};
 pub use broker::{BrokerConfig, CleanupPolicy, TimestampType};
 pub use broker_keys::{BROKER_KEYS, BrokerKey};
 pub use describe::{ConfigEntry, ConfigSource, Synonym, describe_broker, describe_topic};

@@ -136,7 +136,7 @@ pub struct Sizes {
     ///
     /// At the limit: the one that was unused for longest is closed, or the others wait.
     pub forward_links: usize,
-    /// Bytes of a batch that goes upstream; `forward.batch.size` cannot be above it.
+    /// Bytes of a batch that goes upstream (`forward.batch.size`).
     pub forward_batch_bytes: usize,
     /// Bytes for what is compressed or decompressed on the way up.
     ///
@@ -178,7 +178,7 @@ impl Sizes {
             offsets,
             offset_bytes: 64 * offsets,
             forward_links: if small { 2 } else { 4 },
-            forward_batch_bytes: if small { 64 * 1024 } else { 256 * 1024 },
+            forward_batch_bytes: 64 * 1024,
             forward_codec_bytes: if small { 256 * 1024 } else { 512 * 1024 },
         }
     }

@@ -20,7 +20,9 @@ fn answer_when_operation_fails(after: u64) -> Option<i16> {
     local.block_on(&runtime, async {
         let dir = tempfile::tempdir().unwrap();
         let listen = ["127.0.0.1:0".to_string()];
-        let (config, _) = config::load("", "", &[], &listen, Some(dir.path())).unwrap();
+        let (config, _) =
+            config::load(&ottla::limits::Board::DESKTOP, "", "", &[], &listen, Some(dir.path()))
+                .unwrap();
         let clock = Clock::start();
         let disk = SimDisk::new();
         let opened = broker::open(Rc::new(disk.clone()), config, 7, clock.now()).unwrap();

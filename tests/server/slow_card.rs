@@ -60,7 +60,9 @@ fn serve(
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let listen = ["127.0.0.1:0".to_string()];
-        let (config, _) = config::load("", "", &[], &listen, Some(data)).expect("settings");
+        let (config, _) =
+            config::load(&ottla::limits::Board::DESKTOP, "", "", &[], &listen, Some(data))
+                .expect("settings");
         let clock = Clock::start();
         let disk = OsDisk::open(data).expect("a directory").with_sync_delay(stall);
         let seed = random_seed();
