@@ -181,13 +181,6 @@ pub const REQUEST_OVERHEAD_BYTES: usize = 1024 * 1024;
 /// At the limit: the connection is closed, with one log line.
 pub const PRODUCE_ELEMENT_BYTES_MAX: usize = 64 * 1024;
 
-/// Bytes of a batch up to which a topic's own `max.message.bytes` may go beyond the broker's
-/// `message.max.bytes`.
-///
-/// Why: any client can set it, and each of the `REQUEST_BUFFERS` grows to what is sent.
-/// At the limit: MESSAGE_TOO_LARGE (10); raise `message.max.bytes` itself.
-pub const TOPIC_MESSAGE_BYTES_MAX: u32 = 4 * 1024 * 1024;
-
 /// Bytes of answers that a connection may have waiting.
 ///
 /// At the limit: its further requests are not looked at before some have been sent.
@@ -238,18 +231,6 @@ pub const LOG_END_WAIT_MS: u64 = 2_000;
 pub const PRODUCE_ROOM_WAIT_MS: u64 = 15_000;
 
 // ---- Topics and producers ----------------------------------------------------------------------
-
-/// Partitions of all topics together.
-///
-/// Why: each costs about 500 bytes and, once written to, two file descriptors.
-/// At the limit: CreateTopics and CreatePartitions answer POLICY_VIOLATION (44) with a message.
-pub const PARTITIONS_MAX: usize = 4096;
-
-/// Pairs of producer id and partition that are remembered.
-///
-/// Why: 200 bytes each; a gateway has tens of producers on tens of partitions.
-/// At the limit: the pair that was silent longest is forgotten, which Kafka's protocol allows.
-pub const PRODUCERS_MAX: usize = 4096;
 
 /// Producer ids that one journal frame sets aside, so that not every InitProducerId needs a sync.
 ///

@@ -6,7 +6,6 @@
 use super::code_of;
 use crate::broker::Refusal;
 use crate::config::{ConfigEntry, ConfigError, Reason};
-use crate::limits::PARTITIONS_MAX;
 use crate::wire::{ErrorCode, ReadError, Reader, Writer};
 use std::collections::BTreeSet;
 
@@ -77,7 +76,9 @@ impl From<Refusal> for Refused {
                     .to_owned()
             }
             Refusal::TooManyPartitions => {
-                format!("all topics together may have {PARTITIONS_MAX} partitions")
+                "the board's partitions are all taken: delete topics, or \
+                 let the broker have a larger board (ottla limits)"
+                    .to_owned()
             }
             Refusal::OffsetOutOfRange => "the offset lies outside the log".to_owned(),
             Refusal::Busy => "the journal is full just now; try again".to_owned(),

@@ -20,9 +20,7 @@ pub use recover::{Opened, open};
 pub use topics::NewTopic;
 
 use crate::config::BrokerConfig;
-use crate::limits::{
-    COMMIT_SYNC_MS, PRODUCER_ID_BLOCK, RETENTION_CHECK_S, TOPIC_MESSAGE_BYTES_MAX,
-};
+use crate::limits::{COMMIT_SYNC_MS, PRODUCER_ID_BLOCK, RETENTION_CHECK_S};
 use crate::state::coordinator_file::{Change, SNAPSHOT_VERSION, Snapshot, TopicRow};
 use crate::state::forward::Forwarding;
 use crate::state::groups::{Groups, Refusal as GroupRefusal};
@@ -56,7 +54,7 @@ pub enum Refusal {
     InvalidPartitions,
     /// More than one replica on one node.
     InvalidReplicationFactor,
-    /// `limits::PARTITIONS_MAX` is reached.
+    /// The board has no room for more topics or partitions.
     TooManyPartitions,
     /// Outside the log.
     OffsetOutOfRange,
@@ -149,9 +147,10 @@ impl Broker {
     }
 
     /// Bytes of the largest batch that is taken: by the broker's setting, or by a topic's own up to
-    /// [`TOPIC_MESSAGE_BYTES_MAX`].
+    /// what the board has buffers for.
     pub fn message_bytes_max(&self) -> usize {
-        let topics = self.topics.message_bytes_max().min(TOPIC_MESSAGE_BYTES_MAX);
+        let board = self.config.sizes.message_bytes as u32;
+        let topics = self.topics.message_bytes_max().min(board);
         self.config.message_max_bytes.max(topics) as usize
     }
 
@@ -271,7 +270,7 @@ impl Broker {
             next_producer_id: self.producer_ids_set_aside,
             topics: self.topics.iter().map(topic).collect(),
             offsets: self.groups.offsets().rows().collect(),
-            producers: self.producers.rows(),
+            producers: self.producers.rows().cloned().collect(),
             forward_rows: self.forwarding.rows().cloned().collect(),
             forward_head: self.forwarding.head().clone(),
         };

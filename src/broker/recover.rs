@@ -180,7 +180,7 @@ pub fn open(
         node_id: None,
         topics: BTreeMap::new(),
         groups: Groups::new(groups_config, seed),
-        producers: Producers::default(),
+        producers: Producers::new(config.sizes.producers),
         forwarding: Forwarding::default(),
         next_topic: 1,
         next_producer_id: 0,

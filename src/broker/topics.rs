@@ -5,7 +5,6 @@
 
 use super::{Broker, Refusal};
 use crate::config::{EffectiveTopicConfig, TopicOverrides};
-use crate::limits::PARTITIONS_MAX;
 use crate::state::coordinator_file::{Change, TopicRow};
 use crate::state::topics::{Topic, check_name};
 use crate::storage::{Lsn, PartitionKey};
@@ -50,7 +49,7 @@ impl Broker {
         if !one && !any {
             return Err(Refusal::InvalidReplicationFactor);
         }
-        if self.topics.partitions() + partitions as usize > PARTITIONS_MAX {
+        if self.topics.partitions() + partitions as usize > self.config.sizes.partitions {
             return Err(Refusal::TooManyPartitions);
         }
         Ok(partitions)
@@ -132,7 +131,7 @@ impl Broker {
         if count as usize <= before {
             return Err(Refusal::InvalidPartitions);
         }
-        if self.topics.partitions() + count as usize - before > PARTITIONS_MAX {
+        if self.topics.partitions() + count as usize - before > self.config.sizes.partitions {
             return Err(Refusal::TooManyPartitions);
         }
         Ok(count)

@@ -7,9 +7,9 @@
 //!
 //! Absent: handing out ids (`broker`), transactions.
 
-use crate::limits::{PRODUCER_BATCHES, PRODUCERS_MAX};
+use crate::fixed::{Map, Slab};
+use crate::limits::{Ledger, PRODUCER_BATCHES, Sizes, Usage};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 
 /// Why a batch is not appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,23 +73,26 @@ pub struct ProducerRow {
     pub batches: heapless::Vec<Batch, PRODUCER_BATCHES>,
 }
 
+/// A producer in the table, and its neighbours in the order of use.
 #[derive(Debug)]
 struct Entry {
     row: ProducerRow,
-    used: u64,
+    older: Option<u32>,
+    newer: Option<u32>,
 }
 
-/// All producers.
+/// All producers, in a table that never grows.
 #[derive(Debug)]
 pub struct Producers {
-    entries: HashMap<(PartitionName, i64), Entry>,
-    capacity: usize,
-    clock: u64,
+    entries: Slab<Entry>,
+    by_key: Map<(PartitionName, i64), u32>,
+    oldest: Option<u32>,
+    newest: Option<u32>,
 }
 
 impl Default for Producers {
     fn default() -> Self {
-        Producers::new(PRODUCERS_MAX)
+        Producers::new(Sizes::default().producers)
     }
 }
 
@@ -101,7 +104,23 @@ const fn following(sequence: i32) -> i32 {
 impl Producers {
     /// An empty table for `capacity` entries.
     pub fn new(capacity: usize) -> Producers {
-        Producers { entries: HashMap::with_capacity(capacity), capacity, clock: 0 }
+        let capacity = capacity.max(1);
+        let (entries, by_key) = (Slab::new(capacity), Map::new(capacity));
+        Producers { entries, by_key, oldest: None, newest: None }
+    }
+
+    /// What [`Producers::new`] allocates.
+    pub fn account(sizes: &Sizes, ledger: &mut Ledger) {
+        let count = sizes.producers.max(1);
+        let bytes = Slab::<Entry>::memory(count) + Map::<(PartitionName, i64), u32>::memory(count);
+        let at_limit = "the producer that was silent longest is forgotten";
+        ledger.row("producers on partitions", count, bytes.div_ceil(count), at_limit);
+    }
+
+    /// How full the table is.
+    pub fn usage(&self) -> Usage {
+        let (used, limit) = (self.len() as u64, self.entries.capacity() as u64);
+        Usage { name: "producers", used, limit }
     }
 
     /// How many entries there are.
@@ -119,8 +138,8 @@ impl Producers {
     /// # Errors
     /// [`SequenceError`]. Authority: `ProducerAppendInfo.checkSequence`.
     pub fn check(&self, partition: PartitionName, claim: Claim) -> Result<Verdict, SequenceError> {
-        let Some(entry) = self.entries.get(&(partition, claim.id)) else { return Ok(Verdict::New) };
-        let row = &entry.row;
+        let found = self.by_key.get(&(partition, claim.id)).and_then(|at| self.entries.get(*at));
+        let Some(Entry { row, .. }) = found else { return Ok(Verdict::New) };
         if claim.epoch < row.epoch {
             return Err(SequenceError::InvalidEpoch);
         }
@@ -144,23 +163,20 @@ impl Producers {
 
     /// Remembers a batch that was appended.
     pub fn record(&mut self, partition: PartitionName, claim: Claim, base_offset: i64, time: i64) {
-        self.clock += 1;
-        let used = self.clock;
         let key = (partition, claim.id);
-        if !self.entries.contains_key(&key) {
-            self.make_room();
-        }
-        let entry = self.entries.entry(key).or_insert_with(|| Entry {
-            row: ProducerRow {
+        let at = self.by_key.get(&key).copied().or_else(|| {
+            self.add(ProducerRow {
                 topic: partition.0,
                 partition: partition.1,
                 id: claim.id,
                 epoch: claim.epoch,
                 batches: heapless::Vec::new(),
-            },
-            used,
+            })
         });
-        entry.used = used;
+        let Some(at) = at else { return };
+        self.unlink(at);
+        self.link_newest(at);
+        let Some(entry) = self.entries.get_mut(at) else { return };
         if entry.row.epoch != claim.epoch {
             entry.row.epoch = claim.epoch;
             entry.row.batches.clear();
@@ -177,39 +193,82 @@ impl Producers {
         entry.row.batches.push(batch).ok();
     }
 
-    fn make_room(&mut self) {
-        if self.entries.len() < self.capacity {
-            return;
+    /// Adds an entry as the newest; the oldest makes room.
+    fn add(&mut self, row: ProducerRow) -> Option<u32> {
+        if self.entries.is_full()
+            && let Some(oldest) = self.oldest
+        {
+            self.remove(oldest);
         }
-        let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| *key);
-        if let Some(key) = oldest {
-            self.entries.remove(&key);
+        let key = ((row.topic, row.partition), row.id);
+        let at = self.entries.insert(Entry { row, older: None, newer: None }).ok()?;
+        self.by_key.insert(key, at).ok();
+        self.link_newest(at);
+        Some(at)
+    }
+
+    fn remove(&mut self, at: u32) {
+        self.unlink(at);
+        if let Some(Entry { row, .. }) = self.entries.remove(at) {
+            self.by_key.remove(&((row.topic, row.partition), row.id));
+        }
+    }
+
+    fn link_newest(&mut self, at: u32) {
+        let before = self.newest.replace(at);
+        if let Some(entry) = self.entries.get_mut(at) {
+            (entry.older, entry.newer) = (before, None);
+        }
+        match before.and_then(|before| self.entries.get_mut(before)) {
+            Some(entry) => entry.newer = Some(at),
+            None => self.oldest = Some(at),
+        }
+    }
+
+    fn unlink(&mut self, at: u32) {
+        let Some(entry) = self.entries.get(at) else { return };
+        let (older, newer) = (entry.older, entry.newer);
+        match older.and_then(|older| self.entries.get_mut(older)) {
+            Some(entry) => entry.newer = newer,
+            None => self.oldest = newer,
+        }
+        match newer.and_then(|newer| self.entries.get_mut(newer)) {
+            Some(entry) => entry.older = older,
+            None => self.newest = older,
         }
     }
 
     /// Forgets the producers of a deleted topic.
     pub fn forget_topic(&mut self, topic: u32) {
-        self.entries.retain(|((number, _), _), _| *number != topic);
+        let mut next = self.oldest;
+        while let Some(at) = next {
+            let entry = self.entries.get(at);
+            next = entry.and_then(|entry| entry.newer);
+            if entry.is_some_and(|entry| entry.row.topic == topic) {
+                self.remove(at);
+            }
+        }
     }
 
     /// The producers of one partition, in no order.
     pub fn of_partition(&self, partition: PartitionName) -> impl Iterator<Item = &ProducerRow> {
-        self.entries.values().map(|e| &e.row).filter(move |r| (r.topic, r.partition) == partition)
+        let rows = self.entries.iter().map(|(_, entry)| &entry.row);
+        rows.filter(move |row| (row.topic, row.partition) == partition)
     }
 
     /// All rows, those silent longest first, for the coordinator file.
-    pub fn rows(&self) -> Vec<ProducerRow> {
-        let mut entries: Vec<_> = self.entries.values().collect();
-        entries.sort_by_key(|entry| entry.used);
-        entries.into_iter().map(|entry| entry.row.clone()).collect()
+    pub fn rows(&self) -> impl Iterator<Item = &ProducerRow> + Clone {
+        let oldest = self.oldest.and_then(|at| self.entries.get(at));
+        let newer = |entry: &&Entry| entry.newer.and_then(|at| self.entries.get(at));
+        core::iter::successors(oldest, newer).map(|entry| &entry.row)
     }
 
-    /// Puts a row of the coordinator file back.
+    /// Puts a row of the coordinator file back, as the one that was used last.
     pub fn restore(&mut self, row: ProducerRow) {
-        self.clock += 1;
-        self.make_room();
-        let key = ((row.topic, row.partition), row.id);
-        self.entries.insert(key, Entry { row, used: self.clock });
+        if let Some(at) = self.by_key.get(&((row.topic, row.partition), row.id)).copied() {
+            self.remove(at);
+        }
+        self.add(row);
     }
 }
 
@@ -285,10 +344,41 @@ mod tests {
     fn rows_restore_to_the_same_verdicts() {
         let before = with_batches(6);
         let mut after = Producers::new(4);
-        before.rows().into_iter().for_each(|row| after.restore(row));
+        before.rows().for_each(|row| after.restore(row.clone()));
+        assert!(before.rows().eq(after.rows()));
         for n in 0..8 {
             let again = claim(0, n * 10, n * 10 + 9);
             assert_eq!(before.check(P, again), after.check(P, again));
+        }
+    }
+
+    #[test]
+    fn a_flood_of_ids_over_topics_that_come_and_go_keeps_table_and_order_in_step() {
+        let mut producers = Producers::new(50);
+        let mut expected: Vec<(u32, i64)> = Vec::new();
+        let mut seed = 3u64;
+        for round in 0..20_000u32 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let (topic, id) = ((seed >> 40) as u32 % 7, (seed >> 50) as i64 % 30);
+            let sequence = round as i32;
+            if round % 500 == 499 {
+                producers.forget_topic(topic);
+                expected.retain(|known| known.0 != topic);
+            } else {
+                let claim = Claim { id, ..claim(0, sequence, sequence) };
+                let counted = allocation_counter::measure(|| {
+                    producers.record((topic, 0), claim, 0, 0);
+                });
+                assert_eq!(counted.count_total, 0);
+                expected.retain(|known| *known != (topic, id));
+                expected.push((topic, id));
+                if expected.len() > 50 {
+                    expected.remove(0);
+                }
+            }
+            let rows: Vec<_> = producers.rows().map(|row| (row.topic, row.id)).collect();
+            assert_eq!(rows, expected);
+            assert_eq!((producers.len(), producers.by_key.len()), (rows.len(), rows.len()));
         }
     }
 }

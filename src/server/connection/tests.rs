@@ -3,7 +3,7 @@
 use super::*;
 use crate::api::testing::{TestBroker, request};
 use crate::config::BrokerConfig;
-use crate::limits::TOPIC_MESSAGE_BYTES_MAX;
+use crate::limits::Sizes;
 use crate::wire::record::BatchBuilder;
 
 struct Wire {
@@ -249,7 +249,7 @@ fn a_topic_may_take_larger_batches_than_the_broker_up_to_a_limit() {
             w.bool(false);
         });
         wire.arrive(&create, 4096).unwrap();
-        let batch = TOPIC_MESSAGE_BYTES_MAX.min(bytes as u32) as usize;
+        let batch = Sizes::default().message_bytes.min(bytes as usize);
         assert_eq!(wire.connection.limits.whole, batch + PRODUCE_ELEMENT_BYTES_MAX);
     }
 }
