@@ -204,8 +204,7 @@ fn defaults(steps: &mut Steps<'_>, board: Option<&str>) -> Result<(), Failure> {
     };
     let text = match found {
         Some(found) if board.is_none() || found.contains(&line) => {
-            return steps
-                .left(DEFAULTS, if found.contains(&line) { "as it is" } else { "changed" });
+            return steps.unchanged(DEFAULTS);
         }
         Some(found) if found.lines().any(|line| line.starts_with("OTTLA_ARGS=")) => {
             let why =

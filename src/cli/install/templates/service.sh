@@ -67,16 +67,18 @@ launch() {
     (prepare && trap '' HUP && supervise) </dev/null >/dev/null 2>&1 &
 }
 
-# Waits up to $1 seconds: 0 for ready, 1 for failed, 2 for neither.
+# Waits up to $1 seconds: 0 for ready, 1 for failed, 2 for neither, or for no supervisor.
 await() {
     seconds=$1
+    misses=0
     while :; do
         state=$(cat "$run/state" 2>/dev/null)
         case $state in
             ready*) return 0 ;;
             failed*) return 1 ;;
         esac
-        [ "$seconds" -gt 0 ] || return 2
+        running || misses=$((misses + 1))
+        [ "$seconds" -gt 0 ] && [ "$misses" -lt 6 ] || return 2
         seconds=$((seconds - 1))
         sleep 1
     done
