@@ -4,9 +4,8 @@
 description="ottla, a Kafka-protocol broker"
 
 depend() {
-    need localmount
     use net
-    after bootmisc clock
+    after localmount bootmisc clock
 }
 
 start() {

@@ -36,7 +36,7 @@ user=${OTTLA_USER:-ottla}
 running() {
     pid=$(cat "$run/pid" 2>/dev/null)
     [ -n "$pid" ] && [ -r "/proc/$pid/cmdline" ] || return 1
-    tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q -F -- " supervise --run-dir $run "
+    tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -F -- " supervise --run-dir $run "
 }
 
 # Whether /etc/inittab says that init itself runs the supervisor.
@@ -121,7 +121,7 @@ settle() {
                return 0
            fi ;;
     esac
-    echo "the new ottla does not start (${state#failed }): the old one is put back." >&2
+    echo "the new ottla does not start (${state:-it says nothing}): the old one is put back." >&2
     [ "$1" = "--no-restart" ] || stop >/dev/null
     mv -f "$binary.old" "$binary"
     [ "$1" = "--no-restart" ] || launch
