@@ -69,6 +69,11 @@ impl Places {
         format!("{}/lib/ottla", self.prefix)
     }
 
+    /// The page that `man ottla` shows.
+    pub fn manual(&self) -> String {
+        format!("{}/share/man/man1/ottla.1", self.prefix)
+    }
+
     /// Where systemd looks for units: those of packages below `/usr`, the administrator's in `/etc`.
     fn unit(&self) -> String {
         let directory = if self.prefix == "/usr" { "/usr/lib" } else { "/etc" };
@@ -208,11 +213,18 @@ impl Init {
             Init::Systemd if !is_booted(steps) => false,
             // A unit that waits for its next start counts, too.
             Init::Systemd => {
-                steps.asks(&["systemctl", "is-active", "--quiet", "ottla"])
-                    || steps.asks(&["sh", "-c", "systemctl is-active ottla | grep -q activating"])
+                steps.asks(&["sh", "-c", "systemctl is-active ottla | grep -q ^activ"])
             }
             Init::Procd => steps.asks(&[INIT_SCRIPT, "running"]),
             _ => steps.asks(&[INIT_SCRIPT, "status"]),
+        }
+    }
+
+    /// Whether the service is up after a start: systemd's own word for it is there at READY.
+    pub fn is_up(self, steps: &Steps<'_>) -> bool {
+        match self {
+            Init::Systemd => steps.asks(&["systemctl", "is-active", "--quiet", "ottla"]),
+            _ => self.is_running(steps),
         }
     }
 

@@ -25,6 +25,7 @@ use std::time::Duration;
 use steps::{Owner, Steps};
 
 const SETTINGS: &str = "/etc/ottla/ottla.toml";
+const MANUAL: &str = include_str!("templates/ottla.1");
 const DEFAULTS: &str = "/etc/default/ottla";
 
 /// Seconds that an upgrade waits for a broker to accept connections again.
@@ -137,6 +138,7 @@ pub fn run(args: &InstallArgs, out: &mut dyn Write) -> Result<(), Failure> {
             steps.link(&format!("{}/{name}", places.bin()), "ottla")?;
         }
     }
+    steps.file(&places.manual(), 0o644, MANUAL.as_bytes())?;
     let data = inits.first().map_or(settings_text::DATA_DIRECTORY, |init| init.data_directory());
     steps.directory("/etc/ottla", 0o755, Owner::Root)?;
     settings(&mut steps, data)?;
@@ -230,7 +232,7 @@ fn restart(
     }
     let old = steps.at(&format!("{}.old", places.binary()));
     for _ in 0..BACK_SECONDS {
-        if init.is_running(steps) && !old.exists() {
+        if init.is_up(steps) && !old.exists() {
             break;
         }
         std::thread::sleep(Duration::from_secs(1));
@@ -293,6 +295,7 @@ pub fn run_uninstall(args: &UninstallArgs, out: &mut dyn Write) -> Result<(), Fa
         steps.unlink(&format!("{}/{name}", places.bin()), "ottla")?;
     }
     steps.remove(&places.lib())?;
+    steps.remove(&places.manual())?;
     steps.remove(&format!("{}.old", places.binary()))?;
     steps.remove(&places.binary())?;
     // What waits for this file to go finds no program any more.
