@@ -1,8 +1,8 @@
 //! `ottla install`, the init script and the supervisor, as a machine meets them: files below a
 //! temporary root, and real processes that are started, killed, hung and upgraded.
 //!
-//! Promises: no test needs root, and what runs is ended by its process id. Absent: systemd, OpenRC
-//! and busybox as process 1, which `cross/try-install` runs in roots of their own.
+//! Promises: no test needs root, and what runs is ended by its process id. Absent: process 1. The
+//! package's whole life in a Debian of its own is `cross/try-deb`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 

@@ -16,6 +16,7 @@ mod steps;
 pub mod user;
 
 use super::{Failure, process};
+use crate::config;
 use clap::Args;
 use init::{Init, Places};
 use std::fs;
@@ -128,6 +129,7 @@ impl Where {
 /// Installs, or upgrades.
 pub fn run(args: &InstallArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let Plan { places, inits } = args.place.plan()?;
+    check_board(args.board.as_deref())?;
     let program = read_program(args.binary.as_deref())?;
     let mut steps = args.place.steps(out)?;
     let runs = inits.iter().copied().find(|init| init.is_running(&steps));
@@ -159,6 +161,20 @@ pub fn run(args: &InstallArgs, out: &mut dyn Write) -> Result<(), Failure> {
     match runs {
         Some(init) if changed => restart(&mut steps, init, &places, &program),
         runs => last_words(&mut steps, &inits, &places, runs.is_some()),
+    }
+}
+
+/// The service would not start with a board that there is not.
+fn check_board(name: Option<&str>) -> Result<(), Failure> {
+    match name {
+        Some(name) if config::board_named(name).is_none() && !Path::new(name).is_file() => {
+            Err(Failure::usage(format!(
+                "--board {name}: there is no such board, and no such file; it takes one of {}, or \
+                 a file",
+                config::board_names()
+            )))
+        }
+        _ => Ok(()),
     }
 }
 

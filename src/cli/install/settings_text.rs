@@ -5,7 +5,7 @@
 //! one line that is switched on says where the data is.
 //! Absent: settings of topics, which `ottla configs` changes.
 
-use crate::config::{BROKER_KEYS, BrokerConfig, BrokerKey, ValueType};
+use crate::config::{BOARD_DEFAULT, BROKER_KEYS, BrokerConfig, BrokerKey, ValueType};
 
 /// Where the service keeps its data.
 pub const DATA_DIRECTORY: &str = "/var/lib/ottla";
@@ -17,12 +17,13 @@ const HEAD: &str = "\
 # The settings of ottla. Each stands here with its default and a # in front: take the # away to
 # change it, then restart the service. Names and units are Kafka's. 'ottla install' never changes
 # this file; what a newer ottla knows besides is then in ottla.toml.new.
-";
+# Where the board decides ('ottla limits', and --board in /etc/default/ottla), the default here is
+# that of the board";
 
 /// The whole file, for data in this directory.
 pub fn text(data: &str) -> String {
     let default = BrokerConfig::default();
-    let mut text = HEAD.to_owned();
+    let mut text = format!("{HEAD} {BOARD_DEFAULT}.\n");
     for key in BROKER_KEYS {
         text.push('\n');
         wrapped(&mut text, key.doc.trim_end_matches(" (ottla)"));
@@ -89,11 +90,13 @@ fn wrapped(text: &mut String, said: &str) {
 mod tests {
     use super::*;
     use crate::config;
+    use crate::limits::Board;
 
     #[test]
     fn as_it_is_installed_it_says_where_the_data_is_and_nothing_else() {
         let (config, notes) =
-            config::load("ottla.toml", &text(DATA_DIRECTORY), &[], &[], None).unwrap();
+            config::load(&Board::DEFAULT, "ottla.toml", &text(DATA_DIRECTORY), &[], &[], None)
+                .unwrap();
         assert_eq!(notes, []);
         assert_eq!(config.given, [("log.dirs", DATA_DIRECTORY.to_owned())]);
     }
@@ -107,7 +110,7 @@ mod tests {
             assert_eq!(text.matches(&name).count(), 1, "{}", key.name);
             let Some(value) = (key.read)(&default) else { continue };
             let changed = text.replace(&name, &name[1..]);
-            let loaded = config::load("ottla.toml", &changed, &[], &[], None);
+            let loaded = config::load(&Board::DEFAULT, "ottla.toml", &changed, &[], &[], None);
             let (config, _) = loaded.unwrap_or_else(|e| panic!("{}: {e:?}", key.name));
             assert_eq!(config.given(key.name), Some(value.as_str()), "{}", key.name);
         }
@@ -118,7 +121,7 @@ mod tests {
         let on: Vec<String> =
             text(DATA_DIRECTORY).lines().map(|l| l.replace("#\"", "\"")).collect();
         let on: Vec<&str> = on.iter().map(String::as_str).filter(|l| !l.ends_with(" =")).collect();
-        config::load("ottla.toml", &on.join("\n"), &[], &[], None).unwrap();
+        config::load(&Board::DEFAULT, "ottla.toml", &on.join("\n"), &[], &[], None).unwrap();
     }
 
     #[test]
