@@ -226,7 +226,7 @@ impl Supervisor<'_> {
                 _ = self.ended.recv() => {
                     if let Ok(Some(status)) = child.try_wait() {
                         self.drain(&mut output);
-                        return if stopping { End::Stopped } else { End::Failed(told(status, hung)) };
+                        return told(status, stopping, hung);
                     }
                 }
                 _ = self.terminate.recv() => {
@@ -240,7 +240,8 @@ impl Supervisor<'_> {
                     process::terminate(&child);
                 }
                 Ok(bytes) = self.notify.recv(&mut word) => {
-                    let said = |what: &[u8]| word[..bytes].split(|b| *b == b'\n').any(|l| l == what);
+                    let lines = word[..bytes].split(|byte| *byte == b'\n');
+                    let said = |what: &[u8]| lines.clone().any(|line| line == what);
                     if said(b"READY=1") {
                         self.state(&format!("ready {}", child.id()));
                     }
@@ -317,8 +318,12 @@ async fn read(output: &mut Option<Receiver>, line: &mut [u8]) -> usize {
     std::future::pending().await
 }
 
-fn told(status: ExitStatus, hung: bool) -> String {
-    if hung { "the broker hung".to_owned() } else { format!("the broker ended ({status})") }
+fn told(status: ExitStatus, stopping: bool, hung: bool) -> End {
+    match (stopping, hung) {
+        (true, _) => End::Stopped,
+        (false, true) => End::Failed("the broker hung".to_owned()),
+        (false, false) => End::Failed(format!("the broker ended ({status})")),
+    }
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ impl Places {
         format!("{}/share/man/man1/ottla.1", self.prefix)
     }
 
-    /// Where systemd looks for units: those of packages below `/usr`, the administrator's in `/etc`.
+    /// Where systemd looks for units: packages' below `/usr`, the administrator's in `/etc`.
     fn unit(&self) -> String {
         let directory = if self.prefix == "/usr" { "/usr/lib" } else { "/etc" };
         format!("{directory}/systemd/system/ottla.service")

@@ -64,7 +64,8 @@ fn commands(root: &Path) -> Result<Vec<Vec<String>>, Failure> {
     let home = super::settings_text::DATA_DIRECTORY;
     let lines = match tool(root, &["useradd", "adduser"]) {
         Some("useradd") => vec![format!(
-            "useradd --system --user-group --home-dir {home} --no-create-home --shell {shell} {USER}"
+            "useradd --system --user-group --home-dir {home} --no-create-home --shell {shell} \
+             {USER}"
         )],
         // Debian's is a program in Perl and makes the group itself; the other one is busybox.
         Some("adduser")
