@@ -289,8 +289,11 @@ fn last_words(
     if runs {
         return Ok(());
     }
-    let start = init.command("start").join(" ");
-    steps.say(&format!("Installed for {}. Settings: {SETTINGS}. Start: {start}", init.name()))
+    let start = match init {
+        Init::Busybox => "It is started now.".to_owned(),
+        init => format!("Start: {}", init.command("start").join(" ")),
+    };
+    steps.say(&format!("Installed for {}. Settings: {SETTINGS}. {start}", init.name()))
 }
 
 /// Removes what `install` made.
