@@ -501,3 +501,45 @@ pub const FORWARD_LZ4_BLOCK_BYTES: usize = 64 * 1024;
 /// Why: a board's memory, for a moment; Java's and librdkafka's batches have at most 1 MB plain.
 /// At the limit: it goes up whole, with the producers' own timestamps.
 pub const FORWARD_UNPACKED_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+// ---- The service --------------------------------------------------------------------------------
+
+/// Milliseconds of the shortest pause before a broker that ended is started again.
+///
+/// Why: long enough that a broker which ends at once does not keep the machine busy.
+pub const RESTART_PAUSE_MS_MIN: u64 = 1_000;
+
+/// Milliseconds of the longest such pause; each is twice the one before.
+///
+/// Why: a card that is put back, or an address that comes late, is found within a minute; and
+/// nobody is on site to start what has given up. At the limit: the pause grows no further.
+pub const RESTART_PAUSE_MS_MAX: u64 = 60_000;
+
+/// Milliseconds after which a broker that ran is taken for one that works.
+///
+/// Why: what fails for a reason that stays fails sooner. At the limit: the pauses begin anew.
+pub const RESTART_SETTLED_MS: u64 = 60_000;
+
+/// Milliseconds that a broker may take to accept its first connection.
+///
+/// Why: a full journal of the largest size is read in less by the slowest board. At the limit: the
+/// supervisor ends it and starts it again.
+pub const START_MS_MAX: u64 = 600_000;
+
+/// Milliseconds that a broker may take to end when asked to.
+///
+/// Why: ten times [`STOP_MS`], for a card that stalls. At the limit: it is killed, and the next
+/// start replays.
+pub const STOP_MS_MAX: u64 = 20_000;
+
+/// Milliseconds without a word of the event loop after which it is taken for hung.
+///
+/// Why: a write may wait for a card that stalls, which takes a few seconds and never this long.
+/// At the limit: the broker is killed and started again.
+pub const WATCHDOG_MS: u64 = 60_000;
+
+/// Bytes of the log that the supervisor keeps; the one before it is kept as well.
+///
+/// Why: years of events of a broker that is well, and no card fills up with those of a sick one.
+/// At the limit: the file is renamed to `….1`, over the last one of this name.
+pub const LOG_FILE_BYTES_MAX: u64 = 1 << 20;

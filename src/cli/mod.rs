@@ -22,18 +22,23 @@ mod forward_seek;
 mod groups;
 mod groups_describe;
 mod groups_reset;
+mod install;
 mod limits;
 mod log_dump;
 mod logger;
 mod offsets;
 mod pattern;
+mod process;
 mod produce;
 mod produce_lines;
 mod produce_sender;
 pub mod serve;
 pub mod serve_args;
+mod serve_notify;
 mod status;
 mod stop;
+mod supervise;
+mod supervise_log;
 mod table;
 mod time_text;
 mod topics;
@@ -84,6 +89,12 @@ enum Command {
     Log(log_dump::LogArgs),
     /// Print what the broker takes memory for, on a board
     Limits(limits::LimitsArgs),
+    /// Make this program a service of this machine, or upgrade the one that is there
+    Install(Box<install::InstallArgs>),
+    /// Remove the service; settings and data stay
+    Uninstall(install::UninstallArgs),
+    /// Run the broker and start it again whenever it ends, where the init does not
+    Supervise(supervise::SuperviseArgs),
     /// List the APIs and versions that this binary, or a running broker, serves
     Apis(apis::ApisArgs),
 }
@@ -132,6 +143,9 @@ fn run(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Coordinator(args) => coordinator::run(&args, out),
         Command::Log(args) => log_dump::run(&args, out),
         Command::Limits(args) => limits::run(&args, out),
+        Command::Install(args) => install::run(&args, out),
+        Command::Uninstall(args) => install::run_uninstall(&args, out),
+        Command::Supervise(args) => supervise::run(&args),
         Command::Apis(args) => apis::run(&args, out),
     }
 }
@@ -197,6 +211,10 @@ mod tests {
             "log dump --files a,b --print-data-log",
             "log dump a b",
             "apis --markdown",
+            "install --prefix /usr --root d --init systemd --init sysv --dry-run --kafka-commands",
+            "install --board pi-zero --binary f --no-enable",
+            "uninstall --purge --dry-run",
+            "supervise --user u --run-dir d --log f --watchdog-ms 1000 -- --config c --data d",
             "serve --data d --listen 127.0.0.1:0 --listen [::1]:0 --set a=b --config \
              c --log-level info",
         ] {

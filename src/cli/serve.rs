@@ -6,7 +6,8 @@
 
 use super::ServeArgs;
 use super::board::{self, Chosen, mebibytes};
-use super::logger;
+use super::serve_notify::{self, Notifier};
+use super::{logger, process};
 use crate::broker::{self, Broker, Opened};
 use crate::config::{self, BrokerConfig, Level, Note};
 use crate::disk::DiskError;
@@ -26,6 +27,9 @@ use tokio::signal::unix::{SignalKind, signal};
 #[expect(clippy::needless_pass_by_value, reason = "every command owns its arguments")]
 pub fn run(args: ServeArgs) -> ExitCode {
     logger::start(&args.log_level);
+    if !process::end_with_supervisor() {
+        return ExitCode::FAILURE;
+    }
     match serve(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentences) => {
@@ -86,6 +90,8 @@ fn read_config(path: &Path) -> Result<String, String> {
 
 async fn run_server(chosen: &Chosen, config: BrokerConfig) -> Result<(), String> {
     raise_descriptor_limit();
+    let notifier = Rc::new(Notifier::from_environment());
+    notifier.status("reading what is on the disk");
     let clock = Clock::start();
     let data = config.log_dir.clone();
     let shown = data.display();
@@ -110,8 +116,9 @@ async fn run_server(chosen: &Chosen, config: BrokerConfig) -> Result<(), String>
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;
     let bound = server::bind(broker.config()).await?;
     let took_ms = clock.now().mono.0;
-    announce(&bound, &format!("{shown}"), broker.cluster_id(), took_ms);
+    let addresses = announce(&bound, &format!("{shown}"), broker.cluster_id(), took_ms);
     let server = Server::new(broker, clock);
+    serve_notify::start(&notifier, &server, &addresses);
     let forwarding = driver::start(ForwardHost(server.clone()), random_seed() as u64);
     let stopper = server.clone();
     tokio::task::spawn_local(async move {
@@ -119,6 +126,7 @@ async fn run_server(chosen: &Chosen, config: BrokerConfig) -> Result<(), String>
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
         };
+        notifier.stopping();
         log::info!("{name}: stopping; once more ends at once");
         let stop = async {
             if let Some(forwarding) = forwarding {
@@ -178,16 +186,16 @@ fn tell(report: &Report) {
     report.notes.iter().for_each(|note| log::warn!("{note}"));
 }
 
-/// The lines on standard output.
-fn announce(bound: &[Bound], data: &str, cluster_id: &str, took_ms: u64) {
+/// The lines on standard output. Returns where it listens.
+fn announce(bound: &[Bound], data: &str, cluster_id: &str, took_ms: u64) -> String {
     let addresses: Vec<String> = bound.iter().map(|b| b.address.to_string()).collect();
+    let addresses = addresses.join(", ");
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
-        "ottla {} accepts on {}, data in {data}, cluster id {cluster_id}, \
+        "ottla {} accepts on {addresses}, data in {data}, cluster id {cluster_id}, \
          recovered in {took_ms} ms",
         env!("CARGO_PKG_VERSION"),
-        addresses.join(", "),
     )
     .ok();
     if bound.iter().all(|b| b.address.ip().is_loopback()) {
@@ -200,4 +208,5 @@ fn announce(bound: &[Bound], data: &str, cluster_id: &str, took_ms: u64) {
         .ok();
     }
     out.flush().ok();
+    addresses
 }
