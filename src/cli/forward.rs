@@ -12,8 +12,9 @@ use super::cluster::Cluster;
 use super::figures::{Figures, bytes_text, figures, records_text, settings, take_number};
 use super::forward_seek;
 use super::table::{row, width};
-use super::time_text::{format_utc, now, span};
+use super::time_text::{format_utc, span};
 use crate::client::messages::configs::{Alteration, IncrementalAlterConfigsRequest, ResourceType};
+use crate::server::wall_ms;
 use crate::wire::ErrorCode;
 use clap::Args;
 use std::io::Write;
@@ -61,7 +62,7 @@ pub struct Forwarder {
 pub fn run(args: &ForwardArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let mut forwarder = ask(&args.bootstrap)?;
     if args.status {
-        for line in link_lines(&mut forwarder.figures, &forwarder.address, now())
+        for line in link_lines(&mut forwarder.figures, &forwarder.address, wall_ms())
             .into_iter()
             .chain(topic_lines(&topics(&forwarder.figures)))
         {

@@ -7,12 +7,13 @@ use super::cluster::{Cluster, Partition};
 use super::groups::{GroupsArgs, named_partitions};
 use super::groups_describe::describe_group;
 use super::table::{row, width};
-use super::time_text::{now, parse_datetime, parse_duration};
+use super::time_text::{parse_datetime, parse_duration};
 use super::{Failure, note};
 use crate::client::messages::ByTopic;
 use crate::client::messages::offsets::{
     CommitPartition, EARLIEST, LATEST, OffsetCommitRequest, OffsetFetchRequest,
 };
+use crate::server::wall_ms;
 use crate::wire::ErrorCode;
 use std::collections::HashMap;
 use std::io::Write;
@@ -86,7 +87,7 @@ fn target(args: &GroupsArgs) -> Result<Target, Failure> {
         });
     }
     if let Some(text) = &args.by_duration {
-        return parse_duration(text).map(|ago| Target::Time(now() - ago)).ok_or_else(|| {
+        return parse_duration(text).map(|ago| Target::Time(wall_ms() - ago)).ok_or_else(|| {
             Failure::usage(format!("--by-duration {text}: not of the form PnDTnHnMnS"))
         });
     }

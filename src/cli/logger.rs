@@ -4,9 +4,9 @@
 //! with colour only on a terminal. Nothing is logged per request, so it needs no buffer.
 
 use super::time_text::format_utc;
+use crate::server::wall_ms;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::io::{IsTerminal, Write};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 struct Logger {
     colour: bool,
@@ -54,8 +54,7 @@ impl Log for Logger {
         let (on, off) = if self.colour { (colour(record.level()), "\x1b[0m") } else { ("", "") };
         let mut out = std::io::stderr().lock();
         if self.time {
-            let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            write!(out, "{} ", format_utc(wall.as_millis() as i64)).ok();
+            write!(out, "{} ", format_utc(wall_ms())).ok();
         }
         // A closed standard error is no reason to stop serving.
         writeln!(out, "{on}{:5}{off} {}", record.level(), record.args()).ok();

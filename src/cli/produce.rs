@@ -10,9 +10,9 @@ use super::args::{BootstrapArgs, check_security, is_true, last, number, parse_pr
 use super::cluster::Cluster;
 use super::produce_lines::LineFormat;
 use super::produce_sender::{Sender, Settings};
-use super::time_text::now;
 use crate::client::codec::codec_by_name;
 use crate::limits::{CLI_LINE_BYTES_MAX, CLI_LINES_AHEAD_MAX};
+use crate::server::wall_ms;
 use crate::wire::batch::Codec;
 use clap::Args;
 use std::io::{BufRead, IsTerminal, Read, Write};
@@ -189,7 +189,7 @@ fn pump(
         match received {
             Ok(line) => {
                 number += 1;
-                sender.push(format.parse(&line?, number)?, now())?;
+                sender.push(format.parse(&line?, number)?, wall_ms())?;
                 if sync {
                     sender.flush()?;
                 }

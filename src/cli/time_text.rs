@@ -134,12 +134,6 @@ pub fn span(millis: i64) -> String {
     }
 }
 
-/// Milliseconds since 1970, now.
-pub fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |elapsed| i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,14 +25,23 @@ use crate::limits::STOP_MS;
 use crate::time::{Millis, Now};
 use buffers::LargeBuffers;
 use gather::Gather;
+use rustix::time::{ClockId, clock_gettime};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+/// Unix milliseconds as the machine believes them.
+///
+/// Not the standard library's: on 32-bit musl its seconds end in 2038 (libc's `time_t`).
+pub fn wall_ms() -> i64 {
+    let since = Duration::try_from(clock_gettime(ClockId::Realtime)).unwrap_or_default();
+    since.as_millis() as i64
+}
 
 /// The two clocks, read in the event loop and nowhere else.
 #[derive(Clone, Copy, Debug)]
@@ -49,8 +58,7 @@ impl Clock {
     /// Both times.
     pub fn now(&self) -> Now {
         let mono = Millis(self.start.elapsed().as_millis() as u64);
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { mono, wall_ms: wall.as_millis() as i64 }
+        Now { mono, wall_ms: wall_ms() }
     }
 
     /// The moment for the runtime's timers.

@@ -13,6 +13,8 @@ use std::rc::Rc;
 /// How thoroughly to look.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
+    /// Of so many operations, one is cut at.
+    pub every: usize,
     /// Variants of what survives, per operation.
     pub variants: u64,
     /// Of so many crash states, one has its own recovery cut at every operation; 0 for none.
@@ -67,7 +69,7 @@ pub fn explore(scenario: &Scenario, setup: &Setup, plan: Plan) -> Result<Tally, 
     for report in &driver.reports {
         check_notes(&report.notes).map_err(|what| format!("{}: {what}", scenario.name))?;
     }
-    for at in 0..=operations {
+    for at in (0..=operations).step_by(plan.every) {
         let cut = disk.recorded(at).expect("recorded from the start");
         explorer.moment(&cut, driver.model_at(at), at).map_err(|what| {
             let tail = &log[(at as usize).saturating_sub(12)..at as usize];

@@ -71,7 +71,7 @@ impl Disk for Careless {
     }
 }
 
-const WRONG: Plan = Plan { variants: 11, deeper_every: 0 };
+const WRONG: Plan = Plan { every: 1, variants: 11, deeper_every: 0 };
 
 /// Acknowledging what is written and not synced: the answer of the same explorer.
 pub fn acknowledged_when_written(scenario: &'static Scenario) -> Result<Tally, String> {

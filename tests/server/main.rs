@@ -5,6 +5,7 @@
 //! broker of its own, so that they run side by side.
 //! Absent: what a power cut leaves (`tests/power_cut.rs`); `kill -9` leaves the page cache alone.
 
+#![cfg(not(target_env = "musl"))]
 #![expect(clippy::unwrap_used, reason = "a panic is how a test says what is wrong")]
 
 mod addresses;

@@ -41,7 +41,12 @@ impl Log {
 
     /// Batches of changing sizes in segments of 40 KiB, so that there are index entries.
     fn filled() -> Log {
+        Log::filled_from(0)
+    }
+
+    fn filled_from(first: i64) -> Log {
         let mut log = Log::new();
+        (log.partition.log_start, log.partition.log_end) = (first, first);
         for n in 0..400 {
             log.append(1 + n % 3, 200 + (n as usize * 131) % 900, i64::from(n) * 10, 160 * 1024);
         }
@@ -252,4 +257,13 @@ fn a_replay_passes_over_a_segment_that_was_deleted_before_the_cut() {
     let read = partition.read(&log.disk, 2, u32::MAX, true).unwrap().unwrap();
     assert_eq!((read.first.base_offset, read.next_offset), (2, 3));
     assert!(matches!(log.disk.open(&first, Open::Read), Err(DiskError::NotFound)));
+}
+
+#[test]
+fn offsets_on_both_sides_of_32_bits_are_found_like_small_ones() {
+    let mut log = Log::filled_from((1 << 32) - 300);
+    assert!(log.batches.first().unwrap().0 < 1 << 32 && log.batches.last().unwrap().0 > 1 << 32);
+    log.check_every_offset(&mut log.reopened());
+    let mut partition = std::mem::replace(&mut log.partition, Partition::new(KEY, "other"));
+    log.check_every_offset(&mut partition);
 }
