@@ -49,6 +49,9 @@ pub struct Texts {
 }
 
 impl Texts {
+    /// Bytes that each string takes in the block beside its own.
+    pub const HEAD_BYTES: usize = HEAD_BYTES;
+
     /// Room for `texts_max` strings with `bytes_max` bytes in all.
     pub fn new(texts_max: usize, bytes_max: usize) -> Texts {
         // Positions are 32 bits wide; no board comes near.
@@ -170,12 +173,7 @@ impl Texts {
 
     /// Gives a handle `count` other bytes that `fill` writes, see [`Texts::put_with`].
     #[must_use]
-    pub fn replace_with(
-        &mut self,
-        text: Text,
-        count: usize,
-        fill: impl FnOnce(&mut [u8]),
-    ) -> bool {
+    pub fn replace_with(&mut self, text: Text, count: usize, fill: impl FnOnce(&mut [u8])) -> bool {
         let Some((start, len)) = self.span(text) else { return false };
         if len == count {
             fill(&mut self.block[start..start + len]);
