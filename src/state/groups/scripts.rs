@@ -11,6 +11,7 @@ mod room;
 mod static_members;
 
 use super::*;
+use crate::state::offsets::Commit;
 
 /// What a JoinGroup came to, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
