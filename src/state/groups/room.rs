@@ -107,10 +107,10 @@ impl Groups {
         let asks_for_id = request.require_known_member_id
             && request.member_id.is_empty()
             && request.instance_id.is_none();
-        if asks_for_id && self.tables.pending.is_full() {
-            if let Some(greediest) = self.tables.pending.greediest() {
-                self.on_group(greediest, now, Group::forget_pending);
-            }
+        let pending = &self.tables.pending;
+        let full = asks_for_id && pending.is_full();
+        if let Some(greediest) = full.then(|| pending.greediest()).flatten() {
+            self.on_group(greediest, now, Group::forget_pending);
         }
         // It ends: each turn takes a member out.
         while self.groups.get(slot).is_some_and(|it| it.lacks_room(request, &self.tables)) {
