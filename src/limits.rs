@@ -301,7 +301,10 @@ pub const GROUP_ID_BYTES_MAX: usize = 249;
 /// others.
 pub const GROUP_NAME_BYTES_MAX: usize = 249;
 
-/// Bytes of a member id: an instance id, or what is kept of a client id, `-` and an UUID.
+/// Bytes of a member id.
+///
+/// Why: the broker makes them, of an instance id or of what it keeps of a client id, `-` and an
+/// UUID.
 pub const MEMBER_ID_BYTES_MAX: usize = GROUP_NAME_BYTES_MAX + 37;
 
 /// Milliseconds of silence after which a member may lose its place, where all places are taken and

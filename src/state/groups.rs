@@ -3,8 +3,8 @@
 //!
 //! A request that must wait is parked: the verdict carries a ticket, [`Groups::pop_woken`] names
 //! the connections whose answers became ready, and `*_result` reads them. All memory is taken at
-//! start. [`Groups::poll_timeout`] says when [`Groups::handle_timeout`] wants to be called; it looks
-//! at one cached deadline per group.
+//! start. [`Groups::poll_timeout`] says when [`Groups::handle_timeout`] wants to be called; it
+//! looks at one cached deadline per group.
 //!
 //! Absent on purpose: the rules of a group (`group.rs`), committed offsets (`groups/commits.rs`),
 //! who makes room where a table is full (`groups/room.rs`), journalling. An offset that expired may
