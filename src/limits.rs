@@ -244,13 +244,6 @@ pub const PRODUCER_ID_PLAUSIBLE_MAX: i64 = 1 << 50;
 
 // ---- Consumer groups ---------------------------------------------------------------------------
 
-/// Groups that exist at the same time, with members or with committed offsets.
-///
-/// Why: a gateway serves tens of consumers; an empty group costs about 400 bytes. At the limit:
-/// empty groups without offsets make room first; then JoinGroup of a new group answers
-/// GROUP_MAX_SIZE_REACHED (81), a first OffsetCommit INVALID_COMMIT_OFFSET_SIZE (28).
-pub const GROUPS_MAX: usize = 128;
-
 /// Members of one group (Kafka's `group.max.size`).
 ///
 /// Why: a gateway serves tens of consumers, and the table is scanned linearly. While a rebalance
@@ -276,13 +269,6 @@ pub const MEMBER_PROTOCOLS_MAX: usize = 16;
 /// and Streams send a few KiB. At the limit: JoinGroup answers GROUP_MAX_SIZE_REACHED (81).
 pub const MEMBER_METADATA_BYTES_MAX: usize = 64 * 1024;
 
-/// Bytes of all members of all groups: table rows, ids, metadata and assignments.
-///
-/// Why: the product of the limits above is far beyond a small board, real use is far below: a
-/// member costs about 1 KiB. At the limit: JoinGroup answers GROUP_MAX_SIZE_REACHED (81), the
-/// leader's SyncGroup UNKNOWN_SERVER_ERROR (-1), as Kafka when an assignment is too large to store.
-pub const MEMBERS_BYTES_MAX: usize = 2 * 1024 * 1024;
-
 /// Bytes of a group id. Kafka has no limit of its own but the 32,767 of the wire format.
 ///
 /// Why: the same as for topic names and more than tools generate. At the limit: INVALID_GROUP_ID
@@ -295,6 +281,21 @@ pub const GROUP_ID_BYTES_MAX: usize = 249;
 /// At the limit: INVALID_REQUEST (42) for the instance id, INCONSISTENT_GROUP_PROTOCOL (23) for the
 /// others.
 pub const GROUP_NAME_BYTES_MAX: usize = 249;
+
+/// Bytes of a member id.
+///
+/// Why: the broker makes them, of an instance id or of what it keeps of a client id, `-` and an
+/// UUID.
+pub const MEMBER_ID_BYTES_MAX: usize = GROUP_NAME_BYTES_MAX + 37;
+
+/// Milliseconds of silence after which a member may lose its place, where all places are taken and
+/// somebody else asks for one.
+///
+/// Why: clients send heartbeats every 3 s unless told otherwise, and 15 s are the most one sees; a
+/// session may last half an hour, and whoever floods the broker with members shall not shut
+/// everybody out for as long. At the limit: its next request is answered UNKNOWN_MEMBER_ID (25),
+/// and it joins anew.
+pub const MEMBER_SILENT_MS: u64 = 60_000;
 
 /// Bytes of client id and client host that a member keeps, to be shown by DescribeGroups and as the
 /// first part of its member id.
@@ -319,23 +320,10 @@ pub const GROUP_NEW_MEMBER_JOIN_TIMEOUT_MS: u64 = 5 * 60 * 1000;
 /// Why: Kafka's default of `offsets.retention.check.interval.ms`; a look scans all offsets.
 pub const OFFSETS_RETENTION_CHECK_INTERVAL_MS: u64 = 10 * 60 * 1000;
 
-/// Committed offsets of all groups: rows of (group, topic, partition).
-///
-/// Why: 128 groups on 128 partitions each; a row costs about 100 bytes. At the limit: OffsetCommit
-/// of a new row answers INVALID_COMMIT_OFFSET_SIZE (28), which fails that commit and neither
-/// retries for ever nor ends the consumer; rows that exist go on.
-pub const OFFSETS_MAX: usize = 16_384;
-
 /// Bytes of the metadata of one committed offset (Kafka's `offset.metadata.max.bytes`).
 ///
 /// At the limit: OFFSET_METADATA_TOO_LARGE (12).
 pub const OFFSET_METADATA_BYTES_MAX: usize = 4096;
-
-/// Bytes of the metadata of all committed offsets.
-///
-/// Why: metadata is nearly always empty (Streams stores some ten bytes); the product of the two
-/// limits above would be 64 MiB. At the limit: INVALID_COMMIT_OFFSET_SIZE (28).
-pub const OFFSETS_METADATA_BYTES_MAX: usize = 1024 * 1024;
 
 // ---- Configuration -----------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ fn handle(
         match context.broker.groups.join_result(ticket) {
             JoinResult::Pending => return Ok(Outcome::Park(parked)),
             JoinResult::Refused(refusal) => write_refused(&mut reply.w, refusal, ""),
-            JoinResult::Joined(answer) => write_joined(&mut reply.w, answer),
+            JoinResult::Joined(answer) => write_joined(&mut reply.w, &answer),
         }
         context.broker.groups.release(context.peer.slot);
         return Ok(Outcome::Now);
@@ -44,7 +44,7 @@ fn handle(
         JoinVerdict::Refused(refusal, member_id) => {
             write_refused(&mut reply.w, refusal, member_id);
         }
-        JoinVerdict::Joined(answer) => write_joined(&mut reply.w, answer),
+        JoinVerdict::Joined(answer) => write_joined(&mut reply.w, &answer),
         JoinVerdict::Parked(ticket) => {
             return Ok(Outcome::Park(Parked { waiting: Waiting::Join(ticket), deadline: None }));
         }
@@ -97,7 +97,7 @@ fn write_refused(w: &mut Writer<'_>, refusal: Refusal, member_id: &str) {
     w.tags();
 }
 
-fn write_joined(w: &mut Writer<'_>, answer: JoinAnswer<'_>) {
+fn write_joined(w: &mut Writer<'_>, answer: &JoinAnswer<'_>) {
     w.since(2, |w| w.i32(0));
     w.error(ErrorCode::None);
     w.i32(answer.generation);

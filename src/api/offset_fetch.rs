@@ -81,18 +81,18 @@ fn write_all(offsets: &Offsets, group_id: &str, w: &mut Writer<'_>) {
     for (topic, partitions) in topics {
         w.string(topic);
         w.array(partitions.len());
-        for (partition, committed) in partitions {
-            write_partition(w, *partition, Some(committed));
+        for (partition, committed) in partitions.iter() {
+            write_partition(w, partition, Some(committed));
         }
         w.tags();
     }
 }
 
-fn write_partition(w: &mut Writer<'_>, partition: i32, committed: Option<&CommittedOffset>) {
+fn write_partition(w: &mut Writer<'_>, partition: i32, committed: Option<CommittedOffset<'_>>) {
     w.i32(partition);
     w.i64(committed.map_or(-1, |it| it.offset));
     w.since(5, |w| w.i32(committed.map_or(-1, |it| it.leader_epoch)));
-    w.nullable_string(Some(committed.map_or("", |it| &it.metadata)));
+    w.nullable_string(Some(committed.map_or("", |it| it.metadata)));
     w.error(ErrorCode::None);
     w.tags();
 }
@@ -101,6 +101,7 @@ fn write_partition(w: &mut Writer<'_>, partition: i32, committed: Option<&Commit
 mod tests {
     use super::*;
     use crate::api::testing::{Golden, TestBroker, golden, hex};
+    use crate::limits::Sizes;
     use crate::state::offsets::Commit;
 
     const GOLDEN: &[Golden] = &[
@@ -193,6 +194,6 @@ mod tests {
         let mut bytes = Vec::new();
         let mut w = Writer::new(&mut bytes, 1, false);
         let group_id = r.string("group_id").unwrap();
-        assert!(write_group(&Offsets::default(), group_id, &mut r, &mut w).is_err());
+        assert!(write_group(&Offsets::new(&Sizes::default()), group_id, &mut r, &mut w).is_err());
     }
 }

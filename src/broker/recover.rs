@@ -179,7 +179,7 @@ pub fn open(
         cluster_id: None,
         node_id: None,
         topics: BTreeMap::new(),
-        groups: Groups::new(groups_config, seed),
+        groups: Groups::new(groups_config, &config.sizes, seed),
         producers: Producers::new(config.sizes.producers),
         forwarding: Forwarding::default(),
         next_topic: 1,

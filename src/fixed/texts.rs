@@ -49,6 +49,9 @@ pub struct Texts {
 }
 
 impl Texts {
+    /// Bytes that each string takes in the block beside its own.
+    pub const HEAD_BYTES: usize = HEAD_BYTES;
+
     /// Room for `texts_max` strings with `bytes_max` bytes in all.
     pub fn new(texts_max: usize, bytes_max: usize) -> Texts {
         // Positions are 32 bits wide; no board comes near.
@@ -72,7 +75,14 @@ impl Texts {
     /// Stores a string; `None` if there is no room for it, and then nothing has changed.
     #[must_use]
     pub fn put(&mut self, bytes: &[u8]) -> Option<Text> {
-        if self.len == self.texts_max || !self.has_room(bytes.len(), 0) {
+        self.put_with(bytes.len(), |room| room.copy_from_slice(bytes))
+    }
+
+    /// Stores a string of `count` bytes that `fill` writes, in the place where it stays. `fill`
+    /// finds any bytes there, and is not called if there is no room.
+    #[must_use]
+    pub fn put_with(&mut self, count: usize, fill: impl FnOnce(&mut [u8])) -> Option<Text> {
+        if self.len == self.texts_max || !self.has_room(count, 0) {
             return None;
         }
         let index = match self.first_free {
@@ -86,7 +96,7 @@ impl Texts {
                 self.spans.len() as u32 - 1
             }
         };
-        self.write(index, bytes);
+        self.write(index, count, fill);
         self.len += 1;
         Some(Text(index))
     }
@@ -97,16 +107,16 @@ impl Texts {
     }
 
     /// Writes at the end, for a handle that has no bytes now. There is room.
-    fn write(&mut self, index: u32, bytes: &[u8]) {
-        let whole = HEAD_BYTES + bytes.len();
+    fn write(&mut self, index: u32, count: usize, fill: impl FnOnce(&mut [u8])) {
+        let whole = HEAD_BYTES + count;
         if self.end + whole > self.block.len() {
             self.compact();
         }
         let at = self.end;
         self.block[at..at + 4].copy_from_slice(&index.to_ne_bytes());
-        self.block[at + 4..at + 8].copy_from_slice(&(bytes.len() as u32).to_ne_bytes());
-        self.block[at + HEAD_BYTES..at + whole].copy_from_slice(bytes);
-        let (start, len) = ((at + HEAD_BYTES) as u32, bytes.len() as u32);
+        self.block[at + 4..at + 8].copy_from_slice(&(count as u32).to_ne_bytes());
+        fill(&mut self.block[at + HEAD_BYTES..at + whole]);
+        let (start, len) = ((at + HEAD_BYTES) as u32, count as u32);
         self.spans[index as usize] = Span::Used { start, len };
         self.end += whole;
         self.live += whole;
@@ -158,16 +168,22 @@ impl Texts {
     /// ones.
     #[must_use]
     pub fn replace(&mut self, text: Text, bytes: &[u8]) -> bool {
+        self.replace_with(text, bytes.len(), |room| room.copy_from_slice(bytes))
+    }
+
+    /// Gives a handle `count` other bytes that `fill` writes, see [`Texts::put_with`].
+    #[must_use]
+    pub fn replace_with(&mut self, text: Text, count: usize, fill: impl FnOnce(&mut [u8])) -> bool {
         let Some((start, len)) = self.span(text) else { return false };
-        if len == bytes.len() {
-            self.block[start..start + len].copy_from_slice(bytes);
+        if len == count {
+            fill(&mut self.block[start..start + len]);
             return true;
         }
-        if !self.has_room(bytes.len(), HEAD_BYTES + len) {
+        if !self.has_room(count, HEAD_BYTES + len) {
             return false;
         }
         self.release(start, len);
-        self.write(text.0, bytes);
+        self.write(text.0, count, fill);
         true
     }
 

@@ -115,11 +115,19 @@ pub struct Sizes {
     /// At the limit: the pair that was silent longest is forgotten, which Kafka's protocol allows.
     pub producers: usize,
 
-    /// Groups. At the limit: one that is empty and has no offsets makes room; else
+    /// Groups. At the limit: one without offsets makes room if it is empty, else if nobody has come
+    /// yet who was told to come back, else if all in it were silent for `MEMBER_SILENT_MS`; else
     /// GROUP_MAX_SIZE_REACHED (81) for JoinGroup, INVALID_COMMIT_OFFSET_SIZE (28) for a commit.
     pub groups: usize,
-    /// Members of all groups. At the limit: GROUP_MAX_SIZE_REACHED (81).
+    /// Members of all groups. At the limit: one whose connection has gone during its first join
+    /// makes room, else one that was silent for `MEMBER_SILENT_MS`; else GROUP_MAX_SIZE_REACHED
+    /// (81).
     pub members: usize,
+    /// Member ids of all groups that were handed out and not used yet (KIP-394).
+    ///
+    /// Why: an id is pending for one round trip. At the limit: the group that has the most forgets
+    /// its oldest one, whose owner gets UNKNOWN_MEMBER_ID (25) and starts anew.
+    pub pending_members: usize,
     /// Bytes of all members' names, metadata and assignments.
     ///
     /// At the limit: GROUP_MAX_SIZE_REACHED (81); for a leader's SyncGroup UNKNOWN_SERVER_ERROR
@@ -174,6 +182,7 @@ impl Sizes {
             producers: (4 * partitions).max(256),
             groups,
             members,
+            pending_members: (2 * groups).clamp(64, 128),
             member_bytes: 1024 * members + 64 * 1024,
             offsets,
             offset_bytes: 64 * offsets,

@@ -14,10 +14,12 @@
 //! the requests do.
 //!
 //! Nothing here waits or reads a clock: time is an argument, an answer that is not ready is a
-//! [`tickets::Ticket`]. Absent on purpose: the new group protocol (KIP-848) and persistence of
+//! [`tickets::Ticket`]. Nor is anything allocated: members, ids and names of all groups are rows of
+//! [`Tables`]. Absent on purpose: the new group protocol (KIP-848) and persistence of
 //! members; after a restart they are told UNKNOWN_MEMBER_ID and join anew.
 
 pub(in crate::state) mod join;
+pub(in crate::state) mod pending;
 mod subscription;
 pub(in crate::state) mod sync;
 pub(in crate::state) mod tickets;
@@ -26,8 +28,11 @@ pub use join::{JoinAnswer, JoinRequest, MemberView, Protocols};
 pub use sync::{Assignments, SyncAnswer, SyncRequest};
 pub use tickets::Waiter;
 
-use super::members::{Member, MemberKey, Members};
+use super::members::{Member, MemberKey, Members, Roll};
+use crate::fixed::{Text, Texts};
+use crate::limits::{GROUP_ID_BYTES_MAX, GROUP_NAME_BYTES_MAX, MEMBER_ID_BYTES_MAX, Sizes};
 use crate::time::Millis;
+use pending::Pending;
 use tickets::{Outcome, Ticket, Tickets};
 
 /// Why a group request was not granted. `api` maps each to the error code in brackets.
@@ -104,22 +109,54 @@ impl GroupState {
     }
 }
 
+/// A member id, wherever one is on its way.
+pub(super) type MemberId = heapless::String<MEMBER_ID_BYTES_MAX>;
+
+/// What all groups share, allocated at start.
+#[derive(Debug)]
+pub(super) struct Tables {
+    pub(super) members: Members,
+    pub(super) pending: Pending,
+    /// Ids, protocol types and protocols of groups: there is room for the longest ones.
+    names: Texts,
+    /// The id that was handed out last, for one answer.
+    pub(super) handed_out: MemberId,
+    /// The id that a static leader had before it was replaced, for one answer (see `join.rs`).
+    former_member_id: MemberId,
+}
+
+/// Strings of a group: its id, its protocol type, its protocol.
+const TEXTS_PER_GROUP: usize = 3;
+
+/// Bytes of those.
+const NAME_BYTES_PER_GROUP: usize = GROUP_ID_BYTES_MAX + 2 * GROUP_NAME_BYTES_MAX;
+
+impl Tables {
+    pub(super) fn new(sizes: &Sizes) -> Tables {
+        let (texts, bytes) = (TEXTS_PER_GROUP * sizes.groups, NAME_BYTES_PER_GROUP * sizes.groups);
+        Tables {
+            members: Members::new(sizes),
+            pending: Pending::new(sizes.pending_members),
+            names: Texts::new(texts, bytes),
+            handed_out: MemberId::new(),
+            former_member_id: MemberId::new(),
+        }
+    }
+
+    /// Bytes of the names of one group.
+    pub(super) fn names_memory() -> usize {
+        Texts::memory(TEXTS_PER_GROUP, NAME_BYTES_PER_GROUP)
+    }
+}
+
 /// What an event may touch besides its group.
 pub(super) struct Context<'c> {
+    pub(super) tables: &'c mut Tables,
     pub(super) tickets: &'c mut Tickets,
     pub(super) now: Millis,
     pub(super) initial_rebalance_delay_ms: u64,
     /// Kafka's `group.max.size`.
     pub(super) size_max: usize,
-    /// How many bytes more all members together may hold.
-    pub(super) bytes_free: usize,
-}
-
-/// A member id that was handed out and not used yet (KIP-394).
-#[derive(Debug)]
-struct PendingMember {
-    member_id: String,
-    deadline: Millis,
 }
 
 /// When the rebalance that is being prepared ends at the latest.
@@ -133,18 +170,15 @@ struct JoinTimer {
 /// One group.
 #[derive(Debug)]
 pub(super) struct Group {
-    id: String,
-    /// Slot in the table of groups, and a number that no other group ever had.
-    place: (usize, u64),
+    id: Text,
+    /// Its place in the table of groups, and a number that no other group ever had.
+    place: (u32, u64),
     state: GroupState,
     generation: i32,
-    protocol_type: Option<String>,
-    protocol_name: Option<String>,
+    protocol_type: Option<Text>,
+    protocol_name: Option<Text>,
     leader: Option<MemberKey>,
-    /// The id that a static leader had before it was replaced, for one answer (see `join.rs`).
-    former_member_id: String,
-    members: Members,
-    pending: Vec<PendingMember>,
+    roll: Roll,
     join_timer: Option<JoinTimer>,
     sync_deadline: Option<Millis>,
     /// Somebody came during the initial delay, which extends it.
@@ -153,27 +187,52 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn new(id: &str, place: (usize, u64), now: Millis) -> Group {
-        Group {
-            id: id.to_owned(),
+    /// A group without members; `None` if there is no room for its id.
+    pub(super) fn new(
+        id: &str,
+        place: (u32, u64),
+        now: Millis,
+        tables: &mut Tables,
+    ) -> Option<Group> {
+        Some(Group {
+            id: tables.names.put(id.as_bytes())?,
             place,
             state: GroupState::Empty,
             generation: 0,
             protocol_type: None,
             protocol_name: None,
             leader: None,
-            former_member_id: String::new(),
-            members: Members::default(),
-            pending: Vec::new(),
+            roll: Roll::default(),
             join_timer: None,
             sync_deadline: None,
             new_member_added: false,
             empty_since: now,
+        })
+    }
+
+    /// Gives back all that it holds; who waits for it learns that it is gone.
+    pub(super) fn dissolve(&mut self, tables: &mut Tables, tickets: &mut Tickets) {
+        while let Some(key) = tables.members.find_key(self.roll, |_| true) {
+            self.take_out(key, tables, tickets);
+        }
+        tables.pending.remove_group(self.place.0);
+        for text in [Some(self.id), self.protocol_type, self.protocol_name].into_iter().flatten() {
+            tables.names.free(text);
         }
     }
 
-    pub(super) fn id(&self) -> &str {
-        &self.id
+    /// The number of a group that is in its place now.
+    pub(super) fn placed(&mut self, slot: u32) {
+        self.place.0 = slot;
+    }
+
+    pub(super) fn id<'a>(&self, tables: &'a Tables) -> &'a str {
+        tables.names.str(self.id)
+    }
+
+    /// Its id, for comparing.
+    pub(super) fn id_bytes<'a>(&self, tables: &'a Tables) -> &'a [u8] {
+        tables.names.get(self.id)
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -188,60 +247,83 @@ impl Group {
         self.generation
     }
 
-    pub(super) fn protocol_type(&self) -> Option<&str> {
-        self.protocol_type.as_deref()
+    pub(super) fn protocol_type<'a>(&self, tables: &'a Tables) -> Option<&'a str> {
+        self.protocol_type.map(|text| tables.names.str(text))
     }
 
-    pub(super) fn protocol_name(&self) -> Option<&str> {
-        self.protocol_name.as_deref()
+    pub(super) fn protocol_name<'a>(&self, tables: &'a Tables) -> Option<&'a str> {
+        self.protocol_name.map(|text| tables.names.str(text))
     }
 
-    pub(super) fn members(&self) -> &Members {
-        &self.members
+    /// Its members' chain.
+    pub(super) fn roll(&self) -> Roll {
+        self.roll
+    }
+
+    /// Nobody is in it; somebody may be about to come.
+    pub(super) fn is_empty(&self) -> bool {
+        self.state == GroupState::Empty
     }
 
     /// Nobody is in it and nobody is about to come.
-    pub(super) fn is_unused(&self) -> bool {
-        self.state == GroupState::Empty && self.pending.is_empty()
+    pub(super) fn is_unused(&self, tables: &Tables) -> bool {
+        self.is_empty() && tables.pending.is_none(self.place.0)
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        self.members.bytes()
+    /// Whether it ever had members.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.protocol_type.is_none()
     }
 
-    fn is_consumer_group(&self) -> bool {
-        self.protocol_type.as_deref() == Some("consumer")
+    fn is_consumer_group(&self, tables: &Tables) -> bool {
+        self.protocol_type(tables) == Some("consumer")
     }
 
     /// The earliest moment at which something must happen without being asked for.
-    pub(super) fn deadline(&self) -> Option<Millis> {
-        let members = self.members.iter().filter_map(Member::deadline);
-        let pending = self.pending.iter().map(|pending| pending.deadline);
-        let timers = self.join_timer.map(|timer| timer.deadline).into_iter().chain(self.sync_due());
-        members.chain(pending).chain(timers).min()
+    pub(super) fn deadline(&self, tables: &Tables) -> Option<Millis> {
+        let members = tables.members.iter(self.roll).filter_map(Member::deadline);
+        let timers = [
+            tables.pending.deadline(self.place.0),
+            self.join_timer.map(|timer| timer.deadline),
+            self.sync_due(tables),
+        ];
+        members.chain(timers.into_iter().flatten()).min()
     }
 
     /// The deadline for SyncGroup, while somebody owes one.
-    fn sync_due(&self) -> Option<Millis> {
-        self.sync_deadline.filter(|_| self.members.iter().any(|member| member.sync_pending))
+    fn sync_due(&self, tables: &Tables) -> Option<Millis> {
+        let owed = || tables.members.iter(self.roll).any(|member| member.sync_pending);
+        self.sync_deadline.filter(|_| owed())
     }
 
     /// Lets everything happen that is due, in the order in which it became due.
     ///
     /// It ends: each turn removes somebody or moves a timer to after `now`.
     pub(super) fn handle_timeout(&mut self, cx: &mut Context<'_>) {
-        while let Some(due) = self.deadline().filter(|deadline| *deadline <= cx.now) {
-            if let Some(index) = self.pending.iter().position(|pending| pending.deadline == due) {
-                self.pending.remove(index);
+        while let Some(due) = self.deadline(cx.tables).filter(|deadline| *deadline <= cx.now) {
+            let is_due = |member: &Member| member.deadline() == Some(due);
+            if cx.tables.pending.remove_due(self.place.0, due) {
                 self.complete_if_all_joined(cx);
-            } else if let Some(key) = self.members.find_key(|it| it.deadline() == Some(due)) {
-                self.remove_member(key, cx);
-                self.member_gone(cx);
+            } else if let Some(key) = cx.tables.members.find_key(self.roll, is_due) {
+                self.expel(key, cx);
             } else if let Some(timer) = self.join_timer.filter(|timer| timer.deadline == due) {
                 self.join_timer_fired(timer, cx);
             } else {
                 self.sync_timer_fired(cx);
             }
+        }
+    }
+
+    /// Takes a member out that was not heard of; the others share its work.
+    pub(super) fn expel(&mut self, key: MemberKey, cx: &mut Context<'_>) {
+        self.remove_member(key, cx);
+        self.member_gone(cx);
+    }
+
+    /// Forgets the oldest id that was handed out, to make room.
+    pub(super) fn forget_pending(&mut self, cx: &mut Context<'_>) {
+        if cx.tables.pending.remove_oldest(self.place.0) {
+            self.complete_if_all_joined(cx);
         }
     }
 
@@ -264,7 +346,7 @@ impl Group {
     /// Kafka's `expirePendingSync`: who was told of the generation and did not sync is thrown out,
     /// static members as well.
     fn sync_timer_fired(&mut self, cx: &mut Context<'_>) {
-        while let Some(key) = self.members.find_key(|member| member.sync_pending) {
+        while let Some(key) = cx.tables.members.find_key(self.roll, |it| it.sync_pending) {
             self.remove_member(key, cx);
         }
         self.sync_deadline = None;
@@ -275,12 +357,16 @@ impl Group {
     /// client that is alive joins anew. (Kafka leaves a parked SyncGroup of such a member without
     /// an answer.)
     fn remove_member(&mut self, key: MemberKey, cx: &mut Context<'_>) {
-        let Some(member) = self.members.remove(key) else { return };
-        for ticket in member.join.into_iter().chain(member.sync) {
-            cx.tickets.answer(ticket, Outcome::Refused(Refusal::UnknownMemberId));
+        self.take_out(key, cx.tables, cx.tickets);
+    }
+
+    fn take_out(&mut self, key: MemberKey, tables: &mut Tables, tickets: &mut Tickets) {
+        let Some(owed) = tables.members.remove(&mut self.roll, key) else { return };
+        for ticket in owed.join.into_iter().chain(owed.sync) {
+            tickets.answer(ticket, Outcome::Refused(Refusal::UnknownMemberId));
         }
         if self.leader == Some(key) {
-            self.leader = self.members.find_key(|_| true);
+            self.leader = tables.members.find_key(self.roll, |_| true);
         }
     }
 
@@ -292,12 +378,13 @@ impl Group {
         }
     }
 
-    fn all_joined(&self) -> bool {
-        self.pending.is_empty() && self.members.iter().all(|member| member.join.is_some())
+    fn all_joined(&self, tables: &Tables) -> bool {
+        let joined = |member: &Member| member.join.is_some();
+        tables.pending.is_none(self.place.0) && tables.members.iter(self.roll).all(joined)
     }
 
     fn complete_if_all_joined(&mut self, cx: &mut Context<'_>) {
-        if self.state == GroupState::PreparingRebalance && self.all_joined() {
+        if self.state == GroupState::PreparingRebalance && self.all_joined(cx.tables) {
             self.complete_join(cx);
         }
     }
@@ -328,13 +415,13 @@ impl Group {
         let initial = self.state == GroupState::Empty;
         self.state = GroupState::PreparingRebalance;
         self.new_member_added = false;
-        let timeout_ms = self.members.rebalance_timeout_ms();
+        let timeout_ms = cx.tables.members.rebalance_timeout_ms(self.roll);
         if initial && cx.initial_rebalance_delay_ms > 0 {
             let delay_ms = cx.initial_rebalance_delay_ms;
             let left_ms = timeout_ms.saturating_sub(delay_ms);
             let deadline = cx.now.saturating_add(delay_ms);
             self.join_timer = Some(JoinTimer { deadline, initial: Some((delay_ms, left_ms)) });
-        } else if initial || self.all_joined() {
+        } else if initial || self.all_joined(cx.tables) {
             // Kafka's delay of 0 completes a first rebalance at the next tick, whoever is pending.
             self.complete_join(cx);
         } else {
@@ -343,7 +430,7 @@ impl Group {
     }
 
     fn restart_join_timer(&mut self, cx: &Context<'_>) {
-        let timeout_ms = self.members.rebalance_timeout_ms().max(1);
+        let timeout_ms = cx.tables.members.rebalance_timeout_ms(self.roll).max(1);
         self.join_timer =
             Some(JoinTimer { deadline: cx.now.saturating_add(timeout_ms), initial: None });
     }
@@ -354,60 +441,69 @@ impl Group {
     /// ends (KIP-345): they may be restarting, and keep what they had.
     fn complete_join(&mut self, cx: &mut Context<'_>) {
         self.join_timer = None;
-        while let Some(key) =
-            self.members.find_key(|it| it.join.is_none() && it.instance_id.is_none())
-        {
+        let stayed_away = |it: &Member| it.join.is_none() && !it.is_static;
+        while let Some(key) = cx.tables.members.find_key(self.roll, stayed_away) {
             self.remove_member(key, cx);
         }
-        if !self.members.is_empty() && !self.elect_joined_leader() {
+        if !self.roll.is_empty() && !self.elect_joined_leader(cx.tables) {
             // Only static members are left and none of them came: wait on, until one does or all
             // sessions have ended.
             self.restart_join_timer(cx);
             return;
         }
         self.generation = self.generation.checked_add(1).unwrap_or(1);
-        if self.members.is_empty() {
-            self.protocol_name = None;
+        if self.roll.is_empty() {
+            self.set_protocol(None, cx.tables);
             self.state = GroupState::Empty;
             self.empty_since = cx.now;
             return;
         }
-        self.protocol_name = self.members.select_protocol().map(str::to_owned);
-        assert!(self.protocol_name.is_some(), "every join kept one protocol in common");
+        let mut chosen = heapless::Vec::<u8, GROUP_NAME_BYTES_MAX>::new();
+        let name = cx.tables.members.select_protocol(self.roll);
+        assert!(
+            name.is_some_and(|name| chosen.extend_from_slice(name).is_ok()),
+            "every join kept one protocol in common"
+        );
+        self.set_protocol(Some(&chosen), cx.tables);
         self.state = GroupState::CompletingRebalance;
         let outcome = Outcome::Answered { generation: self.generation };
-        for member in self.members.iter_mut() {
+        cx.tables.members.each(self.roll, |member| {
             if let Some(ticket) = member.join.take() {
                 cx.tickets.answer(ticket, outcome);
             }
             member.touch(cx.now);
             member.is_new = false;
             member.sync_pending = true;
-        }
-        let timeout_ms = self.members.rebalance_timeout_ms().max(1);
+        });
+        let timeout_ms = cx.tables.members.rebalance_timeout_ms(self.roll).max(1);
         self.sync_deadline = Some(cx.now.saturating_add(timeout_ms));
     }
 
+    /// The protocol of the generation.
+    fn set_protocol(&mut self, name: Option<&[u8]>, tables: &mut Tables) {
+        set_name(&mut self.protocol_name, name, &mut tables.names);
+    }
+
     /// Kafka's `maybeElectNewJoinedLeader`: the leader must be somebody who listens.
-    fn elect_joined_leader(&mut self) -> bool {
-        let leader = self.leader.and_then(|key| self.members.get(key));
+    fn elect_joined_leader(&mut self, tables: &Tables) -> bool {
+        let leader = self.leader.and_then(|key| tables.members.get(key));
         if leader.is_some_and(|leader| leader.join.is_some()) {
             return true;
         }
-        let joined = self.members.find_key(|member| member.join.is_some());
+        let joined = tables.members.find_key(self.roll, |member| member.join.is_some());
         self.leader = joined.or(self.leader);
         joined.is_some()
     }
 
     /// Tells everybody who waits for an assignment that none will come.
     fn reset_assignments(&mut self, refusal: Refusal, cx: &mut Context<'_>) {
-        for member in self.members.iter_mut() {
-            member.assignment.clear();
+        cx.tables.members.unassign(self.roll);
+        cx.tables.members.each(self.roll, |member| {
             if let Some(ticket) = member.sync.take() {
                 cx.tickets.answer(ticket, Outcome::Refused(refusal));
                 member.touch(cx.now);
             }
-        }
+        });
     }
 
     /// Whether the ids belong together and to a member (`ClassicGroup.validateMember`).
@@ -415,25 +511,28 @@ impl Group {
         &self,
         member_id: &str,
         instance_id: Option<&str>,
+        members: &Members,
     ) -> Result<MemberKey, Refusal> {
         if let Some(instance_id) = instance_id {
-            let owner = self.members.by_instance(instance_id).ok_or(Refusal::UnknownMemberId)?;
-            if owner.member_id != member_id {
+            let owner = members.by_instance(self.roll, instance_id);
+            let owner = owner.ok_or(Refusal::UnknownMemberId)?;
+            if members.member_id(owner) != member_id {
                 return Err(Refusal::FencedInstanceId);
             }
         }
-        self.members.by_id(member_id).map(|member| member.key).ok_or(Refusal::UnknownMemberId)
+        let member = members.by_id(self.roll, member_id);
+        member.map(|member| member.key).ok_or(Refusal::UnknownMemberId)
     }
 
     /// Whether OffsetDelete must leave `topic` alone (`ClassicGroup.isSubscribedToTopic`). A
     /// consumer group whose subscriptions cannot be read counts as subscribed to everything.
-    pub(super) fn is_subscribed(&self, topic: &str) -> bool {
-        if !self.is_consumer_group() || self.members.is_empty() {
+    pub(super) fn is_subscribed(&self, topic: &str, tables: &Tables) -> bool {
+        if !self.is_consumer_group(tables) || self.roll.is_empty() {
             return false;
         }
-        let Some(protocol_name) = &self.protocol_name else { return true };
-        self.members.iter().any(|member| {
-            let metadata = member.metadata(protocol_name);
+        let Some(protocol_name) = self.protocol_name(tables) else { return true };
+        tables.members.iter(self.roll).any(|member| {
+            let metadata = tables.members.metadata(member, protocol_name.as_bytes());
             metadata.and_then(|it| subscription::names_topic(it, topic)).unwrap_or(true)
         })
     }
@@ -441,13 +540,13 @@ impl Group {
     /// From when the age of committed offsets counts (`ClassicGroup.offsetExpirationCondition`):
     /// `None` if they don't expire now, `Some(None)` from each commit, `Some(Some(_))` from that
     /// moment.
-    pub(super) fn offsets_age_base(&self) -> Option<Option<Millis>> {
+    pub(super) fn offsets_age_base(&self, tables: &Tables) -> Option<Option<Millis>> {
         match self.state {
             // Never had members: each commit ages for itself.
             GroupState::Empty if self.protocol_type.is_none() => Some(None),
             GroupState::Empty => Some(Some(self.empty_since)),
             // What the group no longer subscribes to ages from its commit.
-            GroupState::Stable if self.is_consumer_group() => Some(None),
+            GroupState::Stable if self.is_consumer_group(tables) => Some(None),
             _ => None,
         }
     }
@@ -458,4 +557,13 @@ fn supersede(slot: &mut Option<Ticket>, ticket: Ticket, refusal: Refusal, ticket
     if let Some(old) = slot.replace(ticket) {
         tickets.answer(old, Outcome::Refused(refusal));
     }
+}
+
+/// Puts another name, or none, into a place for one. There is room for every name that a request
+/// may bring.
+fn set_name(place: &mut Option<Text>, name: Option<&[u8]>, names: &mut Texts) {
+    if let Some(old) = place.take() {
+        names.free(old);
+    }
+    *place = name.and_then(|name| names.put(name));
 }

@@ -2,27 +2,27 @@
 //! with the offsets they committed.
 //!
 //! A request that must wait is parked: the verdict carries a ticket, [`Groups::pop_woken`] names
-//! the connections whose answers became ready, and `*_result` reads them. A refused or finished
-//! request costs no allocation but for new rows. [`Groups::poll_timeout`] says when
-//! [`Groups::handle_timeout`] wants to be called; it looks at one cached deadline per group.
+//! the connections whose answers became ready, and `*_result` reads them. All memory is taken at
+//! start. [`Groups::poll_timeout`] says when [`Groups::handle_timeout`] wants to be called; it
+//! looks at one cached deadline per group.
 //!
-//! Absent on purpose: the rules of a group (`group.rs`), the rows of offsets (`offsets.rs`),
-//! journalling. An offset that expired may come back from the journal after a restart; its age
-//! starts anew then.
+//! Absent on purpose: the rules of a group (`group.rs`), committed offsets (`groups/commits.rs`),
+//! who makes room where a table is full (`groups/room.rs`), journalling. An offset that expired may
+//! come back from the journal after a restart; its age starts anew then.
 
+mod commits;
 mod member_ids;
+mod room;
 mod verdict;
-
-use std::collections::HashMap;
 
 use super::group::join::{EchoedId, JoinStep};
 use super::group::sync::SyncStep;
 use super::group::tickets::{Outcome, Parked, Ticket, Tickets};
-use super::group::{Assignments, Context, Group, Protocols};
-use super::offsets::{Commit, OffsetRow, Offsets};
+use super::group::{Assignments, Context, Group, Protocols, Tables};
+use super::offsets::Offsets;
+use crate::fixed::{List, Slab};
 use crate::limits::{
-    GROUP_ID_BYTES_MAX, GROUP_MEMBERS_MAX, GROUPS_MAX, MEMBERS_BYTES_MAX,
-    OFFSETS_RETENTION_CHECK_INTERVAL_MS,
+    GROUP_ID_BYTES_MAX, GROUP_MEMBERS_MAX, OFFSETS_RETENTION_CHECK_INTERVAL_MS, Sizes,
 };
 use crate::time::{Millis, Now};
 use member_ids::MemberIds;
@@ -67,14 +67,15 @@ impl Default for GroupsConfig {
 #[derive(Debug)]
 pub struct Groups {
     config: GroupsConfig,
-    index: HashMap<String, usize>,
-    slots: Vec<Option<Box<Group>>>,
-    /// The deadline of the group in each slot.
-    deadlines: Vec<Option<Millis>>,
+    groups: Slab<Group>,
+    /// Places of all groups, sorted by id.
+    order: List<u32>,
+    /// The deadline of the group in each place.
+    deadlines: Box<[Option<Millis>]>,
     next_sweep: Option<Millis>,
+    tables: Tables,
     tickets: Tickets,
     offsets: Offsets,
-    member_bytes: usize,
     numbers: u64,
     random: MemberIds,
 }
@@ -82,17 +83,17 @@ pub struct Groups {
 impl Groups {
     /// No groups. `seed` makes member ids unlike those of other runs; it need not be secret.
     #[must_use]
-    pub fn new(config: GroupsConfig, seed: u128) -> Groups {
+    pub fn new(config: GroupsConfig, sizes: &Sizes, seed: u128) -> Groups {
         let size_max = config.size_max.clamp(1, GROUP_MEMBERS_MAX);
         Groups {
             config: GroupsConfig { size_max, ..config },
-            index: HashMap::new(),
-            slots: Vec::new(),
-            deadlines: Vec::new(),
+            groups: Slab::new(sizes.groups),
+            order: List::new(sizes.groups),
+            deadlines: vec![None; sizes.groups].into_boxed_slice(),
             next_sweep: None,
-            tickets: Tickets::default(),
-            offsets: Offsets::default(),
-            member_bytes: 0,
+            tables: Tables::new(sizes),
+            tickets: Tickets::new(sizes.connections),
+            offsets: Offsets::new(sizes),
             numbers: 0,
             random: MemberIds::new(seed),
         }
@@ -110,18 +111,19 @@ impl Groups {
             Err(refusal) => return JoinVerdict::Refused(refusal, request.member_id),
         };
         self.tickets.forget(request.waiter);
+        self.make_room_to_join(slot, &request, now);
         let mut random = std::mem::take(&mut self.random);
         let new_member_id = |name: &str| random.next(name);
         let step = self.on_group(slot, now, |group, cx| group.join(&request, new_member_id, cx));
         self.random = random;
+        let unknown = JoinVerdict::Refused(Refusal::UnknownMemberId, "");
         match step {
             JoinStep::Refused(refusal, echoed) => {
                 self.remove_if_useless(slot);
-                let newest = || self.slots[slot].as_ref().map_or("", |it| it.newest_pending_id());
                 let member_id = match echoed {
                     EchoedId::None => "",
                     EchoedId::Request => request.member_id,
-                    EchoedId::Pending => newest(),
+                    EchoedId::New => &self.tables.handed_out,
                 };
                 JoinVerdict::Refused(refusal, member_id)
             }
@@ -133,15 +135,14 @@ impl Groups {
                 },
             },
             JoinStep::Current(key) => {
-                let answer = self.slots[slot].as_ref().and_then(|group| group.join_answer(key));
-                answer
-                    .map_or(JoinVerdict::Refused(Refusal::UnknownMemberId, ""), JoinVerdict::Joined)
+                let group = self.groups.get(slot);
+                let answer = group.and_then(|group| group.join_answer(key, &self.tables));
+                answer.map_or(unknown, JoinVerdict::Joined)
             }
             JoinStep::Returned(key, hidden) => {
-                let group = self.slots[slot].as_ref();
-                let answer = group.and_then(|group| group.join_answer_of_returned(key, hidden));
-                answer
-                    .map_or(JoinVerdict::Refused(Refusal::UnknownMemberId, ""), JoinVerdict::Joined)
+                let (group, tables) = (self.groups.get(slot), &self.tables);
+                let answer = group.and_then(|it| it.join_answer_of_returned(key, hidden, tables));
+                answer.map_or(unknown, JoinVerdict::Joined)
             }
         }
     }
@@ -173,6 +174,9 @@ impl Groups {
         let Some(slot) = self.find(request.group_id) else {
             return SyncVerdict::Refused(Refusal::UnknownMemberId);
         };
+        if !self.tickets.has_room(request.waiter) {
+            return SyncVerdict::Refused(Refusal::RebalanceInProgress);
+        }
         self.tickets.forget(request.waiter);
         match self.on_group(slot, now, |group, cx| group.sync(&request, cx)) {
             SyncStep::Refused(refusal) => SyncVerdict::Refused(refusal),
@@ -184,7 +188,8 @@ impl Groups {
                 },
             },
             SyncStep::Assigned(key) => {
-                let answer = self.slots[slot].as_ref().and_then(|group| group.sync_answer(key));
+                let group = self.groups.get(slot);
+                let answer = group.and_then(|group| group.sync_answer(key, &self.tables));
                 answer.map_or(SyncVerdict::Refused(Refusal::UnknownMemberId), SyncVerdict::Assigned)
             }
         }
@@ -214,7 +219,9 @@ impl Groups {
     ) -> Result<(), Refusal> {
         check_group_id(group_id)?;
         let slot = self.find(group_id).ok_or(Refusal::UnknownMemberId)?;
-        self.on_session(slot, |group| group.heartbeat(member_id, instance_id, generation, now.mono))
+        self.on_session(slot, |group, tables| {
+            group.heartbeat(member_id, instance_id, generation, tables, now.mono)
+        })
     }
 
     /// LeaveGroup: `each` is called with the verdict on every member (member id, instance id), in
@@ -250,95 +257,6 @@ impl Groups {
         Ok(())
     }
 
-    /// Whether an OffsetCommit is to be taken. A member's commit counts as a heartbeat; one without
-    /// generation (-1) makes the group if need be.
-    ///
-    /// An unknown group with a generation is ILLEGAL_GENERATION, which is right up to v8 of the
-    /// API.
-    pub fn validate_commit(
-        &mut self,
-        group_id: &str,
-        member_id: &str,
-        instance_id: Option<&str>,
-        generation: i32,
-        now: Now,
-    ) -> Result<(), Refusal> {
-        let slot = match self.find(group_id) {
-            Some(slot) => slot,
-            None if generation < 0 => self.create(group_id, now)?,
-            None => return Err(Refusal::IllegalGeneration),
-        };
-        self.on_session(slot, |group| {
-            group.validate_commit(member_id, instance_id, generation, now.mono)
-        })
-    }
-
-    /// Stores one offset of a commit that [`Groups::validate_commit`] let through.
-    pub fn commit_offset(
-        &mut self,
-        group_id: &str,
-        topic: &str,
-        partition: i32,
-        commit: Commit<'_>,
-        now: Now,
-    ) -> Result<(), Refusal> {
-        if self.find(group_id).is_none() {
-            self.create(group_id, now)?;
-        }
-        self.offsets.commit(group_id, topic, partition, commit, now)
-    }
-
-    /// Puts back a row from the coordinator file or the journal; its age starts now.
-    pub fn restore_offset(&mut self, row: &OffsetRow<'_>, now: Now) -> Result<(), Refusal> {
-        let commit = Commit {
-            offset: row.offset,
-            leader_epoch: row.leader_epoch,
-            metadata: row.metadata,
-            retention_ms: row.retention_ms,
-        };
-        let then = Now { wall_ms: row.commit_wall_ms, ..now };
-        self.commit_offset(row.group_id, row.topic, row.partition, commit, then)
-    }
-
-    /// The committed offsets, for OffsetFetch and for the coordinator file. An unknown group has
-    /// none.
-    #[must_use]
-    pub fn offsets(&self) -> &Offsets {
-        &self.offsets
-    }
-
-    /// Forgets one row unconditionally (the replay of an OffsetDelete); says whether it was there.
-    pub fn remove_offset(&mut self, group_id: &str, topic: &str, partition: i32) -> bool {
-        self.offsets.remove(group_id, topic, partition)
-    }
-
-    /// A topic was deleted: what was committed for it goes. Says how many rows.
-    pub fn topic_deleted(&mut self, topic: &str) -> usize {
-        self.offsets.remove_topic(topic)
-    }
-
-    /// Whether OffsetDelete may touch the group at all; per topic [`Groups::delete_offset`]
-    /// decides.
-    pub fn validate_offset_delete(&self, group_id: &str) -> Result<(), Refusal> {
-        let group = self.get(group_id).ok_or(Refusal::GroupIdNotFound)?;
-        group.validate_offset_delete()
-    }
-
-    /// OffsetDelete of one partition, in a group that [`Groups::validate_offset_delete`] allowed;
-    /// says whether there was a row.
-    pub fn delete_offset(
-        &mut self,
-        group_id: &str,
-        topic: &str,
-        partition: i32,
-    ) -> Result<bool, Refusal> {
-        self.validate_offset_delete(group_id)?;
-        if self.get(group_id).is_some_and(|group| group.is_subscribed(topic)) {
-            return Err(Refusal::GroupSubscribedToTopic);
-        }
-        Ok(self.offsets.remove(group_id, topic, partition))
-    }
-
     /// DeleteGroups of one group: it goes with its offsets if it has no members.
     pub fn delete_group(&mut self, group_id: &str) -> Result<(), Refusal> {
         let group = self.get(group_id).ok_or(Refusal::GroupIdNotFound)?;
@@ -355,24 +273,24 @@ impl Groups {
     /// One group; `None` is what DescribeGroups v0 to v5 calls Dead.
     #[must_use]
     pub fn describe(&self, group_id: &str) -> Option<GroupView<'_>> {
-        self.get(group_id).map(GroupView::new)
+        self.get(group_id).map(|group| GroupView::new(group, &self.tables))
     }
 
     /// All groups, in no particular order.
     pub fn list(&self) -> impl Iterator<Item = GroupView<'_>> {
-        self.slots.iter().flatten().map(|group| GroupView::new(group))
+        self.groups.iter().map(|(_, group)| GroupView::new(group, &self.tables))
     }
 
     /// How many groups there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.index.len()
+        self.groups.len()
     }
 
     /// Whether there is no group.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.groups.is_empty()
     }
 
     /// When [`Groups::handle_timeout`] has something to do.
@@ -383,8 +301,8 @@ impl Groups {
 
     /// Lets everything happen that is due by `now`.
     pub fn handle_timeout(&mut self, now: Now) {
-        for slot in 0..self.slots.len() {
-            if self.deadlines[slot].is_some_and(|deadline| deadline <= now.mono) {
+        for slot in 0..self.groups.keys_end() {
+            if self.deadlines[slot as usize].is_some_and(|deadline| deadline <= now.mono) {
                 self.on_group(slot, now, |group, cx| group.handle_timeout(cx));
             }
         }
@@ -414,7 +332,7 @@ impl Groups {
         &mut self,
         request: &JoinRequest<'a, P>,
         now: Now,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<u32, Refusal> {
         check_group_id(request.group_id)?;
         let session_timeout_ms = request.session_timeout_ms;
         if session_timeout_ms < self.config.session_timeout_ms_min
@@ -423,6 +341,9 @@ impl Groups {
             return Err(Refusal::InvalidSessionTimeout);
         }
         request.check()?;
+        if !self.tickets.has_room(request.waiter) {
+            return Err(Refusal::GroupMaxSizeReached);
+        }
         match self.find(request.group_id) {
             Some(slot) => Ok(slot),
             None if request.member_id.is_empty() => self.create(request.group_id, now),
@@ -430,33 +351,31 @@ impl Groups {
         }
     }
 
-    /// Lets an event happen to one group, and keeps the books: its deadline, and the bytes in use.
+    /// Lets an event happen to one group, and keeps the books: its deadline.
     fn on_group<T>(
         &mut self,
-        slot: usize,
+        slot: u32,
         now: Now,
         event: impl FnOnce(&mut Group, &mut Context<'_>) -> T,
     ) -> T {
-        let group = self.slots[slot].as_mut().expect("a slot in use");
-        let before = group.bytes();
+        let group = self.groups.get_mut(slot).expect("a slot in use");
         let mut cx = Context {
+            tables: &mut self.tables,
             tickets: &mut self.tickets,
             now: now.mono,
             initial_rebalance_delay_ms: self.config.initial_rebalance_delay_ms,
             size_max: self.config.size_max,
-            bytes_free: MEMBERS_BYTES_MAX.saturating_sub(self.member_bytes),
         };
         let verdict = event(group, &mut cx);
-        self.member_bytes = self.member_bytes - before + group.bytes();
-        self.deadlines[slot] = group.deadline();
+        self.deadlines[slot as usize] = group.deadline(&self.tables);
         verdict
     }
 
     /// The same for an event that can only prolong a session: nothing but the deadline changes.
-    fn on_session<T>(&mut self, slot: usize, event: impl FnOnce(&mut Group) -> T) -> T {
-        let group = self.slots[slot].as_mut().expect("a slot in use");
-        let verdict = event(group);
-        self.deadlines[slot] = group.deadline();
+    fn on_session<T>(&mut self, slot: u32, event: impl FnOnce(&mut Group, &mut Tables) -> T) -> T {
+        let group = self.groups.get_mut(slot).expect("a slot in use");
+        let verdict = event(group, &mut self.tables);
+        self.deadlines[slot as usize] = group.deadline(&self.tables);
         verdict
     }
 
@@ -479,7 +398,7 @@ impl Groups {
             Outcome::Pending => return Err(Refusal::UnknownMemberId),
         };
         let (slot, number) = parked.group;
-        let group = self.slots.get(slot).and_then(Option::as_deref);
+        let group = self.groups.get(slot);
         let group = group.filter(|group| group.number() == number);
         let group = group.ok_or(Refusal::UnknownMemberId)?;
         Ok((group, group.generation() == generation))
@@ -489,83 +408,79 @@ impl Groups {
         let (group, is_current) = self.answered(parked)?;
         // A generation that ended before its answer was read has no use for this member any more.
         // It is not told REBALANCE_IN_PROGRESS, which Java clients before 2.5 don't expect here.
-        let answer = group.join_answer(parked.member).filter(|_| is_current);
+        let answer = group.join_answer(parked.member, &self.tables).filter(|_| is_current);
         answer.ok_or(Refusal::UnknownMemberId)
     }
 
     fn read_sync(&self, parked: Parked) -> Result<SyncAnswer<'_>, Refusal> {
         let (group, is_current) = self.answered(parked)?;
-        let answer = group.sync_answer(parked.member).ok_or(Refusal::UnknownMemberId)?;
+        let answer = group.sync_answer(parked.member, &self.tables);
+        let answer = answer.ok_or(Refusal::UnknownMemberId)?;
         if is_current { Ok(answer) } else { Err(Refusal::RebalanceInProgress) }
     }
 
-    fn find(&self, group_id: &str) -> Option<usize> {
-        self.index.get(group_id).copied()
+    /// Where the group is in the order, or would have to be.
+    fn position(&self, group_id: &str) -> Result<usize, usize> {
+        self.order.binary_search_by(|slot| {
+            let group = self.groups.get(*slot);
+            group.map_or(&[][..], |it| it.id_bytes(&self.tables)).cmp(group_id.as_bytes())
+        })
+    }
+
+    fn find(&self, group_id: &str) -> Option<u32> {
+        self.order.get(self.position(group_id).ok()?).copied()
     }
 
     fn get(&self, group_id: &str) -> Option<&Group> {
-        self.find(group_id).and_then(|slot| self.slots[slot].as_deref())
+        self.find(group_id).and_then(|slot| self.groups.get(slot))
     }
 
-    fn create(&mut self, group_id: &str, now: Now) -> Result<usize, Refusal> {
+    fn create(&mut self, group_id: &str, now: Now) -> Result<u32, Refusal> {
         if group_id.len() > GROUP_ID_BYTES_MAX {
             return Err(Refusal::InvalidGroupId);
         }
-        if self.index.len() >= GROUPS_MAX {
-            let useless = (0..self.slots.len()).find(|slot| self.is_useless(*slot));
-            self.remove(useless.ok_or(Refusal::GroupsFull)?);
+        if self.groups.is_full() && !self.make_room_for_group(now) {
+            return Err(Refusal::GroupsFull);
         }
-        let slot = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
-        if slot == self.slots.len() {
-            self.slots.push(None);
-            self.deadlines.push(None);
+        let number = self.numbers + 1;
+        let group = Group::new(group_id, (0, number), now.mono, &mut self.tables);
+        let group = group.ok_or(Refusal::GroupsFull)?;
+        let at = self.position(group_id).unwrap_or_else(|at| at);
+        let slot = self.groups.insert(group).map_err(|_| Refusal::GroupsFull)?;
+        if let Some(group) = self.groups.get_mut(slot) {
+            group.placed(slot);
         }
-        self.numbers += 1;
-        self.slots[slot] = Some(Box::new(Group::new(group_id, (slot, self.numbers), now.mono)));
-        self.index.insert(group_id.to_owned(), slot);
+        let placed = self.order.insert(at, slot);
+        debug_assert!(placed.is_ok(), "as many places as groups");
+        self.numbers = number;
         let next_sweep = now.mono.saturating_add(OFFSETS_RETENTION_CHECK_INTERVAL_MS);
         self.next_sweep.get_or_insert(next_sweep);
         Ok(slot)
     }
 
-    fn remove(&mut self, slot: usize) {
-        let Some(group) = self.slots[slot].take() else { return };
-        self.member_bytes -= group.bytes();
-        self.deadlines[slot] = None;
-        self.index.remove(group.id());
+    fn remove(&mut self, slot: u32) {
+        let Some(group) = self.groups.get(slot) else { return };
+        if let Ok(at) = self.position(group.id(&self.tables)) {
+            self.order.remove(at);
+        }
+        if let Some(mut group) = self.groups.remove(slot) {
+            group.dissolve(&mut self.tables, &mut self.tickets);
+        }
+        self.deadlines[slot as usize] = None;
     }
 
     /// Nobody is in it, nobody is about to come, and it has committed nothing.
-    fn is_useless(&self, slot: usize) -> bool {
-        let group = self.slots[slot].as_deref();
-        group.is_some_and(|group| group.is_unused() && !self.offsets.has_group(group.id()))
+    fn is_useless(&self, slot: u32) -> bool {
+        let has_offsets = |group: &Group| self.offsets.has_group(group.id(&self.tables));
+        let group = self.groups.get(slot);
+        group.is_some_and(|group| group.is_unused(&self.tables) && !has_offsets(group))
     }
 
     /// A refused JoinGroup leaves no group behind that was made for it.
-    fn remove_if_useless(&mut self, slot: usize) {
-        let fresh = self.slots[slot].as_ref().is_some_and(|group| group.protocol_type().is_none());
-        if fresh && self.is_useless(slot) {
+    fn remove_if_useless(&mut self, slot: u32) {
+        if self.groups.get(slot).is_some_and(Group::is_fresh) && self.is_useless(slot) {
             self.remove(slot);
         }
-    }
-
-    /// Forgets offsets that are too old, and then groups that have nothing left (Kafka's
-    /// `cleanupGroupMetadata`).
-    fn sweep(&mut self, now: Now) {
-        let retention_ms = self.config.offsets_retention_ms;
-        for slot in 0..self.slots.len() {
-            let Some(group) = self.slots[slot].as_deref() else { continue };
-            if let Some(base) = group.offsets_age_base() {
-                self.offsets.retain_in(group.id(), |topic, _, row| {
-                    group.is_subscribed(topic) || !row.is_expired(base, retention_ms, now.mono)
-                });
-            }
-            if self.is_useless(slot) {
-                self.remove(slot);
-            }
-        }
-        let next_sweep = now.mono.saturating_add(OFFSETS_RETENTION_CHECK_INTERVAL_MS);
-        self.next_sweep = (!self.index.is_empty()).then_some(next_sweep);
     }
 }
 

@@ -19,7 +19,7 @@ impl Ottla {
     pub fn start() -> Ottla {
         let directory = tempfile::tempdir().expect("a directory");
         let mut child = Command::new(env!("CARGO_BIN_EXE_ottla"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--board", "desktop", "--data"])
             .arg(directory.path().join("data"))
             .current_dir(directory.path())
             .stdin(Stdio::null())

@@ -140,6 +140,38 @@ impl World {
         (count, opened)
     }
 
+    /// Requests over several connections, one after the other, some of which wait for others: they
+    /// are answered in the end. Returns what that did to the heap.
+    pub fn scene(&mut self, lines: &[(usize, Ask)]) -> Count {
+        self.clients.iter_mut().for_each(|client| client.answers.clear());
+        let count = Count::of(|| {
+            for (client, ask) in lines {
+                self.arrive(*client, &ask.frame);
+            }
+            for client in 0..self.clients.len() {
+                self.finish(client, lines.iter().filter(|line| line.0 == client).count());
+            }
+        });
+        for client in 0..self.clients.len() {
+            let asks = lines.iter().filter(|line| line.0 == client);
+            let answers = frames(&self.clients[client].answers);
+            assert_eq!(answers.clone().count(), asks.clone().count());
+            asks.zip(answers).for_each(|((_, ask), answer)| ask.check(answer));
+        }
+        count
+    }
+
+    /// What a client was answered last, frame lengths included.
+    pub fn answers(&self, client: usize) -> &[u8] {
+        &self.clients[client].answers
+    }
+
+    /// Time goes by.
+    pub fn pass(&mut self, ms: u64) -> Count {
+        self.now.mono = self.now.mono.saturating_add(ms);
+        Count::of(|| self.broker.handle_timeout(self.now))
+    }
+
     /// Consumers wait at the log's end, each on a connection of its own, until `record` comes.
     pub fn wait_and_wake(&mut self, record: &Ask) -> Count {
         let end = self.broker.find_partition("t", 0).map_or(0, |(_, view)| view.high_watermark);
@@ -281,7 +313,7 @@ impl World {
 }
 
 /// The whole frames in what was received.
-fn frames(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+fn frames(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     std::iter::from_fn(move || {
         let length = i32::from_be_bytes(*bytes.first_chunk::<4>()?) as usize;
         let (frame, rest) = bytes.split_at_checked(4 + length)?;

@@ -12,6 +12,8 @@
 //! Absent: memory that the kernel takes, and the helper thread of a real server, which only syncs.
 
 mod client;
+mod group_requests;
+mod groups;
 mod merging;
 mod over_sockets;
 mod requests;

@@ -3,16 +3,14 @@
 //! Known members, unknown ones, ids handed out beforehand (KIP-394), static members that come back
 //! (KIP-345). The `reason` of JoinGroup v8 is for logs only and does not come here.
 
+use super::pending::UUID_BYTES;
 use super::tickets::{Outcome, Ticket, Waiter};
-use super::{Context, Group, GroupState, PendingMember, Refusal, supersede};
+use super::{Context, Group, GroupState, MemberId, Refusal, Tables, set_name, supersede};
 use crate::limits::{
     GROUP_MEMBERS_PENDING_MAX, GROUP_NAME_BYTES_MAX, GROUP_NEW_MEMBER_JOIN_TIMEOUT_MS,
     MEMBER_METADATA_BYTES_MAX, MEMBER_PROTOCOLS_MAX,
 };
-use crate::state::members::{Member, MemberKey, kept, protocol_bytes};
-
-/// `-` and an UUID in text.
-const UUID_BYTES: usize = 37;
+use crate::state::members::{Iter, Member, MemberKey, Members, kept, protocols_bytes};
 
 /// The protocols of a JoinGroup, name and metadata, in the member's order of preference; walked
 /// several times.
@@ -60,15 +58,14 @@ impl<'a, P: Protocols<'a>> JoinRequest<'a, P> {
 
     /// Bytes that its protocols take in a row.
     fn protocols_bytes(&self) -> usize {
-        self.protocols.clone().map(|(name, metadata)| protocol_bytes(name, metadata)).sum()
+        protocols_bytes(self.protocols.clone())
     }
 
-    /// Bytes that a new row for it takes: also an instance id or client id, twice, an UUID, and a
-    /// host.
+    /// Bytes that a new row for it takes at most: also an instance id or client id, twice, an UUID,
+    /// and a host.
     fn row_bytes(&self) -> usize {
         let names = self.instance_id.map_or(0, str::len) * 2 + kept(self.client_id).len() * 2;
-        let host = kept(self.client_host).len();
-        size_of::<Member>() + names + UUID_BYTES + host + self.protocols_bytes()
+        names + UUID_BYTES + kept(self.client_host).len() + self.protocols_bytes()
     }
 
     /// What no group would take.
@@ -96,8 +93,8 @@ impl<'a, P: Protocols<'a>> JoinRequest<'a, P> {
 pub(in crate::state) enum EchoedId {
     None,
     Request,
-    /// The newest pending one.
-    Pending,
+    /// The one that was handed out just now.
+    New,
 }
 
 /// What came of a JoinGroup.
@@ -130,20 +127,25 @@ pub struct MemberView<'a> {
 }
 
 impl<'a> MemberView<'a> {
-    pub(in crate::state) fn new(member: &'a Member, protocol_name: Option<&str>) -> MemberView<'a> {
+    pub(in crate::state) fn new(
+        members: &'a Members,
+        member: &'a Member,
+        protocol_name: Option<&str>,
+    ) -> MemberView<'a> {
+        let metadata = protocol_name.and_then(|name| members.metadata(member, name.as_bytes()));
         MemberView {
-            member_id: &member.member_id,
-            instance_id: member.instance_id.as_deref(),
-            client_id: &member.client_id,
-            client_host: &member.client_host,
-            metadata: protocol_name.and_then(|name| member.metadata(name)).unwrap_or(&[]),
-            assignment: &member.assignment,
+            member_id: members.member_id(member),
+            instance_id: members.instance_id(member),
+            client_id: members.client_id(member),
+            client_host: members.client_host(member),
+            metadata: metadata.unwrap_or_default(),
+            assignment: members.assignment(member),
         }
     }
 }
 
 /// A JoinGroup that succeeded.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct JoinAnswer<'a> {
     /// The generation.
     pub generation: i32,
@@ -157,15 +159,16 @@ pub struct JoinAnswer<'a> {
     pub member_id: &'a str,
     /// The leader must not assign anew (v9 and later).
     pub skip_assignment: bool,
-    group: Option<&'a Group>,
+    tables: &'a Tables,
+    /// All of them if this is the leader.
+    members: Iter<'a>,
 }
 
 impl<'a> JoinAnswer<'a> {
     /// The members with their metadata if this is the leader, else none. `len` is exact.
     pub fn members(&self) -> impl ExactSizeIterator<Item = MemberView<'a>> + Clone + use<'a> {
-        let protocol_name = self.protocol_name;
-        let members = self.group.map(|group| group.members.iter()).unwrap_or_default();
-        members.map(move |member| MemberView::new(member, Some(protocol_name)))
+        let (members, protocol_name) = (&self.tables.members, self.protocol_name);
+        self.members.clone().map(move |it| MemberView::new(members, it, Some(protocol_name)))
     }
 }
 
@@ -175,21 +178,21 @@ impl Group {
     pub(in crate::state) fn join<'a, P: Protocols<'a>>(
         &mut self,
         request: &JoinRequest<'a, P>,
-        new_member_id: impl FnOnce(&str) -> String,
+        new_member_id: impl FnOnce(&str) -> MemberId,
         cx: &mut Context<'_>,
     ) -> JoinStep {
-        let known = self.members.by_id(request.member_id).map(|member| member.key);
+        let known = cx.tables.members.by_id(self.roll, request.member_id).map(|it| it.key);
         if !self.accepts(request, known, cx) {
             // In the middle of a rebalance the last to come back are the ones that are put out, and
             // an id that was handed out has been used: nobody waits for it any longer.
             if let Some(key) = known {
                 self.remove_member(key, cx);
             }
-            self.pending.retain(|pending| pending.member_id != request.member_id);
+            cx.tables.pending.remove(self.place.0, request.member_id);
             return JoinStep::Refused(Refusal::GroupMaxSizeReached, EchoedId::None);
         }
         let unknown = request.member_id.is_empty();
-        if !self.supports_protocols(request) {
+        if !self.supports_protocols(request, cx.tables) {
             let echoed = if unknown { EchoedId::None } else { EchoedId::Request };
             return JoinStep::Refused(Refusal::InconsistentGroupProtocol, echoed);
         }
@@ -199,9 +202,10 @@ impl Group {
         match request.instance_id {
             Some(instance_id) => {
                 let member_id = new_member_id(instance_id);
-                match self.members.by_instance(instance_id).map(|member| member.key) {
-                    Some(key) => self.join_returned(key, request, member_id, cx),
-                    None => self.add_member(request, member_id, cx),
+                let row = cx.tables.members.by_instance(self.roll, instance_id);
+                match row.map(|member| member.key) {
+                    Some(key) => self.join_returned(key, request, &member_id, cx),
+                    None => self.add_member(request, &member_id, cx),
                 }
             }
             None => {
@@ -209,7 +213,7 @@ impl Group {
                 if request.require_known_member_id {
                     return self.add_pending(request, member_id, cx);
                 }
-                self.add_member(request, member_id, cx)
+                self.add_member(request, &member_id, cx)
             }
         }
     }
@@ -224,69 +228,104 @@ impl Group {
         known: Option<MemberKey>,
         cx: &Context<'_>,
     ) -> bool {
-        let returning = request.instance_id.filter(|_| request.member_id.is_empty());
-        let instance = returning.and_then(|id| self.members.by_instance(id));
-        let row = known.and_then(|key| self.members.get(key)).or(instance);
+        let members = &cx.tables.members;
+        let row = known.and_then(|key| members.get(key)).or(self.returning(request, cx.tables));
         let fits = match self.state {
             GroupState::PreparingRebalance => {
                 row.is_some_and(|member| member.join.is_some())
-                    || self.members.joined_count() < cx.size_max
+                    || members.joined_count(self.roll) < cx.size_max
             }
             GroupState::CompletingRebalance | GroupState::Stable => {
-                row.is_some() || self.members.len() < cx.size_max
+                row.is_some() || self.roll.len() < cx.size_max
             }
             GroupState::Empty | GroupState::Dead => true,
         };
-        let rows = row.is_some() || self.members.len() < cx.size_max.saturating_mul(2);
-        let needed = match row {
-            Some(row) => request.protocols_bytes().saturating_sub(row.protocols_bytes()),
-            None => request.row_bytes(),
-        };
-        fits && rows && needed <= cx.bytes_free
+        let rows = row.is_some() || self.roll.len() < cx.size_max.saturating_mul(2);
+        fits && rows && !self.lacks_room(request, cx.tables)
+    }
+
+    /// The static member as which the request comes back.
+    fn returning<'a, 'm, P: Protocols<'a>>(
+        &self,
+        request: &JoinRequest<'a, P>,
+        tables: &'m Tables,
+    ) -> Option<&'m Member> {
+        let instance_id = request.instance_id.filter(|_| request.member_id.is_empty());
+        instance_id.and_then(|id| tables.members.by_instance(self.roll, id))
+    }
+
+    /// Whether the tables of all groups have too few rows or bytes left for what the member brings.
+    pub(in crate::state) fn lacks_room<'a, P: Protocols<'a>>(
+        &self,
+        request: &JoinRequest<'a, P>,
+        tables: &Tables,
+    ) -> bool {
+        let members = &tables.members;
+        let known = members.by_id(self.roll, request.member_id);
+        match known.or(self.returning(request, tables)) {
+            Some(row) => {
+                let more = request.protocols_bytes().saturating_sub(members.protocols_bytes(row));
+                more > members.bytes_free()
+            }
+            None => members.is_full() || request.row_bytes() > members.bytes_free(),
+        }
     }
 
     /// `ClassicGroup.supportsProtocols`.
-    fn supports_protocols<'a, P: Protocols<'a>>(&self, request: &JoinRequest<'a, P>) -> bool {
+    fn supports_protocols<'a, P: Protocols<'a>>(
+        &self,
+        request: &JoinRequest<'a, P>,
+        tables: &Tables,
+    ) -> bool {
         let mut protocols = request.protocols.clone();
         if self.state == GroupState::Empty {
             return !request.protocol_type.is_empty() && protocols.next().is_some();
         }
-        self.protocol_type.as_deref() == Some(request.protocol_type)
-            && protocols.any(|(name, _)| self.members.all_offer(name))
+        self.protocol_type(tables) == Some(request.protocol_type)
+            && protocols.any(|(name, _)| tables.members.all_offer(self.roll, name.as_bytes()))
     }
 
     /// `classicGroupJoinNewDynamicMember`, first round: an id to come back with.
     fn add_pending<'a, P: Protocols<'a>>(
         &mut self,
         request: &JoinRequest<'a, P>,
-        member_id: String,
+        member_id: MemberId,
         cx: &mut Context<'_>,
     ) -> JoinStep {
-        if self.pending.len() >= GROUP_MEMBERS_PENDING_MAX {
-            self.pending.remove(0);
+        let pending = &mut cx.tables.pending;
+        if pending.count(self.place.0) >= GROUP_MEMBERS_PENDING_MAX {
+            pending.remove_oldest(self.place.0);
         }
         let deadline = cx.now.saturating_add(request.session_timeout());
-        self.pending.push(PendingMember { member_id, deadline });
-        JoinStep::Refused(Refusal::MemberIdRequired, EchoedId::Pending)
+        if !pending.add(self.place.0, &member_id, deadline) {
+            return JoinStep::Refused(Refusal::GroupMaxSizeReached, EchoedId::None);
+        }
+        cx.tables.handed_out = member_id;
+        JoinStep::Refused(Refusal::MemberIdRequired, EchoedId::New)
     }
 
     /// `addMemberThenRebalanceOrCompleteJoin`.
     fn add_member<'a, P: Protocols<'a>>(
         &mut self,
         request: &JoinRequest<'a, P>,
-        member_id: String,
+        member_id: &str,
         cx: &mut Context<'_>,
     ) -> JoinStep {
+        let was_empty = self.roll.is_empty();
+        let Some(key) = cx.tables.members.add(&mut self.roll, member_id, request) else {
+            return JoinStep::Refused(Refusal::GroupMaxSizeReached, EchoedId::None);
+        };
         self.new_member_added |= self.state == GroupState::PreparingRebalance
             && self.join_timer.is_some_and(|timer| timer.initial.is_some());
-        if self.members.is_empty() {
-            self.protocol_type = Some(request.protocol_type.to_owned());
+        if was_empty {
+            let name = Some(request.protocol_type.as_bytes());
+            set_name(&mut self.protocol_type, name, &mut cx.tables.names);
         }
-        let place = self.place;
-        let member = self.members.add(member_id, request);
-        let (key, ticket) = (member.key, cx.tickets.park(request.waiter, place, member.key));
+        let ticket = cx.tickets.park(request.waiter, self.place, key);
+        let member = cx.tables.members.get_mut(key).expect("added above");
         member.join = Some(ticket);
         member.session_deadline = cx.now.saturating_add(GROUP_NEW_MEMBER_JOIN_TIMEOUT_MS);
+        member.heard_at = cx.now;
         self.leader = self.leader.or(Some(key));
         self.rebalance_or_complete(cx);
         JoinStep::Parked(ticket)
@@ -298,17 +337,18 @@ impl Group {
         request: &JoinRequest<'a, P>,
         cx: &mut Context<'_>,
     ) -> JoinStep {
-        let pending = self.pending.iter().position(|it| it.member_id == request.member_id);
-        if let Some(index) = pending.filter(|_| request.instance_id.is_none()) {
-            let member_id = self.pending.remove(index).member_id;
-            return self.add_member(request, member_id, cx);
+        if request.instance_id.is_none()
+            && cx.tables.pending.remove(self.place.0, request.member_id)
+        {
+            return self.add_member(request, request.member_id, cx);
         }
-        let key = match self.find_member(request.member_id, request.instance_id) {
+        let members = &cx.tables.members;
+        let key = match self.find_member(request.member_id, request.instance_id, members) {
             Ok(key) => key,
             Err(refusal) => return JoinStep::Refused(refusal, EchoedId::Request),
         };
-        let member = self.members.get(key).expect("found above");
-        let unchanged = member.matches(request.protocols.clone());
+        let member = members.get(key).expect("found above");
+        let unchanged = members.matches(member, request.protocols.clone());
         // The same again in a generation under way: it missed the answer, or has nothing to change.
         // The leader of a stable group means it, though: the topics may have changed.
         let current = match self.state {
@@ -339,8 +379,9 @@ impl Group {
         cx: &mut Context<'_>,
     ) -> Ticket {
         let ticket = cx.tickets.park(request.waiter, self.place, key);
-        let member = self.members.get_mut(key).expect("the caller found it");
-        member.update(request);
+        cx.tables.members.update(key, request);
+        let member = cx.tables.members.get_mut(key).expect("the caller found it");
+        member.heard_at = cx.now;
         supersede(&mut member.join, ticket, Refusal::UnknownMemberId, cx.tickets);
         ticket
     }
@@ -352,27 +393,30 @@ impl Group {
         &mut self,
         old_key: MemberKey,
         request: &JoinRequest<'a, P>,
-        member_id: String,
+        member_id: &str,
         cx: &mut Context<'_>,
     ) -> JoinStep {
-        let key = self.members.next_key();
-        let member = self.members.get_mut(old_key).expect("the caller found it");
+        let members = &mut cx.tables.members;
+        let member = members.get(old_key).expect("the caller found it");
+        let mut former = MemberId::new();
+        former.push_str(members.member_id(member)).ok();
+        let key = members.rename(old_key, member_id).expect("as long an id as the old one");
+        let member = members.get_mut(key).expect("renamed above");
         for ticket in member.join.take().into_iter().chain(member.sync.take()) {
             cx.tickets.answer(ticket, Outcome::Refused(Refusal::FencedInstanceId));
         }
-        member.key = key;
         member.is_new = false;
-        self.former_member_id = std::mem::replace(&mut member.member_id, member_id);
+        cx.tables.former_member_id = former;
         let was_leader = self.leader == Some(old_key);
         if was_leader {
             self.leader = Some(key);
         }
         let ticket = self.park_join(key, request, cx);
-        let member = self.members.get_mut(key).expect("renamed above");
+        let member = cx.tables.members.get_mut(key).expect("renamed above");
         member.touch(cx.now);
         match self.state {
-            GroupState::Stable if self.members.select_protocol() == self.protocol_name() => {
-                let member = self.members.get_mut(key).expect("renamed above");
+            GroupState::Stable if self.agrees(cx.tables) => {
+                let member = cx.tables.members.get_mut(key).expect("renamed above");
                 member.join = None;
                 cx.tickets.forget(request.waiter);
                 // Who cannot be told to skip the assignment is told that its former self leads.
@@ -386,39 +430,48 @@ impl Group {
         JoinStep::Parked(ticket)
     }
 
+    /// Whether a vote would choose the protocol that the group has.
+    fn agrees(&self, tables: &Tables) -> bool {
+        let chosen = tables.members.select_protocol(self.roll);
+        chosen == self.protocol_name.map(|text| tables.names.get(text))
+    }
+
     /// The answer about the current generation; `None` if the member is gone.
-    pub(in crate::state) fn join_answer(&self, key: MemberKey) -> Option<JoinAnswer<'_>> {
-        let member = self.members.get(key)?;
-        let leader = self.leader.and_then(|leader| self.members.get(leader));
+    pub(in crate::state) fn join_answer<'a>(
+        &self,
+        key: MemberKey,
+        tables: &'a Tables,
+    ) -> Option<JoinAnswer<'a>> {
+        let members = &tables.members;
+        let member = members.get(key)?;
+        let leader = self.leader.and_then(|leader| members.get(leader));
         // A follower of a stable group that asks again is no leader; a leader gets the members.
+        let leads = self.leader == Some(key);
         Some(JoinAnswer {
             generation: self.generation,
-            protocol_type: self.protocol_type.as_deref().unwrap_or(""),
-            protocol_name: self.protocol_name.as_deref().unwrap_or(""),
-            leader: leader.map_or("", |leader| leader.member_id.as_str()),
-            member_id: &member.member_id,
+            protocol_type: self.protocol_type(tables).unwrap_or(""),
+            protocol_name: self.protocol_name(tables).unwrap_or(""),
+            leader: leader.map_or("", |leader| members.member_id(leader)),
+            member_id: members.member_id(member),
             skip_assignment: false,
-            group: (self.leader == Some(key)).then_some(self),
+            tables,
+            members: if leads { members.iter(self.roll) } else { Iter::NONE },
         })
     }
 
     /// The answer to a static member that came back to a stable group. If it leads, it is told to
     /// skip the assignment; before v9 that is said by naming its former id as the leader.
-    pub(in crate::state) fn join_answer_of_returned(
+    pub(in crate::state) fn join_answer_of_returned<'a>(
         &self,
         key: MemberKey,
         hidden: bool,
-    ) -> Option<JoinAnswer<'_>> {
-        let answer = self.join_answer(key)?;
+        tables: &'a Tables,
+    ) -> Option<JoinAnswer<'a>> {
+        let answer = self.join_answer(key, tables)?;
         Some(if hidden {
-            JoinAnswer { leader: &self.former_member_id, group: None, ..answer }
+            JoinAnswer { leader: &tables.former_member_id, members: Iter::NONE, ..answer }
         } else {
             JoinAnswer { skip_assignment: self.leader == Some(key), ..answer }
         })
-    }
-
-    /// The id that was handed out last.
-    pub(in crate::state) fn newest_pending_id(&self) -> &str {
-        self.pending.last().map_or("", |pending| pending.member_id.as_str())
     }
 }

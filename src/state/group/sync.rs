@@ -1,9 +1,9 @@
 //! What SyncGroup, Heartbeat, LeaveGroup and OffsetCommit do to a group.
 
 use super::tickets::{Outcome, Ticket, Waiter};
-use super::{Context, Group, GroupState, Refusal, supersede};
+use super::{Context, Group, GroupState, Refusal, Tables, supersede};
 use crate::limits::GROUP_ASSIGNMENTS_MAX;
-use crate::state::members::MemberKey;
+use crate::state::members::{Member, MemberKey};
 use crate::time::Millis;
 
 /// The assignments of a leader's SyncGroup, member id and bytes; walked several times.
@@ -58,11 +58,11 @@ impl Group {
         request: &SyncRequest<'a, A>,
         cx: &mut Context<'_>,
     ) -> SyncStep {
-        let key = match self.check_sync(request) {
+        let key = match self.check_sync(request, cx.tables) {
             Ok(key) => key,
             Err(refusal) => return SyncStep::Refused(refusal),
         };
-        let member = self.members.get_mut(key).expect("found above");
+        let member = cx.tables.members.get_mut(key).expect("found above");
         member.sync_pending = false;
         if self.state == GroupState::Stable {
             return SyncStep::Assigned(key);
@@ -79,16 +79,17 @@ impl Group {
     fn check_sync<'a, A: Assignments<'a>>(
         &self,
         request: &SyncRequest<'a, A>,
+        tables: &Tables,
     ) -> Result<MemberKey, Refusal> {
-        let key = self.find_member(request.member_id, request.instance_id)?;
+        let key = self.find_member(request.member_id, request.instance_id, &tables.members)?;
         if request.generation != self.generation {
             return Err(Refusal::IllegalGeneration);
         }
-        let differs = |theirs: Option<&str>, ours: &Option<String>| {
-            theirs.zip(ours.as_deref()).is_some_and(|(theirs, ours)| theirs != ours)
+        let differs = |theirs: Option<&str>, ours: Option<&str>| {
+            theirs.zip(ours).is_some_and(|(theirs, ours)| theirs != ours)
         };
-        if differs(request.protocol_type, &self.protocol_type)
-            || differs(request.protocol_name, &self.protocol_name)
+        if differs(request.protocol_type, self.protocol_type(tables))
+            || differs(request.protocol_name, self.protocol_name(tables))
         {
             return Err(Refusal::InconsistentGroupProtocol);
         }
@@ -112,35 +113,40 @@ impl Group {
                 .last()
                 .map_or(&[][..], |(_, assignment)| assignment)
         };
-        let old: usize = self.members.iter().map(|member| member.assignment.len()).sum();
-        let new: usize = self.members.iter().map(|member| given_to(&member.member_id).len()).sum();
-        if new > cx.bytes_free + old {
+        let members = &mut cx.tables.members;
+        let bytes_of = |member: &Member| given_to(members.member_id(member)).len();
+        let old: usize = members.iter(self.roll).map(|it| members.assignment(it).len()).sum();
+        let new: usize = members.iter(self.roll).map(bytes_of).sum();
+        if new > members.bytes_free() + old {
             // As Kafka when the assignments cannot be stored: all are told, and all join again.
             self.reset_assignments(Refusal::AssignmentTooLarge, cx);
             self.prepare_rebalance(cx);
             return;
         }
+        // First all of the old ones go, so that the new ones fit whatever their order.
+        members.unassign(self.roll);
+        members.assign_each(self.roll, given_to);
         self.state = GroupState::Stable;
         let outcome = Outcome::Answered { generation: self.generation };
-        for member in self.members.iter_mut() {
-            let assignment = given_to(&member.member_id);
-            member.assignment.clear();
-            member.assignment.reserve_exact(assignment.len());
-            member.assignment.extend_from_slice(assignment);
+        members.each(self.roll, |member| {
             if let Some(ticket) = member.sync.take() {
                 cx.tickets.answer(ticket, outcome);
                 member.touch(cx.now);
             }
-        }
+        });
     }
 
     /// The answer to SyncGroup in the current generation; `None` if the member is gone.
-    pub(in crate::state) fn sync_answer(&self, key: MemberKey) -> Option<SyncAnswer<'_>> {
-        let member = self.members.get(key)?;
+    pub(in crate::state) fn sync_answer<'a>(
+        &self,
+        key: MemberKey,
+        tables: &'a Tables,
+    ) -> Option<SyncAnswer<'a>> {
+        let member = tables.members.get(key)?;
         Some(SyncAnswer {
-            protocol_type: self.protocol_type.as_deref().unwrap_or(""),
-            protocol_name: self.protocol_name.as_deref().unwrap_or(""),
-            assignment: &member.assignment,
+            protocol_type: self.protocol_type(tables).unwrap_or(""),
+            protocol_name: self.protocol_name(tables).unwrap_or(""),
+            assignment: tables.members.assignment(member),
         })
     }
 
@@ -150,22 +156,17 @@ impl Group {
         member_id: &str,
         instance_id: Option<&str>,
         generation: i32,
+        tables: &mut Tables,
         now: Millis,
     ) -> Result<(), Refusal> {
-        let key = self.find_member(member_id, instance_id)?;
+        let key = self.find_member(member_id, instance_id, &tables.members)?;
         if generation != self.generation {
             return Err(Refusal::IllegalGeneration);
         }
-        self.touch(key, now);
+        touch(key, tables, now);
         match self.state {
             GroupState::PreparingRebalance => Err(Refusal::RebalanceInProgress),
             _ => Ok(()),
-        }
-    }
-
-    fn touch(&mut self, key: MemberKey, now: Millis) {
-        if let Some(member) = self.members.get_mut(key) {
-            member.touch(now);
         }
     }
 
@@ -177,16 +178,16 @@ impl Group {
         instance_id: Option<&str>,
         cx: &mut Context<'_>,
     ) -> Result<bool, Refusal> {
-        if let Some(index) = self.pending.iter().position(|it| it.member_id == member_id) {
-            self.pending.remove(index);
+        if cx.tables.pending.remove(self.place.0, member_id) {
             return Ok(false);
         }
+        let members = &cx.tables.members;
         let key = if member_id.is_empty() {
             // An administrator removes a static member whose id he doesn't know.
-            let member = instance_id.and_then(|id| self.members.by_instance(id));
+            let member = instance_id.and_then(|id| members.by_instance(self.roll, id));
             member.map(|member| member.key).ok_or(Refusal::UnknownMemberId)?
         } else {
-            self.find_member(member_id, instance_id)?
+            self.find_member(member_id, instance_id, members)?
         };
         self.remove_member(key, cx);
         Ok(true)
@@ -213,27 +214,35 @@ impl Group {
         member_id: &str,
         instance_id: Option<&str>,
         generation: i32,
+        tables: &mut Tables,
         now: Millis,
     ) -> Result<(), Refusal> {
         if self.state == GroupState::Empty && generation < 0 {
             return Ok(());
         }
-        let key = self.find_member(member_id, instance_id)?;
+        let key = self.find_member(member_id, instance_id, &tables.members)?;
         if generation != self.generation {
             return Err(Refusal::IllegalGeneration);
         }
         if self.state == GroupState::CompletingRebalance {
             return Err(Refusal::RebalanceInProgress);
         }
-        self.touch(key, now);
+        touch(key, tables, now);
         Ok(())
     }
 
     /// `ClassicGroup.validateOffsetDelete`.
-    pub(in crate::state) fn validate_offset_delete(&self) -> Result<(), Refusal> {
-        if self.state == GroupState::Empty || self.is_consumer_group() {
+    pub(in crate::state) fn validate_offset_delete(&self, tables: &Tables) -> Result<(), Refusal> {
+        if self.state == GroupState::Empty || self.is_consumer_group(tables) {
             return Ok(());
         }
         Err(Refusal::NonEmptyGroup)
+    }
+}
+
+/// A member was heard of.
+fn touch(key: MemberKey, tables: &mut Tables, now: Millis) {
+    if let Some(member) = tables.members.get_mut(key) {
+        member.touch(now);
     }
 }

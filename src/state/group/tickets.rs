@@ -2,13 +2,13 @@
 //! of it.
 //!
 //! A connection waits for at most one answer (requests of a connection are served in order), so a
-//! ticket is kept under its waiter, and the table is bounded by the connections there are. Every
-//! ticket is answered exactly once; a connection that vanished takes its ticket along and nobody is
-//! woken.
-
-use std::collections::{HashMap, VecDeque};
+//! ticket is kept under its waiter, and the table has a place for every connection there can be.
+//! Every ticket is answered exactly once; a connection that vanished takes its ticket along and
+//! nobody is woken.
 
 use super::Refusal;
+use crate::fixed::{Map, Ring};
+use crate::limits::Usage;
 use crate::state::members::MemberKey;
 
 /// A connection's slot in the server's table; opaque here.
@@ -36,31 +36,55 @@ pub(in crate::state) enum Outcome {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::state) struct Parked {
     number: u64,
-    pub(in crate::state) group: (usize, u64),
+    pub(in crate::state) group: (u32, u64),
     pub(in crate::state) member: MemberKey,
     pub(in crate::state) outcome: Outcome,
 }
 
 /// The table of waits.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::state) struct Tickets {
-    parked: HashMap<Waiter, Parked>,
-    woken: VecDeque<Waiter>,
+    parked: Map<Waiter, Parked>,
+    /// Each names a connection whose ticket was answered, so there are no more than of those.
+    woken: Ring<Waiter>,
     numbers: u64,
 }
 
 impl Tickets {
+    /// Room for one wait of each of so many connections.
+    pub(in crate::state) fn new(connections: usize) -> Tickets {
+        Tickets { parked: Map::new(connections), woken: Ring::new(connections), numbers: 0 }
+    }
+
+    /// Bytes that [`Tickets::new`] takes.
+    pub(in crate::state) fn memory(connections: usize) -> usize {
+        Map::<Waiter, Parked>::memory(connections) + Ring::<Waiter>::memory(connections)
+    }
+
+    /// Whether `waiter` can be parked: always, as long as waiters are places of connections.
+    pub(in crate::state) fn has_room(&self, waiter: Waiter) -> bool {
+        !self.parked.is_full() || self.parked.contains_key(&waiter)
+    }
+
+    /// How full the table is.
+    pub(in crate::state) fn usage(&self) -> Usage {
+        let (used, limit) = (self.parked.len() as u64, self.parked.capacity() as u64);
+        Usage { name: "group.waits", used, limit }
+    }
+
     /// Parks `waiter` for `member` of `group`; what it waited for before is forgotten.
     pub(in crate::state) fn park(
         &mut self,
         waiter: Waiter,
-        group: (usize, u64),
+        group: (u32, u64),
         member: MemberKey,
     ) -> Ticket {
         self.forget(waiter);
         self.numbers += 1;
         let number = self.numbers;
-        self.parked.insert(waiter, Parked { number, group, member, outcome: Outcome::Pending });
+        let parked = Parked { number, group, member, outcome: Outcome::Pending };
+        let placed = self.parked.insert(waiter, parked);
+        debug_assert!(placed.is_ok(), "has_room was asked");
         Ticket { waiter, number }
     }
 
@@ -69,7 +93,8 @@ impl Tickets {
         let Some(parked) = self.parked.get_mut(&ticket.waiter) else { return };
         if parked.number == ticket.number && parked.outcome == Outcome::Pending {
             parked.outcome = outcome;
-            self.woken.push_back(ticket.waiter);
+            let noted = self.woken.push_back(ticket.waiter);
+            debug_assert!(noted.is_ok(), "one for each that is parked");
         }
     }
 

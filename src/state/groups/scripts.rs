@@ -7,9 +7,11 @@ mod bounds;
 mod joining;
 mod offsets;
 mod rebalancing;
+mod room;
 mod static_members;
 
 use super::*;
+use crate::state::offsets::Commit;
 
 /// What a JoinGroup came to, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,14 +103,35 @@ pub(super) struct Script {
     pub(super) now: Now,
 }
 
+/// As much room as no script needs that isn't about the lack of it.
+pub(super) fn roomy() -> Sizes {
+    Sizes {
+        connections: 4_096,
+        groups: 128,
+        members: 256,
+        member_bytes: 2 << 20,
+        offsets: 16_384,
+        offset_bytes: 1 << 20,
+        ..Sizes::default()
+    }
+}
+
 impl Script {
     fn new() -> Script {
         Script::with(GroupsConfig::default())
     }
 
+    fn sized(sizes: &Sizes) -> Script {
+        Script::of(GroupsConfig::default(), sizes)
+    }
+
     pub(super) fn with(config: GroupsConfig) -> Script {
+        Script::of(config, &roomy())
+    }
+
+    fn of(config: GroupsConfig, sizes: &Sizes) -> Script {
         let now = Now { mono: Millis(0), wall_ms: 1_700_000_000_000 };
-        Script { groups: Groups::new(config, 7), now }
+        Script { groups: Groups::new(config, sizes, 7), now }
     }
 
     /// Goes to `ms`; what becomes due on the way happens on the way.

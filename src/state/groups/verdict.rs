@@ -3,7 +3,7 @@
 //! Answers borrow from the group they are about; nothing is copied until it is written to a client.
 
 use crate::state::group::tickets::Ticket;
-use crate::state::group::{Group, GroupState, JoinAnswer, MemberView, Refusal, SyncAnswer};
+use crate::state::group::{Group, GroupState, JoinAnswer, MemberView, Refusal, SyncAnswer, Tables};
 
 /// A JoinGroup that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl SyncTicket {
 }
 
 /// The verdict on a JoinGroup.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum JoinVerdict<'a> {
     /// No, and the member id that goes with it.
     Refused(Refusal, &'a str),
@@ -45,7 +45,7 @@ pub enum JoinVerdict<'a> {
 }
 
 /// What became of a parked JoinGroup.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum JoinResult<'a> {
     /// Not ready yet.
     Pending,
@@ -81,17 +81,18 @@ pub enum SyncResult<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct GroupView<'a> {
     group: &'a Group,
+    tables: &'a Tables,
 }
 
 impl<'a> GroupView<'a> {
-    pub(super) fn new(group: &'a Group) -> GroupView<'a> {
-        GroupView { group }
+    pub(super) fn new(group: &'a Group, tables: &'a Tables) -> GroupView<'a> {
+        GroupView { group, tables }
     }
 
     /// Its id.
     #[must_use]
     pub fn group_id(&self) -> &'a str {
-        self.group.id()
+        self.group.id(self.tables)
     }
 
     /// Where it stands.
@@ -103,7 +104,7 @@ impl<'a> GroupView<'a> {
     /// "consumer", "connect", …; empty for a group that only ever committed offsets.
     #[must_use]
     pub fn protocol_type(&self) -> &'a str {
-        self.group.protocol_type().unwrap_or("")
+        self.group.protocol_type(self.tables).unwrap_or("")
     }
 
     /// The generation's protocol (`protocol_data`); empty unless the group is stable, as in Kafka.
@@ -121,11 +122,13 @@ impl<'a> GroupView<'a> {
     /// Its members; their metadata is shown only while the group is stable, as in Kafka.
     pub fn members(&self) -> impl ExactSizeIterator<Item = MemberView<'a>> + Clone + use<'a> {
         let protocol_name = self.stable_protocol();
-        self.group.members().iter().map(move |member| MemberView::new(member, protocol_name))
+        let members = &self.tables.members;
+        let rows = members.iter(self.group.roll());
+        rows.map(move |member| MemberView::new(members, member, protocol_name))
     }
 
     fn stable_protocol(&self) -> Option<&'a str> {
         let stable = self.group.state() == GroupState::Stable;
-        self.group.protocol_name().filter(|_| stable)
+        self.group.protocol_name(self.tables).filter(|_| stable)
     }
 }

@@ -9,16 +9,29 @@ use crate::limits::{
 impl Script {
     /// The books must agree with what they describe.
     pub(in crate::state::groups) fn audit(&self) {
-        let groups = &self.groups;
-        assert_eq!(groups.index.len(), groups.slots.iter().flatten().count());
-        assert!(groups.index.len() <= GROUPS_MAX);
-        let bytes: usize = groups.slots.iter().flatten().map(|group| group.bytes()).sum();
-        assert_eq!(groups.member_bytes, bytes);
-        assert!(bytes <= MEMBERS_BYTES_MAX);
-        for (slot, deadline) in groups.deadlines.iter().enumerate() {
-            let group = groups.slots[slot].as_ref();
-            assert_eq!(*deadline, group.and_then(|group| group.deadline()));
+        let (groups, tables) = (&self.groups, &self.groups.tables);
+        assert_eq!(groups.order.len(), groups.groups.len());
+        let ids = groups.order.iter().map(|slot| groups.groups.get(*slot).unwrap().id(tables));
+        assert!(ids.is_sorted());
+        let mut members = 0;
+        let mut bytes = 0;
+        for (slot, group) in groups.groups.iter() {
+            assert_eq!(groups.deadlines[slot as usize], group.deadline(tables));
+            let rows = tables.members.iter(group.roll());
+            assert_eq!(rows.clone().count(), group.roll().len());
+            members += rows.clone().count();
+            bytes += rows.map(|row| tables.members.row_bytes(row)).sum::<usize>();
         }
+        assert_eq!(tables.members.rows_used().0, members);
+        assert_eq!(tables.members.bytes_used().0, bytes);
+        let free = |slot: usize| groups.groups.get(slot as u32).is_none();
+        let dead = groups.deadlines.iter().enumerate().filter(|(slot, _)| free(*slot));
+        assert!(dead.into_iter().all(|(_, deadline)| deadline.is_none()));
+        assert!(
+            groups.usage().all(|it| it.used <= it.limit),
+            "{:?}",
+            Vec::from_iter(groups.usage())
+        );
     }
 }
 
@@ -98,14 +111,14 @@ fn of_too_many_pending_ids_the_oldest_is_forgotten() {
 #[test]
 fn groups_are_bounded_and_useless_ones_make_room() {
     let mut script = Script::new();
-    let names: Vec<_> = (0..=GROUPS_MAX).map(|number| format!("g{number}")).collect();
+    let names: Vec<_> = (0..=roomy().groups).map(|number| format!("g{number}")).collect();
     let commit = Commit { offset: 1, leader_epoch: -1, metadata: "", retention_ms: None };
-    for name in &names[..GROUPS_MAX] {
+    for name in &names[..roomy().groups] {
         script.groups.commit_offset(name, "t", 0, commit, script.now).unwrap();
     }
-    let late = JoinRequest { group_id: &names[GROUPS_MAX], ..ask(1) };
+    let late = JoinRequest { group_id: &names[roomy().groups], ..ask(1) };
     assert_eq!(script.refused(late), Refusal::GroupsFull);
-    let simple = script.groups.validate_commit(&names[GROUPS_MAX], "", None, -1, script.now);
+    let simple = script.groups.validate_commit(&names[roomy().groups], "", None, -1, script.now);
     assert_eq!(simple, Err(Refusal::GroupsFull));
     script.groups.remove_offset("g5", "t", 0);
     script.joined(late);
@@ -150,7 +163,7 @@ fn when_memory_for_members_is_used_up_newcomers_are_refused_and_members_go_on() 
     let mut script = Script::new();
     let large = vec![0; MEMBER_METADATA_BYTES_MAX - 1000];
     let protocols = [("range", &large[..])];
-    let names: Vec<_> = (0..GROUPS_MAX).map(|number| format!("g{number}")).collect();
+    let names: Vec<_> = (0..roomy().groups).map(|number| format!("g{number}")).collect();
     let mut last = None;
     let count = names.iter().zip(1..).take_while(|(name, waiter)| {
         let heavy = JoinRequest { group_id: name, protocols: offer(&protocols), ..ask(*waiter) };
@@ -162,7 +175,7 @@ fn when_memory_for_members_is_used_up_newcomers_are_refused_and_members_go_on() 
         script.groups.describe(name).is_some()
     });
     let count = count.count();
-    assert_eq!(count, MEMBERS_BYTES_MAX / MEMBER_METADATA_BYTES_MAX);
+    assert_eq!(count, roomy().member_bytes / MEMBER_METADATA_BYTES_MAX);
     let member = last.unwrap();
     let again = JoinRequest {
         group_id: &names[count - 1],
@@ -181,7 +194,7 @@ fn assignments_that_do_not_fit_are_refused_to_all_and_all_start_over() {
     let follower = script.joined(JoinRequest { member_id: &all[1].me, ..ask(2) });
     let leader = script.got(leader);
     let waiting = script.sync_parked(2, &follower);
-    let huge = vec![0; MEMBERS_BYTES_MAX];
+    let huge = vec![0; roomy().member_bytes];
     let refused = Sync::Refused(Refusal::AssignmentTooLarge);
     assert_eq!(script.sync(1, &leader, &[(&leader.me, &huge)]), refused);
     assert_eq!(script.sync_result(waiting), Some(refused));

@@ -151,7 +151,7 @@ fn ages_start_anew_at_a_restart_whatever_the_clock_says() {
         restarted.groups.restore_offset(&row, restarted.now).unwrap();
     }
     let row = restarted.groups.offsets().get("g", "t", 0).unwrap();
-    assert_eq!((row.offset, row.metadata.as_str()), (5, "m"));
+    assert_eq!((row.offset, row.metadata), (5, "m"));
     assert_eq!(row.commit_wall_ms, 1_700_000_000_000);
     assert_eq!(restarted.state(), GroupState::Empty);
     restarted.at(7 * DAY - 600_001);
