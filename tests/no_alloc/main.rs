@@ -15,6 +15,7 @@ mod client;
 mod merging;
 mod over_sockets;
 mod requests;
+mod server;
 
 use client::{Count, World};
 use requests::{Ask, Producing};
