@@ -7,10 +7,12 @@
 mod board;
 mod forward;
 mod ledger;
+mod server;
 
 pub use board::{Board, Sizes};
 pub use forward::*;
 pub use ledger::{Ledger, LedgerRow, PROGRAM_BYTES, Usage};
+pub use server::*;
 
 // ---- Format limits -----------------------------------------------------------------------------
 
@@ -128,69 +130,7 @@ pub const GATHER_LOOKS_MAX: core::time::Duration = core::time::Duration::from_mi
 /// Why: a try costs an eighth of a sync; one in sixteen is less than a hundredth of the time.
 pub const GATHER_PROBE_INTERVAL: u32 = 16;
 
-// ---- Connections, requests and answers ---------------------------------------------------------
-
-/// Bytes of a connection's own input buffer.
-///
-/// Why: nearly all requests but Produce fit; 1,000 connections take 4 MB of it, if all are used.
-/// At the limit: the request borrows one of the `REQUEST_BUFFERS`.
-pub const CONNECTION_BUFFER_BYTES: usize = 4 * 1024;
-
-/// Large input buffers that all connections share, each as large as the largest batch or the
-/// largest request that is no Produce.
-///
-/// At the limit: further connections with large requests are not read until one is given back;
-/// TCP holds their clients back meanwhile.
-pub const REQUEST_BUFFERS: usize = 8;
-
-/// Bytes that a connection with a large buffer reads at a time, its next requests among them.
-///
-/// Why: a producer with five requests in flight is read with one or two calls instead of ten. More
-/// is used only by a larger request.
-pub const READ_AHEAD_BYTES: usize = 64 * 1024;
-
-/// Milliseconds for which a connection keeps a large buffer that nobody waits for and that it does
-/// not use.
-///
-/// Why: the next large request comes soon from a producer at work; a second later it has stopped.
-pub const LARGE_BUFFER_KEEP_MS: u64 = 1_000;
-
-/// Bytes of input after which it is another connection's turn.
-///
-/// Why: one read ahead; a turn of the event loop costs about as much as handling 4 KiB.
-pub const TURN_BYTES: usize = READ_AHEAD_BYTES;
-
-/// Milliseconds without a byte after which a client gives its one of the `REQUEST_BUFFERS` back.
-///
-/// Why: eight clients that lost their network in the middle of a request would shut out all others
-/// with large requests; 30 s are what clients wait for an answer, too (`request.timeout.ms`).
-/// At the limit: the connection is closed, with one log line.
-pub const REQUEST_STALL_MS: u64 = 30_000;
-
-/// Bytes that a request other than Produce may have beyond `message.max.bytes`.
-///
-/// Why: the longest are fetches of thousands of partitions, and assignments of large groups.
-/// At the limit: the connection is closed, with one log line.
-pub const REQUEST_OVERHEAD_BYTES: usize = 1024 * 1024;
-
-/// Bytes that may stand between two batches of a Produce request: topic name, tagged fields. A
-/// request of no more than this and the largest batch is waited for as a whole; a larger one, up
-/// to `socket.request.max.bytes`, is taken element by element.
-///
-/// Why: a string has at most 32 KiB in the versions before 9, and nobody sends tagged fields.
-/// At the limit: the connection is closed, with one log line.
-pub const PRODUCE_ELEMENT_BYTES_MAX: usize = 64 * 1024;
-
-/// Bytes of answers that a connection may have waiting.
-///
-/// At the limit: its further requests are not looked at before some have been sent.
-pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
-
-/// Answers of one connection that may wait for a sync at the same time.
-///
-/// Why: clients keep up to five Produce requests in flight; one more batch per sync pays.
-/// At the limit: its further requests wait in the socket.
-pub const PRODUCE_IN_FLIGHT_MAX: usize = 8;
+// ---- Stopping and answering ----------------------------------------------------------------------
 
 /// Bytes of a helper thread's stack: of the one that syncs, and of the one that looks up names.
 ///
@@ -201,12 +141,6 @@ pub const HELPER_STACK_BYTES: usize = 128 * 1024;
 ///
 /// At the limit: the process ends without its last checkpoint, and the next start replays.
 pub const STOP_MS: u64 = 1_900;
-
-/// Bytes of an answer, but for what goes out straight from files.
-///
-/// Why: DescribeConfigs of all topics is the largest; it grows with our own tables only.
-/// At the limit: the connection is closed, with one log line.
-pub const RESPONSE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Parts of files in one Fetch answer.
 ///

@@ -201,7 +201,7 @@ fn read(
     context: &mut Context<'_>,
     view: &PartitionView,
     wanted: &Wanted,
-    reply: &Reply<'_>,
+    reply: &mut Reply<'_>,
     sum: &mut Sum,
 ) -> Result<Option<Slice>, ErrorCode> {
     let at_least_one = sum.bytes == 0;

@@ -45,6 +45,7 @@ pub mod offset_for_leader_epoch;
 pub mod produce;
 #[cfg(test)]
 mod property;
+mod room;
 mod shared;
 pub mod sync_group;
 #[cfg(test)]
@@ -52,14 +53,16 @@ pub mod testing;
 
 pub use codes::{code_of, code_of_commit, code_of_fetch, code_of_group};
 pub use produce::stream::{Partly, Stream};
+pub use room::{Room, room};
 
 use crate::broker::{Broker, Slot};
+use crate::disk::FileRef;
 use crate::limits::{LOG_END_WAIT_MS, RESPONSE_BYTES_MAX, RESPONSE_FILES_MAX};
 use crate::state::groups::{JoinTicket, SyncTicket};
 use crate::storage::Lsn;
 use crate::storage::partition::Slice;
 use crate::time::{Millis, Now};
-use crate::wire::{ErrorCode, ReadError, Reader, RequestHeader, Writer};
+use crate::wire::{ErrorCode, ReadError, Reader, RequestHeader, Sink, Writer};
 use std::net::SocketAddr;
 
 /// One API key.
@@ -233,8 +236,45 @@ impl Context<'_> {
 pub struct FilePiece {
     /// Where in the answer, counted from the start of the connection's buffer.
     pub at: usize,
-    /// The file's part.
-    pub slice: Slice,
+    /// The file.
+    pub file: FileRef,
+    /// First byte.
+    pub position: u32,
+    /// How many bytes.
+    pub bytes: u32,
+}
+
+/// Where an answer's parts of files are kept.
+pub trait Pieces {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// Whether one more can be taken up.
+    fn has_room(&mut self) -> bool;
+
+    /// Takes one up; there has to be room.
+    fn push(&mut self, piece: FilePiece);
+
+    /// Forgets all but the first `count`.
+    fn cut(&mut self, count: usize);
+}
+
+impl Pieces for Vec<FilePiece> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn has_room(&mut self) -> bool {
+        self.len() < RESPONSE_FILES_MAX
+    }
+
+    fn push(&mut self, piece: FilePiece) {
+        Vec::push(self, piece);
+    }
+
+    fn cut(&mut self, count: usize) {
+        self.truncate(count);
+    }
 }
 
 /// An answer under construction.
@@ -243,7 +283,7 @@ pub struct Reply<'a> {
     pub w: Writer<'a>,
     /// Where in the connection's buffer it begins.
     start: usize,
-    pieces: &'a mut Vec<FilePiece>,
+    pieces: &'a mut dyn Pieces,
     first_piece: usize,
     piece_bytes: usize,
 }
@@ -253,20 +293,21 @@ impl<'a> Reply<'a> {
     fn new(buffers: Buffers<'a>, start: usize, version: i16, flexible: bool) -> Reply<'a> {
         let Buffers { bytes, pieces } = buffers;
         let w = Writer::bounded(bytes, version, flexible, start + RESPONSE_BYTES_MAX);
-        Reply { w, start, first_piece: pieces.len(), pieces, piece_bytes: 0 }
+        Reply { w, start, first_piece: pieces.count(), pieces, piece_bytes: 0 }
     }
 }
 
 impl Reply<'_> {
     /// Whether one more piece of a file can be taken up.
-    pub fn has_room_for_file(&self) -> bool {
-        self.pieces.len() < RESPONSE_FILES_MAX
+    pub fn has_room_for_file(&mut self) -> bool {
+        self.pieces.has_room()
     }
 
     /// Puts `slice` here, without copying it. The caller has written its length.
     pub fn file(&mut self, slice: Slice) {
-        self.piece_bytes += slice.bytes as usize;
-        self.pieces.push(FilePiece { at: self.w.position(), slice });
+        let Slice { file, position, bytes, .. } = slice;
+        self.piece_bytes += bytes as usize;
+        self.pieces.push(FilePiece { at: self.w.position(), file, position, bytes });
     }
 }
 
@@ -320,9 +361,9 @@ impl core::fmt::Display for Broken {
 /// Everything but the bytes that an answer needs: buffers that the connection owns.
 pub struct Buffers<'a> {
     /// The answer is appended here, its frame length included.
-    pub bytes: &'a mut Vec<u8>,
+    pub bytes: &'a mut dyn Sink,
     /// Parts of files that belong into it.
-    pub pieces: &'a mut Vec<FilePiece>,
+    pub pieces: &'a mut dyn Pieces,
 }
 
 /// A request without its frame length, from the first byte that is not done with.
@@ -377,7 +418,7 @@ pub fn answer(
     // An unknown version of ApiVersions is answered in version 0 (KIP-511).
     let version = if served { header.api_version } else { 0 };
     let flexible = served && version >= api.flexible;
-    let start = buffers.bytes.len();
+    let start = buffers.bytes.length();
     let mut reply = Reply::new(buffers, start, version, flexible);
     reply.w.i32(0);
     reply.w.i32(header.correlation_id);
@@ -441,7 +482,7 @@ fn finish(
     };
     if matches!(result, Err(_) | Ok(Outcome::Park(_) | Outcome::Silent)) {
         reply.w.rewind(reply.start);
-        reply.pieces.truncate(reply.first_piece);
+        reply.pieces.cut(reply.first_piece);
     }
     result
 }

@@ -205,12 +205,8 @@ impl TestBroker {
             return (outcome, bytes);
         }
         for piece in pieces.iter().rev() {
-            let mut part = vec![0; piece.slice.bytes as usize];
-            piece
-                .slice
-                .file
-                .read_exact_at(&mut part, u64::from(piece.slice.position))
-                .expect("read");
+            let mut part = vec![0; piece.bytes as usize];
+            piece.file.read_exact_at(&mut part, u64::from(piece.position)).expect("read");
             bytes.splice(piece.at..piece.at, part);
         }
         let mut length = [0; 4];

@@ -20,7 +20,10 @@ pub use recover::{Opened, open};
 pub use topics::NewTopic;
 
 use crate::config::BrokerConfig;
-use crate::limits::{COMMIT_SYNC_MS, PRODUCER_ID_BLOCK, RETENTION_CHECK_S};
+use crate::limits::{
+    COMMIT_SYNC_MS, PRODUCER_ID_BLOCK, RETENTION_CHECK_S, SERVER_USAGES, TOPIC_MESSAGE_BYTES_MAX,
+    Usage,
+};
 use crate::state::coordinator_file::{Change, SNAPSHOT_VERSION, Snapshot, TopicRow};
 use crate::state::forward::Forwarding;
 use crate::state::groups::{Groups, Refusal as GroupRefusal};
@@ -88,6 +91,12 @@ pub struct Figures {
     pub bytes_out: u64,
     /// Connections open now.
     pub connections: u64,
+    /// Connections that found no seat since start.
+    pub connections_refused: u64,
+    /// Connections that were closed because they were idle and others came.
+    pub connections_displaced: u64,
+    /// How full the server's seats and pools of buffers are.
+    pub server: [Usage; SERVER_USAGES],
 }
 
 /// The broker.
@@ -147,11 +156,10 @@ impl Broker {
     }
 
     /// Bytes of the largest batch that is taken: by the broker's setting, or by a topic's own up to
-    /// what the board has buffers for.
+    /// [`TOPIC_MESSAGE_BYTES_MAX`]; never more than the buffers hold.
     pub fn message_bytes_max(&self) -> usize {
-        let board = self.config.sizes.message_bytes as u32;
-        let topics = self.topics.message_bytes_max().min(board);
-        self.config.message_max_bytes.max(topics) as usize
+        let topics = self.topics.message_bytes_max().min(TOPIC_MESSAGE_BYTES_MAX);
+        (self.config.message_max_bytes.max(topics) as usize).min(self.config.sizes.message_bytes)
     }
 
     /// The topics.

@@ -229,6 +229,13 @@ pub trait Disk {
     /// [`DiskError::NotFound`], or what the device said.
     fn list(&self, path: &str) -> DiskResult<Vec<(String, bool)>>;
 
+    /// A file without a name, for bytes that nobody needs after a restart. It is never synced, and
+    /// gone with its last handle.
+    ///
+    /// # Errors
+    /// What the device said.
+    fn temporary(&self) -> DiskResult<FileRef>;
+
     /// Bytes that can still be written by this user.
     ///
     /// # Errors

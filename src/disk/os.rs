@@ -24,6 +24,9 @@ use crate::limits::WRITE_PARTS_MAX;
 /// The file in the data directory that carries the lock. [`Disk::list`] hides it.
 pub const LOCK_NAME: &str = "lock";
 
+/// The name that a file of [`Disk::temporary`] has for a moment where it cannot do without.
+const TEMPORARY_NAME: &str = "temporary";
+
 /// Files: read and written by the broker's user, read by its group (backups, inspection).
 const FILE_MODE: Mode = Mode::from_raw_mode(0o640);
 
@@ -145,6 +148,18 @@ impl Disk for OsDisk {
             names.push((name.to_owned(), is_directory));
         }
         Ok(names)
+    }
+
+    fn temporary(&self) -> DiskResult<FileRef> {
+        self.check_writable()?;
+        let unnamed = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        if let Ok(descriptor) = finish(|| fs::openat(&self.root, c".", unnamed, FILE_MODE)) {
+            return Ok(self.file(descriptor));
+        }
+        // A file system without such files (FAT, some network ones): it loses its name at once.
+        let file = self.open(TEMPORARY_NAME, Open::CreateEmpty)?;
+        self.remove_file(TEMPORARY_NAME)?;
+        Ok(file)
     }
 
     fn free_bytes(&self) -> DiskResult<u64> {

@@ -455,6 +455,14 @@ impl Disk for SimDisk {
         Ok(names.iter().map(|(name, inode)| (name.to_string(), is_directory(inode))).collect())
     }
 
+    fn temporary(&self) -> DiskResult<FileRef> {
+        let mut state = self.running()?;
+        let inode = state.nodes.len();
+        state.nodes.push(Rc::new(Node::File(File::default())));
+        drop(state);
+        Ok(self.handle("temporary", inode, true))
+    }
+
     fn free_bytes(&self) -> DiskResult<u64> {
         let state = self.running()?;
         let capacity_bytes = state.capacity_bytes.unwrap_or(CAPACITY_BYTES_DEFAULT);

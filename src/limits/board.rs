@@ -6,7 +6,7 @@
 //! Absent: reading profiles (`config::board`), what a row takes (the table's owner accounts for
 //! it), and format limits (the module above).
 
-use super::PRODUCE_ELEMENT_BYTES_MAX;
+use super::{CONNECTION_BUFFER_BYTES, CONNECTION_OUT_BYTES, PRODUCE_ELEMENT_BYTES_MAX};
 
 /// A MiB.
 const MIB: u64 = 1 << 20;
@@ -78,7 +78,7 @@ pub struct Sizes {
     ///
     /// Why: most answers fit. At the limit: it borrows one of the `answer_buffers`.
     pub connection_out_bytes: usize,
-    /// Buffers of `READ_AHEAD_BYTES` for requests that do not fit into a small one.
+    /// Buffers of `READ_BUFFER_BYTES` for requests that do not fit into a small one.
     ///
     /// At the limit: the connection is not read until it is its turn.
     pub read_buffers: usize,
@@ -92,6 +92,11 @@ pub struct Sizes {
     ///
     /// At the limit: the request is not executed until it is its turn.
     pub answer_buffers: usize,
+    /// Files without a name for answers that do not fit into an answer buffer either.
+    ///
+    /// Why: they cost a descriptor each, and disk space only while in use. At the limit: the
+    /// request is not executed until it is its turn.
+    pub spill_files: usize,
 
     /// Bytes of the largest batch. At the limit: MESSAGE_TOO_LARGE (10).
     pub message_bytes: usize,
@@ -167,12 +172,13 @@ impl Sizes {
         Sizes {
             memory_bytes: board.memory_bytes,
             connections,
-            connection_in_bytes: 4 * 1024,
-            connection_out_bytes: 2 * 1024,
+            connection_in_bytes: CONNECTION_BUFFER_BYTES,
+            connection_out_bytes: CONNECTION_OUT_BYTES,
             read_buffers: shared_buffers,
             batch_buffers: batches.clamp(1, 8) as usize,
             batch_buffer_bytes: message_bytes + PRODUCE_ELEMENT_BYTES_MAX,
             answer_buffers: shared_buffers,
+            spill_files: if small { 2 } else { 4 },
             message_bytes,
             staged_bytes: if small { 256 * 1024 } else { 512 * 1024 },
             topics: partitions,

@@ -63,7 +63,7 @@ impl Ledger {
 }
 
 /// How full a table or a pool is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// What it is, as `ottla status` names it: lower case, dots between words.
     pub name: &'static str,

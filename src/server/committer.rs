@@ -115,12 +115,7 @@ fn finish(server: &Server, result: DiskResult<()>) {
 }
 
 fn wake_waiting(server: &Server) {
-    let waiting = core::mem::take(&mut *server.awaiting_sync.borrow_mut());
-    waiting.iter().for_each(|slot| server.wake(*slot));
-    // Keeps the list's memory for the next round.
-    let mut list = server.awaiting_sync.borrow_mut();
-    if list.is_empty() {
-        *list = waiting;
-        list.clear();
-    }
+    let mut waiting = server.awaiting_sync.borrow_mut();
+    let mut seats = server.seats.borrow_mut();
+    waiting.drain(..).for_each(|slot| seats.sync_ended(slot));
 }

@@ -1,23 +1,33 @@
 //! One connection without its socket: frames in, answers out, in order.
 //!
 //! ```text
-//! input:   [ frame | frame | half a fra..]        one small buffer, or a borrowed large one
+//! input:   [ frame | frame | half a fra..]        its own small buffer, or a borrowed one
 //! output:  [ sent | released | held back until written/synced | ... ]   + pieces of files
 //! ```
 //!
 //! Promises: answers leave in the order of their requests; one that waits for a sync holds back
-//! all behind it, while up to `PRODUCE_IN_FLIGHT_MAX` such requests are worked on. A buffer grows
-//! by bytes that arrived, never by a number that a frame claims. A parked request keeps its bytes
-//! and is run again when the connection is woken. A Produce request that is larger than a batch is
-//! taken while it arrives, and until it is answered nothing else is looked at; its answer grows
-//! behind those that may leave.
+//! all behind it, while up to `PRODUCE_IN_FLIGHT_MAX` such requests are worked on. Nothing is
+//! allocated, whatever a frame claims. A parked request keeps its bytes and is run again when the
+//! connection is woken. No request is begun whose answer might find no room, unless it can be run
+//! again, or stop midway. A Produce request that is larger than a read buffer is taken while it
+//! arrives, and until it is answered nothing else is looked at; its answer grows behind those that
+//! may leave.
 //! Absent: reading, writing and waiting (`session`).
 
-use crate::api::{self, Broken, Buffers, FilePiece, Frame, Outcome, Parked, Partly, Peer, Stream};
+mod sending;
+
+pub use sending::Send;
+
+use super::input::{Input, Size};
+use super::output::{Output, PieceList, PieceSheet, Sheet, Want};
+use super::shared::{SeatMemory, Shared};
+use crate::api::{
+    self, Broken, Buffers, Frame, Outcome, Parked, Partly, Peer, Room, Stream, Waiting, room,
+};
 use crate::broker::Broker;
 use crate::limits::{
-    CONNECTION_BUFFER_BYTES, OUTPUT_BYTES_MAX, PRODUCE_ELEMENT_BYTES_MAX, PRODUCE_IN_FLIGHT_MAX,
-    READ_AHEAD_BYTES, REQUEST_OVERHEAD_BYTES,
+    CONNECTION_BUFFER_BYTES, OUTPUT_BYTES_MAX, OUTPUT_ROOM_BYTES, PRODUCE_IN_FLIGHT_MAX,
+    READ_BUFFER_BYTES, Sizes, TURN_BYTES, TURN_REQUESTS,
 };
 use crate::storage::Lsn;
 use crate::time::{Millis, Now};
@@ -57,40 +67,6 @@ impl core::fmt::Display for Fault {
                 )
             }
             Fault::Broken(broken) => write!(f, "{broken}"),
-        }
-    }
-}
-
-/// Where input goes: `bytes[start..end]` is not worked on yet.
-#[derive(Debug, Default)]
-struct Input {
-    bytes: Vec<u8>,
-    start: usize,
-    end: usize,
-    /// The last read filled all the room there was: there may be more.
-    filled_up: bool,
-}
-
-impl Input {
-    fn filled(&self) -> &[u8] {
-        &self.bytes[self.start..self.end]
-    }
-
-    /// Moves what is there to the front of `larger`, and gives back the old buffer.
-    fn move_to(&mut self, mut larger: Vec<u8>) -> Vec<u8> {
-        let count = self.end - self.start;
-        if larger.len() < count {
-            larger.resize(count, 0);
-        }
-        larger[..count].copy_from_slice(self.filled());
-        (self.start, self.end) = (0, count);
-        core::mem::replace(&mut self.bytes, larger)
-    }
-
-    fn compact(&mut self) {
-        if self.start > 0 {
-            self.bytes.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
         }
     }
 }
@@ -151,10 +127,8 @@ pub struct Connection {
     peer: Peer,
     limits: Limits,
     input: Input,
-    /// The connection's own small buffer, while `input` has a large one.
-    small: Option<Vec<u8>>,
-    output: Vec<u8>,
-    pieces: Vec<FilePiece>,
+    output: Output,
+    pieces: PieceList,
     marks: heapless::Deque<Mark, PRODUCE_IN_FLIGHT_MAX>,
     /// Bytes of `output` that are sent, and bytes of the first piece that are.
     sent: usize,
@@ -163,54 +137,43 @@ pub struct Connection {
     released: usize,
     parked: Option<Parked>,
     begun: Option<Begun>,
+    /// What the next answer waits for, and how much stood before it when it began to.
+    starved: Option<(Want, usize)>,
 }
 
 fn limits(broker: &Broker) -> Limits {
     let any = broker.config().socket_request_max_bytes as usize;
-    let batch = broker.message_bytes_max();
-    let (other, whole) = (batch + REQUEST_OVERHEAD_BYTES, batch + PRODUCE_ELEMENT_BYTES_MAX);
-    Limits { any, other, whole }
-}
-
-/// What may be sent next.
-pub enum Send<'a> {
-    /// These bytes.
-    Bytes {
-        /// The bytes.
-        bytes: &'a [u8],
-        /// Part of a file follows at once.
-        more: bool,
-    },
-    /// This part of a file: `count` bytes from `position` on.
-    File {
-        /// The file.
-        piece: &'a FilePiece,
-        /// Where to go on.
-        position: u64,
-        /// How much is left.
-        count: usize,
-    },
-    /// Nothing now.
-    Nothing,
+    let other = broker.config().sizes.batch_buffer_bytes - 4;
+    Limits { any, other, whole: READ_BUFFER_BYTES - 4 }
 }
 
 impl Connection {
-    /// A new connection.
-    pub fn new(peer: Peer) -> Connection {
-        let bytes = vec![0; CONNECTION_BUFFER_BYTES];
+    /// A new connection with its seat's memory.
+    pub fn new(peer: Peer, memory: SeatMemory) -> Connection {
         Connection {
             peer,
             limits: Limits::default(),
-            input: Input { bytes, start: 0, end: 0, filled_up: false },
-            small: None,
-            output: Vec::new(),
-            pieces: Vec::new(),
+            input: Input::new(memory.input),
+            output: Output::new(memory.output),
+            pieces: PieceList::new(memory.pieces),
             marks: heapless::Deque::new(),
             sent: 0,
             piece_sent: 0,
             released: 0,
             parked: None,
             begun: None,
+            starved: None,
+        }
+    }
+
+    /// The end: gives everything back that it has.
+    pub fn end(self, shared: &mut Shared) -> SeatMemory {
+        let slot = self.peer.slot;
+        shared.forget(slot);
+        SeatMemory {
+            input: self.input.end(slot, shared),
+            output: self.output.end(slot, shared),
+            pieces: self.pieces.end(slot, &mut shared.tables),
         }
     }
 
@@ -243,66 +206,78 @@ impl Connection {
         }
     }
 
-    /// Whether the frame that is arriving needs a large buffer that it does not have.
+    /// The buffer that the frame which is arriving needs, if it does not have such a one.
     ///
     /// # Errors
     /// [`Fault::FrameLength`].
-    pub fn needs_large_buffer(&self) -> Result<bool, Fault> {
-        let needed = self.needed()?.unwrap_or(0);
-        Ok(self.small.is_none() && needed > CONNECTION_BUFFER_BYTES)
+    pub fn needs_buffer(&self) -> Result<Option<Size>, Fault> {
+        let size = self.input.size_for(self.needed()?.unwrap_or(0));
+        Ok((size > self.input.size()).then_some(size))
     }
 
-    /// Gives it one.
-    pub fn give_large_buffer(&mut self, buffer: Vec<u8>) {
-        self.small = Some(self.input.move_to(buffer));
+    /// Takes the buffer that it needs; false if it has to wait for it.
+    ///
+    /// # Errors
+    /// [`Fault::FrameLength`].
+    pub fn take_buffer(&mut self, shared: &mut Shared) -> Result<bool, Fault> {
+        match self.needs_buffer()? {
+            None => Ok(true),
+            Some(size) => Ok(self.input.enlarge(size, self.peer.slot, shared)),
+        }
     }
 
-    /// Whether it has a large buffer with nothing in it.
-    pub fn can_spare_large_buffer(&self) -> bool {
-        self.small.is_some() && self.input.filled().is_empty()
+    /// Whether it has a shared input buffer with nothing in it.
+    pub fn can_spare_buffer(&self) -> bool {
+        self.input.size() != Size::Own && self.input.filled().is_empty()
     }
 
-    /// Takes the large buffer back whatever is in it: nothing of worth, or the connection is
-    /// closed.
-    pub fn take_large_buffer(&mut self) -> Option<Vec<u8>> {
-        let small = self.small.take()?;
-        (self.input.start, self.input.end) = (0, 0);
-        Some(self.input.move_to(small))
+    /// Gives an input buffer back that holds nothing.
+    pub fn spare_buffer(&mut self, shared: &mut Shared) {
+        if self.can_spare_buffer() {
+            self.input.shrink(self.peer.slot, shared);
+        }
+    }
+
+    /// Whether somebody waits for an input buffer such as it has.
+    pub fn input_is_wanted(&self, shared: &Shared) -> bool {
+        self.input.is_wanted(shared)
+    }
+
+    /// Whether somebody waits for such memory as its answers stand in.
+    pub fn output_is_wanted(&self, shared: &Shared) -> bool {
+        (self.output.is_large() && shared.answer.is_wanted())
+            || (self.output.is_spilled() && shared.spill.is_wanted())
     }
 
     /// Where the next bytes from the socket go; empty when no more are wanted now. `ahead` lets
-    /// the next requests come into a large buffer together with this one.
+    /// the next requests come into a shared buffer together with this one.
     ///
     /// # Errors
     /// [`Fault::FrameLength`].
     pub fn room(&mut self, ahead: bool) -> Result<&mut [u8], Fault> {
         let needed = self.needed()?.unwrap_or(CONNECTION_BUFFER_BYTES);
-        self.input.compact();
-        let input = &mut self.input;
-        if self.small.is_none() {
-            return Ok(&mut input.bytes[input.end..]);
+        let filled = self.input.filled().len();
+        if self.input.size() == Size::Own {
+            return Ok(self.input.room(usize::MAX));
         }
         // If others wait, only this frame, or the next batch of one that is taken while it
-        // arrives, so that the buffer is free again when it is done; and as much room as has
-        // arrived already, so that a claim alone costs nobody memory.
+        // arrives, so that the buffer is free again when it is done.
         let frame = match &self.begun {
             Some(begun) => needed.max(CONNECTION_BUFFER_BYTES).min(begun.left),
             None => needed,
         };
-        let frame = frame.max(input.end);
-        let wanted = if ahead { frame.max(READ_AHEAD_BYTES) } else { frame };
-        let had = input.bytes.len() << u32::from(input.filled_up);
-        let step = wanted.min((input.end * 2).max(4 * CONNECTION_BUFFER_BYTES).max(had));
-        if input.bytes.len() < step {
-            input.bytes.resize(step, 0);
-        }
-        Ok(&mut input.bytes[input.end..step])
+        let wanted = if ahead { frame.max(READ_BUFFER_BYTES) } else { frame };
+        Ok(self.input.room(wanted.min(filled + TURN_BYTES)))
     }
 
     /// `count` bytes have come into [`Connection::room`].
     pub fn received(&mut self, count: usize) {
-        self.input.end += count;
-        self.input.filled_up = self.input.end == self.input.bytes.len();
+        self.input.received(count);
+    }
+
+    /// Bytes of the input buffer that it has.
+    pub fn input_capacity(&self) -> usize {
+        self.input.capacity()
     }
 
     /// Whether nothing at all is going on.
@@ -311,22 +286,34 @@ impl Connection {
     }
 
     /// Whether only the client can bring this on: by sending the rest of a request, or by reading
-    /// its answers. A request that waits for a large buffer is not its fault.
+    /// its answers. A request that waits for a buffer is not its fault.
     pub fn is_clients_turn(&self) -> bool {
         self.parked.is_none()
             && self.marks.is_empty()
-            && !self.needs_large_buffer().unwrap_or(false)
+            && !matches!(self.starved, Some((Want::Answer | Want::Spill, _)))
+            && self.needs_buffer().map_or(true, |size| size.is_none())
     }
 
-    /// Whether it has borrowed a large buffer, which others may be waiting for.
-    pub fn has_large_buffer(&self) -> bool {
-        self.small.is_some()
+    /// Whether it has borrowed an input buffer, which others may be waiting for.
+    pub fn has_shared_buffer(&self) -> bool {
+        self.input.size() != Size::Own
+    }
+
+    /// A fetch that waits for records with a shared buffer is answered at once: others wait for
+    /// the buffer.
+    pub fn hurry(&mut self, now: Millis) {
+        if let Some(parked) = &mut self.parked
+            && parked.waiting == Waiting::Fetch
+            && self.input.size() != Size::Own
+        {
+            parked.deadline = Some(now);
+        }
     }
 
     /// Whether answers or a parked request are waiting for a sync to end.
     pub fn awaits_sync(&self) -> bool {
         let parked = self.parked.map(|parked| parked.waiting);
-        let waits = matches!(parked, Some(api::Waiting::Room | api::Waiting::Synced(_)));
+        let waits = matches!(parked, Some(Waiting::Room | Waiting::Synced(_)));
         waits || !self.marks.is_empty()
     }
 
@@ -343,7 +330,7 @@ impl Connection {
     /// Whether everything that was answered has been sent.
     pub fn is_flushed(&self) -> bool {
         let begun = self.begun.is_some_and(|begun| begun.answer == self.sent);
-        self.output.is_empty() || (begun && self.pieces.is_empty())
+        self.output.is_empty() || (begun && self.pieces.list().is_empty())
     }
 
     /// Whether a request is answered in part.
@@ -353,22 +340,36 @@ impl Connection {
 
     /// Whether [`Connection::work`] would get on: a whole request is here, and nothing is in its
     /// way.
-    pub fn can_work(&self) -> bool {
+    pub fn can_work(&self, shared: &Shared) -> bool {
         // A fault is work, too.
-        self.parked.is_none() && self.has_enough().unwrap_or(true) && self.may_answer()
+        self.parked.is_none() && self.has_enough().unwrap_or(true) && self.may_answer(shared)
     }
 
     fn has_enough(&self) -> Result<bool, Fault> {
         Ok(self.needed()?.is_some_and(|needed| needed <= self.input.filled().len()))
     }
 
-    /// Whether there is room for an answer. One that is begun has it.
-    fn may_answer(&self) -> bool {
-        let room = self.output.len() - self.sent < OUTPUT_BYTES_MAX && !self.marks.is_full();
+    /// Whether there is room for the beginning of an answer. One that is begun has it.
+    fn may_answer(&self, shared: &Shared) -> bool {
+        let slot = self.peer.slot;
+        if let Some((want, before)) = self.starved {
+            // What stood before the answer may have taken the room that it found missing.
+            let granted = match want {
+                Want::Answer => shared.answer.can_take(slot),
+                Want::Spill => shared.spill.can_take(slot),
+                Want::Drained => before == 0,
+            };
+            return granted || (before > 0 && self.is_flushed());
+        }
+        let room = !self.output.is_spilled()
+            && self.output.room() + self.sent >= OUTPUT_ROOM_BYTES
+            && !self.pieces.list().is_full()
+            && !self.marks.is_full();
         room || self.begun.is_some()
     }
 
-    /// Answers what has arrived, as far as it goes; a parked request is looked at again.
+    /// Answers what has arrived, as far as it goes in one turn; a parked request is looked at
+    /// again.
     ///
     /// # Errors
     /// [`Fault`]: send what is released, then close.
@@ -377,12 +378,17 @@ impl Connection {
         broker: &mut Broker,
         now: Now,
         advertised: Option<(&str, u16)>,
+        shared: &mut Shared,
     ) -> Result<Worked, Fault> {
         let mut worked = Worked::default();
         self.limits = limits(broker);
-        while self.may_answer() && self.has_enough()? {
+        while worked.requests < TURN_REQUESTS && self.may_answer(shared) && self.has_enough()? {
+            if !self.has_room_beforehand(&broker.config().sizes, shared)? {
+                break;
+            }
             worked.requests += 1;
-            let release = match self.answer(broker, now, advertised)? {
+            let Some(outcome) = self.answer(broker, now, advertised, shared)? else { break };
+            let release = match outcome {
                 Outcome::Park(_) | Outcome::Partly(_) => break,
                 Outcome::Silent => {
                     worked.must_write = true;
@@ -401,51 +407,143 @@ impl Connection {
             if let Some(release) = release {
                 self.mark(release);
             }
-            // A topic that this very request created may take larger ones.
-            self.limits = limits(broker);
         }
         Ok(worked)
     }
 
-    /// Answers the request whose turn it is, or as much of it as is here.
+    /// Whether the next answer is sure to find room, if it has to be; else it waits for that.
+    fn has_room_beforehand(&mut self, sizes: &Sizes, shared: &mut Shared) -> Result<bool, Fault> {
+        self.compact();
+        if self.begun.is_some() {
+            return Ok(true);
+        }
+        let bytes = self.arriving()?.map_or(0, |arriving| arriving.bytes);
+        let Some(Room::Bytes(bytes)) = self.next_room(bytes, sizes) else { return Ok(true) };
+        let slot = self.peer.slot;
+        let missing = if bytes <= self.output.room() {
+            None
+        } else if !self.output.is_large() && !shared.answer.can_take(slot) {
+            shared.answer.wait(slot);
+            Some(Want::Answer)
+        } else if bytes > OUTPUT_BYTES_MAX - self.output.length() && !shared.spill.can_take(slot) {
+            shared.spill.wait(slot);
+            Some(Want::Spill)
+        } else {
+            None
+        };
+        self.starved = missing.map(|want| (want, self.output.length()));
+        Ok(missing.is_none())
+    }
+
+    /// What the answer to the request in front, of so many bytes, needs.
+    fn next_room(&self, bytes: usize, sizes: &Sizes) -> Option<Room> {
+        let key = self.input.filled().get(4..)?.first_chunk::<2>()?;
+        Some(room(i16::from_be_bytes(*key), bytes, sizes))
+    }
+
+    /// Moves what is not sent to the front, if it is little or there is little room behind it.
+    fn compact(&mut self) {
+        let little = self.output.length() - self.sent <= CONNECTION_BUFFER_BYTES;
+        if self.sent == 0 || (self.output.room() >= OUTPUT_BYTES_MAX / 2 && !little) {
+            return;
+        }
+        let gone = self.output.compact(self.sent);
+        self.pieces.list_mut().iter_mut().for_each(|piece| piece.at -= gone);
+        self.marks.iter_mut().for_each(|mark| mark.end -= gone);
+        if let Some(begun) = &mut self.begun {
+            begun.answer -= gone;
+        }
+        (self.sent, self.released) = (self.sent - gone, self.released - gone);
+    }
+
+    /// Answers the request whose turn it is, or as much of it as is here; `None` if its answer
+    /// found no room and is tried again.
     fn answer(
         &mut self,
         broker: &mut Broker,
         now: Now,
         advertised: Option<(&str, u16)>,
-    ) -> Result<Outcome, Fault> {
-        let (parked, begun) = (self.parked.take(), self.begun.take());
+        shared: &mut Shared,
+    ) -> Result<Option<Outcome>, Fault> {
+        let (parked, begun) = (self.parked, self.begun);
         let (skip, left) = match begun {
             Some(begun) => (0, begun.left),
             None => (4, self.arriving()?.map_or(0, |arriving| arriving.bytes - 4)),
         };
-        let answer = begun.map_or(self.output.len(), |begun| begun.answer);
+        let before = self.output.length();
+        let start = begun.map_or(before, |begun| begun.answer);
         let input = self.input.filled().get(skip..).unwrap_or_default();
+        let sizes = &broker.config().sizes;
+        let sure = begun.is_none() && matches!(self.next_room(left, sizes), Some(Room::Bytes(_)));
         let frame = Frame::of(input, left);
-        let buffers = Buffers { bytes: &mut self.output, pieces: &mut self.pieces };
+        let (slot, mut want) = (self.peer.slot, None);
+        let Shared { answer, spill, tables, .. } = &mut *shared;
+        let mut bytes = Sheet::new(&mut self.output, (answer, spill), slot, start, sure, &mut want);
+        let mut pieces = PieceSheet { pieces: &mut self.pieces, tables, slot };
+        let buffers = Buffers { bytes: &mut bytes, pieces: &mut pieces };
         let outcome = match begun {
-            Some(begun) => api::go_on(broker, now, self.peer, begun.stream, frame, answer, buffers),
+            Some(begun) => api::go_on(broker, now, self.peer, begun.stream, frame, start, buffers),
             None => api::answer(broker, now, self.peer, advertised, parked, frame, buffers),
         };
+        self.starved = want.map(|want| (want, self.before_answer(start)));
+        if want.is_none() {
+            // It may have found its room elsewhere.
+            shared.answer.forget(slot);
+            shared.spill.forget(slot);
+        }
+        self.output.tidy(slot, shared);
+        self.pieces.tidy(slot, &mut shared.tables);
+        if want.is_some() && !sure && matches!(outcome, Err(Broken::TooLarge(_))) {
+            // As if it had not been looked at.
+            return Ok(None);
+        }
         let outcome = outcome.map_err(Fault::Broken)?;
+        (self.parked, self.begun) = (None, None);
         match outcome {
-            Outcome::Park(parked) => self.parked = Some(parked),
+            Outcome::Park(parked) => {
+                self.parked = Some(parked);
+                self.keep_little(left, shared);
+            }
             Outcome::Partly(Partly { stream, consumed, needed, parked }) => {
-                self.input.start += skip + consumed;
-                self.begun = Some(Begun { stream, left: left - consumed, needed, answer });
+                self.input.consume(skip + consumed);
+                self.begun = Some(Begun { stream, left: left - consumed, needed, answer: start });
                 self.parked = parked;
             }
             _ => {
-                self.input.start += skip + left;
+                self.input.consume(skip + left);
                 // What was sent while an answer grew that nobody gets now.
-                self.tidy();
+                self.tidy(shared);
             }
         }
-        Ok(outcome)
+        Ok(Some(outcome))
+    }
+
+    /// Bytes that have to be sent before the answer that begins at `start` has all the room.
+    fn before_answer(&self, start: usize) -> usize {
+        start.saturating_sub(self.sent)
+    }
+
+    /// A join or a sync that waits, maybe for minutes, is run again for its ticket alone: it keeps
+    /// no shared buffer for the rest of the request.
+    fn keep_little(&mut self, left: usize, shared: &mut Shared) {
+        const KEPT: usize = CONNECTION_BUFFER_BYTES / 4;
+        let waiting = self.parked.map(|parked| parked.waiting);
+        let tickets = matches!(waiting, Some(Waiting::Join(_) | Waiting::Sync(_)));
+        // Key, version, correlation id, and the client's name, which all has to stay.
+        let name = self.input.filled().get(12..).and_then(|name| name.first_chunk::<2>());
+        let named = name.map_or(0, |name| i16::from_be_bytes(*name).max(0) as usize);
+        if !tickets || self.input.size() == Size::Own || left <= KEPT || named > KEPT / 2 {
+            return;
+        }
+        self.input.shorten(4 + KEPT, 4 + left);
+        self.input.overwrite(&(KEPT as i32).to_be_bytes());
+        if self.input.filled().len() <= CONNECTION_BUFFER_BYTES {
+            self.input.shrink(self.peer.slot, shared);
+        }
     }
 
     fn mark(&mut self, release: Release) {
-        let end = self.output.len();
+        let end = self.output.length();
         match self.marks.back_mut() {
             // What waits for nothing of its own leaves with the answer before it.
             Some(last) if release == Release::Now => last.end = end,
@@ -457,86 +555,6 @@ impl Connection {
         }
     }
 
-    /// Frames up to `written` survive the process, up to `durable` a power cut: releases the
-    /// answers that waited for that. Returns how many of them waited for a sync.
-    pub fn release(&mut self, written: Lsn, durable: Lsn) -> u32 {
-        let mut synced = 0;
-        while let Some(mark) = self.marks.front().copied() {
-            let free = match mark.release {
-                Release::Now => true,
-                Release::Written(lsn) => lsn <= written,
-                Release::Synced(lsn) => lsn <= durable,
-            };
-            if !free {
-                break;
-            }
-            synced += u32::from(matches!(mark.release, Release::Synced(_)));
-            self.released = mark.end;
-            self.marks.pop_front();
-        }
-        synced
-    }
-
-    /// What to send next.
-    pub fn next_send(&self) -> Send<'_> {
-        match self.pieces.first() {
-            Some(piece) if self.is_next(piece) => Send::File {
-                piece,
-                position: u64::from(piece.slice.position) + u64::from(self.piece_sent),
-                count: (piece.slice.bytes - self.piece_sent) as usize,
-            },
-            first => {
-                let stop = first.map_or(self.released, |piece| piece.at.min(self.released));
-                match self.output.get(self.sent..stop) {
-                    Some(bytes) if !bytes.is_empty() => {
-                        let more = first.is_some_and(|piece| piece.at == stop);
-                        Send::Bytes { bytes, more }
-                    }
-                    _ => Send::Nothing,
-                }
-            }
-        }
-    }
-
-    /// Whether it is this piece's turn. No answer begins with a piece, so one that stands where
-    /// the released bytes end belongs to a released answer.
-    fn is_next(&self, piece: &FilePiece) -> bool {
-        piece.at == self.sent && piece.at <= self.released
-    }
-
-    /// `count` bytes of what [`Connection::next_send`] named have been sent.
-    pub fn sent(&mut self, count: usize) {
-        match self.pieces.first() {
-            Some(piece) if self.is_next(piece) => {
-                self.piece_sent += count as u32;
-                if self.piece_sent == piece.slice.bytes {
-                    self.pieces.remove(0);
-                    self.piece_sent = 0;
-                }
-            }
-            _ => self.sent += count,
-        }
-        self.tidy();
-    }
-
-    /// Gives the output's memory back once it is sent.
-    fn tidy(&mut self) {
-        if self.sent == self.output.len() && self.pieces.is_empty() {
-            self.output.clear();
-            self.output.shrink_to(CONNECTION_BUFFER_BYTES);
-            (self.sent, self.released) = (0, 0);
-        } else if self.sent > OUTPUT_BYTES_MAX {
-            let gone = self.sent;
-            self.output.drain(..gone);
-            self.pieces.iter_mut().for_each(|piece| piece.at -= gone);
-            self.marks.iter_mut().for_each(|mark| mark.end -= gone);
-            if let Some(begun) = &mut self.begun {
-                begun.answer -= gone;
-            }
-            (self.sent, self.released) = (0, self.released - gone);
-        }
-    }
-
     /// Who is at the other end.
     pub fn peer(&self) -> Peer {
         self.peer
@@ -545,3 +563,5 @@ impl Connection {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_room;

@@ -12,23 +12,31 @@
 //! answered, syncs, checkpoints and ends within two seconds, unless the card takes longer.
 //! Absent: what a request means (`api`), and when bytes are durable (`storage`).
 
-mod buffers;
 mod committer;
 pub mod connection;
 mod gather;
 mod helper;
+mod input;
+mod notes;
+mod output;
+mod pool;
+mod seats;
 mod session;
+pub mod shared;
 
 use crate::broker::{Broker, Slot};
 use crate::config::{BrokerConfig, Listener};
-use crate::limits::STOP_MS;
+use crate::fixed::List;
+use crate::limits::{HELPER_STACK_BYTES, Ledger, SEATS_YIELDS, STOP_MS, Sizes, Usage};
 use crate::time::{Millis, Now};
-use buffers::LargeBuffers;
 use gather::Gather;
+use notes::{Kind, LeftOut, Notes};
 use rustix::time::{ClockId, clock_gettime};
+use seats::Seats;
+use shared::{SeatMemory, Shared};
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -130,20 +138,16 @@ async fn bind_one(wanted: &Listener) -> io::Result<TcpListener> {
     }
 }
 
-/// A connection's entry in the table.
-struct Seat {
-    /// Something happened: look again.
-    wake: Rc<Notify>,
-}
-
 /// What all sessions share.
 pub struct Server {
     broker: RefCell<Broker>,
     clock: Clock,
-    seats: RefCell<Vec<Option<Seat>>>,
-    /// Connections to be woken when the sync that is under way has ended.
-    awaiting_sync: RefCell<Vec<Slot>>,
-    large_buffers: RefCell<LargeBuffers>,
+    seats: RefCell<Seats>,
+    /// Connections to be woken when the sync that is under way has ended, and those of the last
+    /// one, while they are being woken.
+    awaiting_sync: RefCell<List<Slot>>,
+    shared: RefCell<Shared>,
+    notes: RefCell<Notes>,
     gather: RefCell<Gather>,
     /// Everybody whom the last sync answered is back.
     gathered: Notify,
@@ -164,12 +168,15 @@ pub struct Server {
 impl Server {
     /// A server around an opened broker.
     pub fn new(broker: Broker, clock: Clock) -> Rc<Server> {
-        Rc::new(Server {
+        let sizes = broker.config().sizes;
+        let shared = Shared::new(&sizes, &**broker.storage().disk());
+        let server = Rc::new(Server {
             broker: RefCell::new(broker),
             clock,
-            seats: RefCell::new(Vec::new()),
-            awaiting_sync: RefCell::new(Vec::new()),
-            large_buffers: RefCell::new(LargeBuffers::new()),
+            seats: RefCell::new(Seats::new(&sizes)),
+            awaiting_sync: RefCell::new(List::new(sizes.connections)),
+            shared: RefCell::new(shared),
+            notes: RefCell::new(Notes::new()),
             gather: RefCell::new(Gather::new()),
             gathered: Notify::new(),
             commit: Notify::new(),
@@ -181,7 +188,35 @@ impl Server {
             stopping: Cell::new(false),
             ending: Cell::new(false),
             stop: Notify::new(),
-        })
+        });
+        server.note_usage();
+        server
+    }
+
+    /// What a server of these sizes takes, in the ledger's rows.
+    pub fn account(sizes: &Sizes, ledger: &mut Ledger) {
+        Shared::account(sizes, ledger);
+        let at_limit = "see connections";
+        ledger.row("seats", sizes.connections, Seats::memory(), at_limit);
+        Notes::account(ledger);
+        let rest = size_of::<Server>() + size_of::<helper::Helper>();
+        ledger.row("the server's own state", 1, rest + HELPER_STACK_BYTES, "there is one");
+    }
+
+    /// How full seats and pools are.
+    pub fn usage(&self) -> impl Iterator<Item = Usage> + use<> {
+        let (used, limit) = self.seats.borrow().taken();
+        let mut usages = self.shared.borrow().usages();
+        usages[0] = Usage { name: "connections", used: used as u64, limit: limit as u64 };
+        usages.into_iter()
+    }
+
+    /// Puts that among the figures that clients may ask for.
+    fn note_usage(&self) {
+        let mut broker = self.broker.borrow_mut();
+        for (place, usage) in broker.figures.server.iter_mut().zip(self.usage()) {
+            *place = usage;
+        }
     }
 
     /// Serves until [`Server::stop`], then ends in order.
@@ -218,69 +253,90 @@ impl Server {
     }
 
     fn connections(&self) -> usize {
-        self.seats.borrow().iter().flatten().count()
+        self.seats.borrow().taken().0
     }
 
     async fn accept(self: Rc<Server>, bound: Bound) {
         let advertised = Rc::new(bound.advertised);
         loop {
             match bound.listener.accept().await {
-                Ok((socket, address)) => match self.take_seat() {
-                    Some((slot, wake)) => {
-                        let advertised = advertised.clone();
-                        let session = session::Session::new(self.clone(), slot, wake, advertised);
-                        tokio::task::spawn_local(session.run(socket, address));
-                    }
-                    None => log::warn!("{address}: refused, max.connections is reached"),
-                },
+                Ok((socket, address)) => {
+                    let Some((slot, wake, memory)) = self.find_seat(address).await else {
+                        continue;
+                    };
+                    let advertised = advertised.clone();
+                    let session = session::Session::new(self.clone(), slot, wake, advertised);
+                    tokio::task::spawn_local(session.run(socket, address, memory));
+                }
                 Err(error) => {
                     // Out of descriptors, most likely: wait for some to be given back.
-                    log::warn!("cannot accept a connection: {error}");
+                    if let Some(left_out) = self.note(None, Kind::Accept) {
+                        log::warn!("cannot accept a connection: {error}{left_out}");
+                    }
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
         }
     }
 
-    fn take_seat(&self) -> Option<(Slot, Rc<Notify>)> {
-        let mut seats = self.seats.borrow_mut();
-        let limit = self.broker.borrow().config().max_connections as usize;
-        let free = seats.iter().position(Option::is_none);
-        let slot = match free {
-            Some(slot) => slot,
-            None if seats.len() < limit => {
-                seats.push(None);
-                seats.len() - 1
+    /// A seat for a new client; if all are taken, that of somebody who is idle.
+    async fn find_seat(&self, address: SocketAddr) -> Option<(Slot, Rc<Notify>, SeatMemory)> {
+        if let Some(seat) = self.take_seat() {
+            return Some(seat);
+        }
+        let now = self.clock.now().mono;
+        let displaced = self.seats.borrow_mut().displace(now);
+        if let Some(slot) = displaced {
+            self.wake(slot);
+            // It leaves as soon as it is its turn.
+            for _ in 0..SEATS_YIELDS {
+                tokio::task::yield_now().await;
+                if let Some(seat) = self.take_seat() {
+                    return Some(seat);
+                }
             }
-            None => return None,
-        };
-        let wake = Rc::new(Notify::new());
-        seats[slot] = Some(Seat { wake: wake.clone() });
-        self.broker.borrow_mut().figures.connections += 1;
-        Some((slot as Slot, wake))
+        }
+        self.broker.borrow_mut().figures.connections_refused += 1;
+        if let Some(left_out) = self.note(Some(address.ip()), Kind::Refused) {
+            let limit = self.seats.borrow().taken().1;
+            log::warn!("{address}: refused, max.connections ({limit}) is reached{left_out}");
+        }
+        None
     }
 
-    fn leave_seat(&self, slot: Slot) {
-        self.seats.borrow_mut()[slot as usize] = None;
+    fn take_seat(&self) -> Option<(Slot, Rc<Notify>, SeatMemory)> {
+        let seat = self.seats.borrow_mut().take(self.clock.now().mono)?;
+        self.broker.borrow_mut().figures.connections += 1;
+        self.note_usage();
+        Some(seat)
+    }
+
+    fn leave_seat(&self, slot: Slot, memory: SeatMemory) {
+        self.seats.borrow_mut().leave(slot, memory);
+        self.awaiting_sync.borrow_mut().retain(|waiting| *waiting != slot);
         let mut broker = self.broker.borrow_mut();
         broker.figures.connections -= 1;
         broker.connection_closed(slot);
         drop(broker);
-        self.large_buffers.borrow_mut().forget(slot);
-        self.wake_for_buffers();
+        self.note_usage();
+        self.wake_for_shared();
         if self.ending.get() {
             self.commit.notify_one();
         }
     }
 
+    /// Whether an event of a client belongs into the log now, and how many were left out.
+    fn note(&self, address: Option<IpAddr>, kind: Kind) -> Option<LeftOut> {
+        let now = self.clock.now().mono;
+        self.notes.borrow_mut().note(address, kind, now).map(LeftOut)
+    }
+
     fn wake(&self, slot: Slot) {
-        if let Some(Some(seat)) = self.seats.borrow().get(slot as usize) {
-            seat.wake.notify_one();
-        }
+        self.seats.borrow().wake(slot);
     }
 
     fn wake_all(&self) {
-        self.seats.borrow().iter().flatten().for_each(|seat| seat.wake.notify_one());
+        self.seats.borrow().wake_all();
     }
 
     /// Lends the broker to somebody who is no client: the forwarder.
@@ -333,7 +389,6 @@ impl Server {
             let deadline = self.broker.borrow().poll_timeout();
             if deadline.is_some_and(|deadline| deadline <= now.mono) {
                 self.broker.borrow_mut().handle_timeout(now);
-                self.large_buffers.borrow_mut().trim();
                 self.after_work();
                 continue;
             }
@@ -345,22 +400,32 @@ impl Server {
         }
     }
 
-    /// A large buffer, if there is one left; else `slot` is woken when one is given back, and
-    /// those who have one are asked for it.
-    fn borrow_large_buffer(&self, slot: Slot) -> Option<Vec<u8>> {
-        let buffer = self.large_buffers.borrow_mut().borrow(slot);
-        if buffer.is_none() {
-            self.large_buffers.borrow().holders().iter().for_each(|holder| self.wake(*holder));
+    /// After anything that may have moved the pools: wakes those for whom there is something, and
+    /// those who have what others wait for.
+    fn wake_for_shared(&self) {
+        let mut shared = self.shared.borrow_mut();
+        let Shared { read, batch, answer, spill, .. } = &mut *shared;
+        let mut moved = false;
+        for pool in [read, batch, answer] {
+            if !pool.take_moved() {
+                continue;
+            }
+            moved = true;
+            pool.next().for_each(|slot| self.wake(slot));
+            if pool.is_wanted() {
+                pool.holders().iter().for_each(|slot| self.wake(*slot));
+            }
         }
-        buffer
-    }
-
-    fn give_large_buffer_back(&self, slot: Slot, buffer: Vec<u8>) {
-        self.large_buffers.borrow_mut().give_back(slot, buffer);
-        self.wake_for_buffers();
-    }
-
-    fn wake_for_buffers(&self) {
-        self.large_buffers.borrow().next().for_each(|slot| self.wake(slot));
+        if spill.take_moved() {
+            moved = true;
+            spill.next().for_each(|slot| self.wake(slot));
+            if spill.is_wanted() {
+                spill.holders().iter().for_each(|slot| self.wake(*slot));
+            }
+        }
+        drop(shared);
+        if moved {
+            self.note_usage();
+        }
     }
 }

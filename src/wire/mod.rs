@@ -18,7 +18,7 @@ pub use crc::crc32c;
 pub use error_code::ErrorCode;
 pub use header::RequestHeader;
 pub use reader::{ReadError, Reader};
-pub use writer::Writer;
+pub use writer::{Sink, Writer};
 
 /// A UUID as it stands on the wire: 16 raw bytes, all zero meaning "none" (KIP-516).
 pub type Uuid = [u8; 16];

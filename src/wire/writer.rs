@@ -1,14 +1,67 @@
-//! Writes one message into a connection's buffer, knowing its version and flexibility.
+//! Writes one message into a connection's output, knowing its version and flexibility.
 //!
-//! Promises: the buffer grows to at most `limit` bytes; past that the writer drops what it is
-//! given and says so through [`Writer::overflowed`], so that no handler needs a check per field.
-//! Absent: the meaning of any field.
+//! Promises: the output grows to at most `limit` bytes; past that, and where the output has no room
+//! now, the writer drops what it is given and says so through [`Writer::overflowed`], so that no
+//! handler needs a check per field.
+//! Absent: the meaning of any field, and where the bytes are kept ([`Sink`]).
 
 use super::{ErrorCode, Uuid};
 
-/// A message under construction, appended to `bytes`.
+/// Where a message goes: memory, or memory and a file behind it.
+pub trait Sink {
+    /// Bytes that are in it.
+    fn length(&self) -> usize;
+
+    /// Appends `bytes`; false where there is no room for all of them, and then any part of them may
+    /// be in it.
+    fn append(&mut self, bytes: &[u8]) -> bool;
+
+    /// Overwrites what was appended, from `position` on.
+    fn overwrite(&mut self, position: usize, bytes: &[u8]);
+
+    /// Reads back what was appended, from `position` on; how many bytes there were.
+    fn read_back(&self, position: usize, buffer: &mut [u8]) -> usize;
+
+    /// Forgets everything behind `position`.
+    fn cut(&mut self, position: usize);
+
+    /// Makes sure that so many more bytes find room; false: not now.
+    fn ensure(&mut self, _bytes: usize) -> bool {
+        true
+    }
+}
+
+impl Sink for Vec<u8> {
+    fn length(&self) -> usize {
+        self.len()
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> bool {
+        self.extend_from_slice(bytes);
+        true
+    }
+
+    fn overwrite(&mut self, position: usize, bytes: &[u8]) {
+        if let Some(place) = self.get_mut(position..position + bytes.len()) {
+            place.copy_from_slice(bytes);
+        }
+    }
+
+    fn read_back(&self, position: usize, buffer: &mut [u8]) -> usize {
+        let there = self.get(position..).unwrap_or_default();
+        let count = there.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&there[..count]);
+        count
+    }
+
+    fn cut(&mut self, position: usize) {
+        self.truncate(position);
+    }
+}
+
+/// A message under construction, appended to what its [`Sink`] holds.
 pub struct Writer<'a> {
-    bytes: &'a mut Vec<u8>,
+    bytes: &'a mut dyn Sink,
     version: i16,
     flexible: bool,
     limit: usize,
@@ -17,12 +70,12 @@ pub struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// A writer behind what `bytes` holds already, without a limit of its own.
-    pub fn new(bytes: &'a mut Vec<u8>, version: i16, flexible: bool) -> Self {
+    pub fn new(bytes: &'a mut dyn Sink, version: i16, flexible: bool) -> Self {
         Writer { bytes, version, flexible, limit: usize::MAX, overflowed: false }
     }
 
     /// A writer that lets `bytes` grow to `limit` bytes.
-    pub fn bounded(bytes: &'a mut Vec<u8>, version: i16, flexible: bool, limit: usize) -> Self {
+    pub fn bounded(bytes: &'a mut dyn Sink, version: i16, flexible: bool, limit: usize) -> Self {
         Writer { bytes, version, flexible, limit, overflowed: false }
     }
 
@@ -36,34 +89,38 @@ impl<'a> Writer<'a> {
         self.flexible
     }
 
-    /// Whether something was dropped because the message grew past its limit.
+    /// Whether something was dropped because there was no room for it.
     pub fn overflowed(&self) -> bool {
         self.overflowed
     }
 
     /// Where the next byte goes, counted from the start of the buffer.
     pub fn position(&self) -> usize {
-        self.bytes.len()
+        self.bytes.length()
     }
 
-    /// What was written before, from one position to another; empty where nothing is.
-    pub fn written(&self, range: core::ops::Range<usize>) -> &[u8] {
-        self.bytes.get(range).unwrap_or_default()
+    /// What was written before, from `position` on, as far as it goes into `buffer`.
+    pub fn read_back<'b>(&self, position: usize, buffer: &'b mut [u8]) -> &'b [u8] {
+        let count = self.bytes.read_back(position, buffer);
+        &buffer[..count]
+    }
+
+    /// Makes sure that so many more bytes will find room. If not, the answer waits for it.
+    pub fn ensure(&mut self, bytes: usize) -> bool {
+        self.bytes.ensure(bytes)
     }
 
     /// Forgets everything behind `position`: a handler changed its mind.
     pub fn rewind(&mut self, position: usize) {
-        self.bytes.truncate(position);
+        self.bytes.cut(position);
         self.overflowed = false;
     }
 
     /// Raw bytes.
     pub fn raw(&mut self, bytes: &[u8]) {
-        if bytes.len() > self.limit.saturating_sub(self.bytes.len()) {
-            self.overflowed = true;
-            return;
-        }
-        self.bytes.extend_from_slice(bytes);
+        let fits = bytes.len() <= self.limit.saturating_sub(self.bytes.length());
+        // What follows something that was dropped would be nonsense.
+        self.overflowed = self.overflowed || !fits || !self.bytes.append(bytes);
     }
 
     /// A signed byte.
@@ -202,9 +259,7 @@ impl<'a> Writer<'a> {
 
     /// Overwrites an `int32` written before, at `position`.
     pub fn patch_i32(&mut self, position: usize, value: i32) {
-        if let Some(bytes) = self.bytes.get_mut(position..position + 4) {
-            bytes.copy_from_slice(&value.to_be_bytes());
-        }
+        self.bytes.overwrite(position, &value.to_be_bytes());
     }
 }
 
@@ -221,7 +276,7 @@ mod tests {
         w.i32(2);
         assert!(w.overflowed());
         w.i16(3);
-        assert_eq!(bytes, [0, 0, 0, 1, 0, 3]);
+        assert_eq!(bytes, [0, 0, 0, 1], "nothing follows what was dropped");
     }
 
     #[test]

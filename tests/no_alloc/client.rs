@@ -11,6 +11,7 @@ use ottla::broker::{self, Broker, NewTopic};
 use ottla::config::BrokerConfig;
 use ottla::disk::os::OsDisk;
 use ottla::server::connection::{Connection, Send};
+use ottla::server::shared::{SeatMemory, Shared};
 use ottla::time::{Millis, Now};
 use std::ops::AddAssign;
 use std::rc::Rc;
@@ -60,8 +61,8 @@ pub struct World {
     broker: Broker,
     now: Now,
     clients: Vec<Client>,
-    /// The server's large buffers.
-    large_buffers: Vec<Vec<u8>>,
+    /// What the server's connections share.
+    shared: Shared,
     /// The group's one member.
     pub member: String,
     /// Base offset of the segment that was read last.
@@ -76,17 +77,20 @@ impl World {
         let disk = OsDisk::open(directory.path()).expect("a data directory");
         let now = Now { mono: Millis(1_000), wall_ms: 1_700_000_000_000 };
         let opened = broker::open(Rc::new(disk), BrokerConfig::default(), 42, now);
-        let client = |slot| {
+        let broker = opened.expect("it opens").broker;
+        let sizes = broker.config().sizes;
+        let shared = Shared::new(&sizes, &**broker.storage().disk());
+        let client = |(slot, memory)| {
             let address = "127.0.0.1:4000".parse().expect("an address");
             let local = "127.0.0.1:9092".parse().expect("an address");
-            let connection = Connection::new(Peer { slot, address, local });
+            let connection = Connection::new(Peer { slot, address, local }, memory);
             Client { connection, answers: Vec::with_capacity(1 << 20) }
         };
         let mut world = World {
-            broker: opened.expect("it opens").broker,
+            broker,
             now,
-            clients: (0..=CONSUMERS as u32).map(client).collect(),
-            large_buffers: vec![vec![0; 16 * 1024]; 2],
+            clients: (0..=CONSUMERS as u32).zip(SeatMemory::for_all(&sizes)).map(client).collect(),
+            shared,
             member: String::new(),
             read_segment: -1,
             _directory: directory,
@@ -222,9 +226,7 @@ impl World {
     fn arrive(&mut self, client: usize, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let connection = &mut self.clients[client].connection;
-            if connection.needs_large_buffer().expect("a good frame") {
-                connection.give_large_buffer(self.large_buffers.pop().expect("one is left"));
-            }
+            assert!(connection.take_buffer(&mut self.shared).expect("a good frame"), "one is left");
             let room = connection.room(true).expect("a good frame");
             let count = room.len().min(bytes.len());
             assert!(count > 0, "no room though nothing is in the way");
@@ -233,17 +235,16 @@ impl World {
             bytes = &bytes[count..];
             self.work(client);
         }
-        let connection = &mut self.clients[client].connection;
-        if connection.can_spare_large_buffer() {
-            self.large_buffers.extend(connection.take_large_buffer());
-        }
+        self.clients[client].connection.spare_buffer(&mut self.shared);
     }
 
     /// What a session does when it is looked at.
     fn work(&mut self, client: usize) {
         let (broker, client) = (&mut self.broker, &mut self.clients[client]);
         client.connection.release(broker.storage().written(), broker.storage().durable());
-        let worked = client.connection.work(broker, self.now, None).expect("a good request");
+        let shared = &mut self.shared;
+        let worked =
+            client.connection.work(broker, self.now, None, shared).expect("a good request");
         if worked.must_write {
             broker.storage_mut().write_staged().expect("written");
         }
@@ -255,15 +256,15 @@ impl World {
                     client.answers.extend_from_slice(bytes);
                     bytes.len()
                 }
-                Send::File { piece, position, count } => {
+                Send::File { file, position, count } => {
                     let start = client.answers.len();
                     client.answers.resize(start + count, 0);
                     let part = &mut client.answers[start..];
-                    piece.slice.file.read_exact_at(part, position).expect("read");
+                    file.read_exact_at(part, position).expect("read");
                     count
                 }
             };
-            client.connection.sent(count);
+            client.connection.sent(count, shared);
         }
         self.wake();
     }

@@ -17,6 +17,7 @@ mod groups;
 mod merging;
 mod over_sockets;
 mod requests;
+mod server;
 
 use client::{Count, World};
 use requests::{Ask, Producing};

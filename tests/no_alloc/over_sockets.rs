@@ -97,6 +97,33 @@ async fn start(directory: &Path) -> (Rc<Server>, JoinHandle<()>, TcpStream) {
     (server, running, socket)
 }
 
+/// What the requests of a cycle do to the heap, repeated until they are `requests`, after the first
+/// `FIRST`; the log has some records then.
+fn cost_of_cycle(cycle: &[Ask], requests: usize) -> Count {
+    let directory = tempfile::tempdir().expect("a directory");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let local = tokio::task::LocalSet::new();
+    let (server, running, socket) = local.block_on(&runtime, start(directory.path()));
+    let mut answer = vec![0; 64 * 1024];
+    let mut producing = Producing::new(-1, 100);
+    let records: Vec<Ask> = (0..10).map(|_| producing.next()).collect();
+    let mut send = |asks: &[Ask], count: usize| {
+        local.block_on(&runtime, async {
+            for one in asks.iter().cycle().take(count) {
+                ask(&socket, one, &mut answer).await;
+            }
+        });
+    };
+    send(&records, records.len());
+    send(cycle, FIRST.min(requests));
+    let count = Count::of(|| send(cycle, requests));
+    drop(socket);
+    server.stop();
+    local.block_on(&runtime, running).expect("an orderly end");
+    count
+}
+
 fn asks(mut next: impl FnMut() -> Ask) -> Vec<Ask> {
     (0..FIRST + REQUESTS).map(|_| next()).collect()
 }
@@ -122,4 +149,44 @@ fn produce_over_a_socket_that_waits_for_no_sync() {
 #[test]
 fn metadata_over_a_socket() {
     assert_nothing_per_request(cost(&asks(requests::metadata)));
+}
+
+/// Every API key that only asks, or changes nothing that is kept, one after the other.
+#[test]
+fn a_hundred_thousand_requests_of_all_keys_over_a_socket() {
+    let cycle = [
+        requests::fetch(3, 0),
+        requests::list_offsets(-1),
+        requests::metadata(),
+        requests::find_coordinator(),
+        requests::api_versions(),
+        requests::init_producer_id(),
+        requests::offset_for_leader_epoch(),
+        requests::describe_cluster(),
+    ];
+    let count = cost_of_cycle(&cycle, 100_000);
+    assert!(count.allocations <= 1 && count.frees <= 1, "{count:?}");
+}
+
+/// The keys that are answered with allocations still: each has to be moved to the list above when
+/// it is not.
+#[test]
+fn the_keys_that_still_allocate() {
+    let later = [
+        requests::list_groups(),
+        requests::describe_groups(),
+        requests::describe_producers(),
+        requests::describe_topic_partitions(),
+        requests::offset_fetch(),
+    ];
+    for (number, ask) in later.iter().enumerate() {
+        let count = cost_of_cycle(std::slice::from_ref(ask), 500);
+        println!("{number}: {count:?} in 500 requests");
+    }
+}
+
+#[test]
+fn long_polls_over_a_socket() {
+    let count = cost_of_cycle(&[requests::fetch_in_vain(10, 1)], 3_000);
+    assert!(count.allocations <= 1 && count.frees <= 1, "{count:?}");
 }

@@ -323,3 +323,90 @@ pub fn sync_group(member: &str) -> Ask {
         w.bytes(&[9]);
     })
 }
+
+/// A fetch that waits so long and gets nothing.
+pub fn fetch_in_vain(offset: i64, max_wait_ms: i32) -> Ask {
+    Ask { bytes_min: 0, ..fetch(offset, max_wait_ms) }
+}
+
+/// ListGroups.
+pub fn list_groups() -> Ask {
+    Ask::new(16, after_throttle, |w| {
+        w.since(4, |w| w.array(0));
+        w.since(5, |w| w.array(0));
+        w.tags();
+    })
+}
+
+/// DescribeGroups of one group.
+pub fn describe_groups() -> Ask {
+    let error_of = |r: &mut Reader<'_>| {
+        r.i32("throttle_time_ms")?;
+        r.array("groups")?;
+        r.i16("error_code")
+    };
+    Ask::new(15, error_of, |w| {
+        w.array(1);
+        w.string("g");
+        w.bool(false);
+        w.tags();
+    })
+}
+
+/// DescribeCluster.
+pub fn describe_cluster() -> Ask {
+    Ask::new(60, after_throttle, |w| {
+        w.bool(false);
+        w.since(1, |w| w.i8(1));
+        w.since(2, |w| w.bool(false));
+        w.tags();
+    })
+}
+
+/// OffsetForLeaderEpoch of the partition.
+pub fn offset_for_leader_epoch() -> Ask {
+    let error_of = |r: &mut Reader<'_>| {
+        r.i32("throttle_time_ms")?;
+        r.array("topics")?;
+        r.string("topic")?;
+        r.array("partitions")?;
+        r.i16("error_code")
+    };
+    Ask::new(23, error_of, |w| {
+        w.i32(-1);
+        partition_0(w, |w| {
+            w.i32(-1);
+            w.i32(0);
+        });
+        w.tags();
+    })
+}
+
+/// DescribeProducers of the partition.
+pub fn describe_producers() -> Ask {
+    Ask::new(61, of_partition_after_throttle, |w| {
+        w.array(1);
+        w.string("t");
+        w.array(1);
+        w.i32(0);
+        w.tags();
+        w.tags();
+    })
+}
+
+/// DescribeTopicPartitions of the topic.
+pub fn describe_topic_partitions() -> Ask {
+    let error_of = |r: &mut Reader<'_>| {
+        r.i32("throttle_time_ms")?;
+        r.array("topics")?;
+        r.i16("error_code")
+    };
+    Ask::new(75, error_of, |w| {
+        w.array(1);
+        w.string("t");
+        w.tags();
+        w.i32(100);
+        w.i8(-1);
+        w.tags();
+    })
+}

@@ -66,6 +66,10 @@ impl Disk for Careless {
     fn list(&self, path: &str) -> DiskResult<Vec<(String, bool)>> {
         self.0.list(path)
     }
+    fn temporary(&self) -> DiskResult<FileRef> {
+        self.0.temporary()
+    }
+
     fn free_bytes(&self) -> DiskResult<u64> {
         self.0.free_bytes()
     }

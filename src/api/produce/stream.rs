@@ -19,7 +19,9 @@
 use super::{API, Refused, append, write_partition};
 use crate::api::{Context, Outcome, Parked, Reply, Waiting};
 use crate::broker::Produced;
-use crate::limits::{PRODUCE_ELEMENT_BYTES_MAX, PRODUCE_ROOM_WAIT_MS};
+use crate::limits::{
+    PRODUCE_ANSWER_BYTES_MAX, PRODUCE_ELEMENT_BYTES_MAX, PRODUCE_ROOM_WAIT_MS, TOPIC_NAME_BYTES_MAX,
+};
 use crate::storage::Lsn;
 use crate::time::Millis;
 use crate::wire::reader::Problem;
@@ -52,6 +54,8 @@ enum Step {
     Needs(usize),
     /// There is no room for it yet.
     Park(Parked),
+    /// There is no room for its answer yet.
+    Full,
     /// The request is answered.
     Done,
 }
@@ -85,7 +89,8 @@ pub struct Partly {
     pub stream: Stream,
     /// Bytes, of those that were given, that are done with.
     pub consumed: usize,
-    /// Bytes behind these that have to be here before it gets on.
+    /// Bytes behind these that have to be here before it gets on; 0 where its answer waits for
+    /// room.
     pub needed: usize,
     /// What it is parked for, if it is.
     pub parked: Option<Parked>,
@@ -141,6 +146,7 @@ impl Stream {
                 Ok(Step::Done) => return Ok(self.outcome(context)),
                 Ok(Step::Needs(needed)) => (needed, None),
                 Ok(Step::Park(parked)) => (0, Some(parked)),
+                Ok(Step::Full) => (0, None),
                 Err(error)
                     if error.problem == Problem::Truncated
                         && r.beyond() > 0
@@ -179,7 +185,7 @@ impl Stream {
                 reply.w.tags();
                 self.at = At::Rest;
             }
-            At::Topic => self.topic(r, reply)?,
+            At::Topic => return self.topic(r, reply),
             At::Partition if self.partitions_left == 0 => {
                 r.tags()?;
                 reply.w.tags();
@@ -222,9 +228,13 @@ impl Stream {
         Ok(())
     }
 
-    fn topic(&mut self, r: &mut Reader<'_>, reply: &mut Reply<'_>) -> Result<(), ReadError> {
+    fn topic(&mut self, r: &mut Reader<'_>, reply: &mut Reply<'_>) -> Result<Step, ReadError> {
         let name = r.string("name")?;
-        self.partitions_left = r.array("partition_data")?;
+        let partitions = r.array("partition_data")?;
+        if !reply.w.ensure(name.len() + PRODUCE_ANSWER_BYTES_MAX) {
+            return Ok(Step::Full);
+        }
+        self.partitions_left = partitions;
         reply.w.string(name);
         // The answer remembers the name while the partitions arrive.
         let end = reply.w.position() - reply.start;
@@ -232,7 +242,7 @@ impl Stream {
         reply.w.array(self.partitions_left);
         self.topics_left -= 1;
         self.at = At::Partition;
-        Ok(())
+        Ok(Step::Next)
     }
 
     fn partition(
@@ -244,9 +254,11 @@ impl Stream {
         let start = r.position();
         let index = r.i32("index")?;
         let bytes = r.records_length("records")?.unwrap_or_default();
-        let (from, to) = self.name;
-        let name = reply.w.written(reply.start + from..reply.start + to);
-        let name = core::str::from_utf8(name).unwrap_or_default();
+        if !reply.w.ensure(PRODUCE_ANSWER_BYTES_MAX) {
+            return Ok(Step::Full);
+        }
+        let mut name = [0; TOPIC_NAME_BYTES_MAX];
+        let name = self.topic_name(reply, &mut name);
         if bytes > context.broker.message_bytes_max() {
             let result = self.refused.unwrap_or_else(|| too_large(context, name, index));
             self.note(Err(result));
@@ -275,6 +287,17 @@ impl Stream {
         write_partition(reply, index, records, result);
         self.partitions_left -= 1;
         Ok(Step::Next)
+    }
+
+    /// The topic's name as the answer has it. A longer one than any topic's is none.
+    fn topic_name<'b>(
+        &self,
+        reply: &Reply<'_>,
+        buffer: &'b mut [u8; TOPIC_NAME_BYTES_MAX],
+    ) -> &'b str {
+        let (from, to) = self.name;
+        let Some(buffer) = buffer.get_mut(..to - from) else { return "" };
+        core::str::from_utf8(reply.w.read_back(reply.start + from, buffer)).unwrap_or_default()
     }
 
     fn note(&mut self, result: Result<Produced, Refused>) {

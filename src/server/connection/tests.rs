@@ -3,40 +3,53 @@
 use super::*;
 use crate::api::testing::{TestBroker, request};
 use crate::config::BrokerConfig;
-use crate::limits::Sizes;
+
+use crate::limits::{Board, Sizes, TOPIC_MESSAGE_BYTES_MAX};
 use crate::wire::record::BatchBuilder;
 
-struct Wire {
-    test: TestBroker,
-    connection: Connection,
-    sent: Vec<u8>,
+pub(super) struct Wire {
+    pub test: TestBroker,
+    pub connection: Connection,
+    pub shared: Shared,
+    pub sent: Vec<u8>,
 }
 
 impl Wire {
-    fn new() -> Wire {
+    pub fn new() -> Wire {
         Wire::with(TestBroker::config())
     }
 
-    fn with(config: BrokerConfig) -> Wire {
+    pub fn with(config: BrokerConfig) -> Wire {
         let mut test = TestBroker::with(config);
         test.topic("t", 1);
         let address = "127.0.0.1:4000".parse().unwrap();
         let local = "127.0.0.1:9092".parse().unwrap();
         let peer = Peer { slot: 0, address, local };
-        Wire { test, connection: Connection::new(peer), sent: Vec::new() }
+        let sizes = test.broker.config().sizes;
+        let shared = Shared::new(&sizes, &**test.broker.storage().disk());
+        let memory = SeatMemory::for_all(&sizes).next().unwrap();
+        Wire { test, connection: Connection::new(peer, memory), shared, sent: Vec::new() }
     }
 
-    fn work(&mut self) -> Result<Worked, Fault> {
+    pub fn work(&mut self) -> Result<Worked, Fault> {
         let storage = self.test.broker.storage();
         self.connection.release(storage.written(), storage.durable());
-        let worked = self.connection.work(&mut self.test.broker, self.test.now, None)?;
+        let mut sum = Worked::default();
+        loop {
+            let (broker, now) = (&mut self.test.broker, self.test.now);
+            let worked = self.connection.work(broker, now, None, &mut self.shared)?;
+            sum.requests += worked.requests;
+            if worked.requests < TURN_REQUESTS {
+                break;
+            }
+        }
         let storage = self.test.broker.storage();
         self.connection.release(storage.written(), storage.durable());
-        Ok(worked)
+        Ok(sum)
     }
 
     /// Bytes arrive, in pieces of at most `step`, and are worked on as they come.
-    fn arrive(&mut self, mut bytes: &[u8], step: usize) -> Result<(), Fault> {
+    pub fn arrive(&mut self, mut bytes: &[u8], step: usize) -> Result<(), Fault> {
         while !bytes.is_empty() {
             let count = self.read(&bytes[..bytes.len().min(step)])?;
             assert!(count > 0, "no room though nothing is in the way");
@@ -47,10 +60,8 @@ impl Wire {
     }
 
     /// As many of these bytes arrive as there is room for.
-    fn read(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
-        if self.connection.needs_large_buffer()? {
-            self.connection.give_large_buffer(Vec::new());
-        }
+    pub fn read(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
+        assert!(self.connection.take_buffer(&mut self.shared)?, "nobody else has one");
         let room = self.connection.room(false)?;
         let count = room.len().min(bytes.len());
         room[..count].copy_from_slice(&bytes[..count]);
@@ -59,7 +70,7 @@ impl Wire {
     }
 
     /// Takes what may be sent, a few bytes at a time.
-    fn drain(&mut self) -> usize {
+    pub fn drain(&mut self) -> usize {
         let before = self.sent.len();
         loop {
             let count = match self.connection.next_send() {
@@ -69,19 +80,19 @@ impl Wire {
                     self.sent.extend_from_slice(&bytes[..count]);
                     count
                 }
-                Send::File { piece, position, count } => {
+                Send::File { file, position, count } => {
                     let mut part = vec![0; count.min(11)];
-                    piece.slice.file.read_exact_at(&mut part, position).unwrap();
+                    file.read_exact_at(&mut part, position).unwrap();
                     self.sent.extend_from_slice(&part);
                     part.len()
                 }
             };
-            self.connection.sent(count);
+            self.connection.sent(count, &mut self.shared);
         }
     }
 
     /// The correlation ids of whole answers that were sent.
-    fn answered(&self) -> Vec<i32> {
+    pub fn answered(&self) -> Vec<i32> {
         let (mut at, mut ids) = (0, Vec::new());
         while at < self.sent.len() {
             let word = |at: usize| {
@@ -97,7 +108,7 @@ impl Wire {
     }
 }
 
-fn frame(
+pub(super) fn frame(
     id: i32,
     key: i16,
     version: i16,
@@ -115,7 +126,7 @@ fn produce(id: i32, acks: i16, value: &[u8]) -> Vec<u8> {
 }
 
 /// A batch for each of `values`.
-fn produce_many(id: i32, acks: i16, values: &[&[u8]]) -> Vec<u8> {
+pub(super) fn produce_many(id: i32, acks: i16, values: &[&[u8]]) -> Vec<u8> {
     frame(id, 0, 7, |w| {
         w.nullable_string(None);
         w.i16(acks);
@@ -132,7 +143,7 @@ fn produce_many(id: i32, acks: i16, values: &[&[u8]]) -> Vec<u8> {
     })
 }
 
-fn versions(id: i32) -> Vec<u8> {
+pub(super) fn versions(id: i32) -> Vec<u8> {
     frame(id, 18, 0, |_| ())
 }
 
@@ -184,7 +195,7 @@ fn no_more_than_the_limit_wait_at_once_and_the_rest_follows() {
     let count = PRODUCE_IN_FLIGHT_MAX as i32 + 5;
     let all: Vec<u8> = (0..count).flat_map(|id| produce(id, -1, b"x")).collect();
     wire.arrive(&all, 4096).unwrap();
-    assert!(!wire.connection.can_work());
+    assert!(!wire.connection.can_work(&wire.shared));
     wire.test.sync();
     wire.work().unwrap();
     wire.test.sync();
@@ -219,38 +230,47 @@ fn a_parked_fetch_keeps_its_place_and_its_bytes() {
 }
 
 #[test]
-fn a_large_request_borrows_a_buffer_that_grows_with_what_arrives() {
+fn a_large_request_borrows_a_buffer_that_is_large_enough() {
     let mut wire = Wire::new();
-    let large = produce(1, 1, &vec![1; 30_000]);
-    wire.arrive(&large[..5_000], 4096).unwrap();
-    assert!(wire.connection.input.bytes.len() < 20_000, "only a claim so far");
-    wire.arrive(&large[5_000..], 4096).unwrap();
-    wire.test.sync();
-    wire.work().unwrap();
-    wire.drain();
-    assert_eq!(wire.answered(), [1]);
-    assert!(wire.connection.take_large_buffer().is_some());
+    for (bytes, size) in [(30_000, Size::Read), (200_000, Size::Batch)] {
+        let large = produce(1, 1, &vec![1; bytes]);
+        wire.arrive(&large[..5_000], 4096).unwrap();
+        assert_eq!(wire.connection.input.size(), size);
+        wire.arrive(&large[5_000..], 4096).unwrap();
+        wire.test.sync();
+        wire.work().unwrap();
+        wire.drain();
+        assert!(wire.connection.can_spare_buffer());
+        wire.connection.spare_buffer(&mut wire.shared);
+        assert_eq!(wire.connection.input.size(), Size::Own);
+    }
+    assert_eq!(wire.answered(), [1, 1]);
+    assert!(wire.shared.usages().iter().all(|usage| usage.used == 0));
 }
 
 #[test]
-fn a_topic_may_take_larger_batches_than_the_broker_up_to_a_limit() {
-    let mut wire = Wire::new();
-    for (topic, bytes) in [("large", 3 << 20), ("huge", i32::MAX)] {
+fn a_topic_may_take_larger_batches_than_the_broker_as_far_as_the_buffers_go() {
+    for (board, wanted, most) in [
+        (Board::DEFAULT, 3 << 20, Board::DEFAULT.message_bytes),
+        (Board::DESKTOP, 3 << 20, 3 << 20),
+        (Board::DESKTOP, i32::MAX, TOPIC_MESSAGE_BYTES_MAX),
+    ] {
+        let config = BrokerConfig { sizes: Sizes::of(&board), ..TestBroker::config() };
+        let mut wire = Wire::with(config);
         let create = frame(1, 19, 2, |w| {
             w.array(1);
-            w.string(topic);
+            w.string("large");
             w.i32(1);
             w.i16(1);
             w.array(0);
             w.array(1);
             w.string("max.message.bytes");
-            w.nullable_string(Some(&bytes.to_string()));
+            w.nullable_string(Some(&wanted.to_string()));
             w.i32(1000);
             w.bool(false);
         });
         wire.arrive(&create, 4096).unwrap();
-        let batch = Sizes::default().message_bytes.min(bytes as usize);
-        assert_eq!(wire.connection.limits.whole, batch + PRODUCE_ELEMENT_BYTES_MAX);
+        assert_eq!(wire.test.broker.message_bytes_max(), most as usize);
     }
 }
 
@@ -264,19 +284,14 @@ fn impossible_frame_lengths_are_faults() {
 }
 
 #[test]
-fn only_a_produce_request_may_be_larger_than_a_message_and_a_mebibyte() {
-    for (length, key, fits) in [
-        (1_048_588 + (1 << 20), 1, true),
-        (1_048_588 + (1 << 20) + 1, 1, false),
-        (1_048_588 + (1 << 20) + 1, 0, true),
-        (100 << 20, 0, true),
-    ] {
-        let mut wire = Wire::new();
+fn only_a_produce_request_may_be_larger_than_a_batch_buffer() {
+    let most = Sizes::default().batch_buffer_bytes as i32 - 4;
+    for (length, key, fits) in [(most, 1, true), (most + 1, 1, false), (100 << 20, 0, true)] {
         let bytes = [&i32::to_be_bytes(length)[..], &i16::to_be_bytes(key)].concat();
         for step in [1, 6] {
+            let mut wire = Wire::new();
             let result = wire.arrive(&bytes, step);
             assert_eq!(result.is_ok(), fits, "{length} {key}");
-            wire = Wire::new();
         }
     }
 }
@@ -287,10 +302,7 @@ fn small_batches(journal_bytes: u32) -> Wire {
     Wire::with(BrokerConfig { journal_bytes, ..config })
 }
 
-/// The broker of [`small_batches`] needs no more for a batch, its partition and what is read ahead.
-const STREAM_BYTES_MAX: usize = 10_000 + PRODUCE_ELEMENT_BYTES_MAX;
-
-fn log_end(wire: &Wire) -> i64 {
+pub(super) fn log_end(wire: &Wire) -> i64 {
     let broker = &wire.test.broker;
     broker.find_partition("t", 0).unwrap().1.log_end_offset
 }
@@ -304,7 +316,7 @@ fn a_produce_request_of_any_size_needs_room_for_one_batch_and_keeps_its_place() 
         let all = [versions(1), produce(2, -1, b"x"), large.clone(), versions(4)].concat();
         wire.arrive(&all[..all.len() / 2], step).unwrap();
         assert!(wire.connection.is_midway() && !wire.connection.is_idle());
-        assert!(wire.connection.input.bytes.len() <= STREAM_BYTES_MAX, "step {step}");
+        assert!(wire.connection.input.size() <= Size::Read, "step {step}");
         let appended = log_end(&wire);
         assert!((90..110).contains(&appended), "{appended}");
         // The answers before it do not wait for it.
@@ -323,8 +335,7 @@ fn a_produce_request_of_any_size_needs_room_for_one_batch_and_keeps_its_place() 
         assert_eq!(wire.answered(), [1, 2, 3, 4]);
         assert_eq!(log_end(&wire), 201);
         assert!(wire.connection.is_idle());
-        let buffer = wire.connection.take_large_buffer().unwrap();
-        assert!(buffer.len() <= STREAM_BYTES_MAX, "{}", buffer.len());
+        assert!(wire.connection.can_spare_buffer());
     }
 }
 
@@ -362,7 +373,7 @@ fn a_batch_too_large_for_any_topic_is_passed_over_without_being_kept() {
     let large = vec![7; 3_000_000];
     let all = [produce_many(1, -1, &[b"x", &large, b"y"]), versions(2)].concat();
     wire.arrive(&all[..1_000_000], 4_096).unwrap();
-    assert!(wire.connection.take_large_buffer().is_none(), "nothing is kept");
+    assert!(wire.connection.input.size() <= Size::Read, "nothing is kept");
     wire.arrive(&all[1_000_000..], 100_000).unwrap();
     wire.test.sync();
     wire.work().unwrap();
@@ -391,8 +402,8 @@ fn while_others_wait_the_large_buffer_is_free_between_two_batches() {
     let all = produce_many(1, -1, &[&[7; 9_000][..]; 50]);
     let (mut at, mut spared) = (0, 0);
     while at < all.len() {
-        if wire.connection.can_spare_large_buffer() {
-            wire.connection.take_large_buffer().unwrap();
+        if wire.connection.can_spare_buffer() {
+            wire.connection.spare_buffer(&mut wire.shared);
             spared += 1;
         }
         at += wire.read(&all[at..]).unwrap();
