@@ -130,7 +130,7 @@ pub const GATHER_LOOKS_MAX: core::time::Duration = core::time::Duration::from_mi
 /// Why: a try costs an eighth of a sync; one in sixteen is less than a hundredth of the time.
 pub const GATHER_PROBE_INTERVAL: u32 = 16;
 
-// ---- Stopping and answering ----------------------------------------------------------------------
+// ---- Stopping and answering --------------------------------------------------------------------
 
 /// Bytes of a helper thread's stack: of the one that syncs, and of the one that looks up names.
 ///

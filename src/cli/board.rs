@@ -7,6 +7,9 @@
 
 use crate::config::{BOARDS, BrokerConfig, board_for, board_named, board_names, read_board};
 use crate::limits::{Board, CONFIG_FILE_BYTES_MAX, Ledger, PROGRAM_BYTES};
+use crate::server::Server;
+use crate::state::groups::Groups;
+use crate::state::producers::Producers;
 use std::path::Path;
 
 /// A profile and where it comes from.
@@ -86,8 +89,11 @@ fn total(meminfo: &str) -> Option<u64> {
 
 /// Every row that the broker allocates at start, for this configuration.
 pub fn ledger(config: &BrokerConfig) -> Ledger {
-    let _ = config;
-    Ledger::default()
+    let mut ledger = Ledger::default();
+    Server::account(&config.sizes, &mut ledger);
+    Groups::account(&config.sizes, &mut ledger);
+    Producers::account(&config.sizes, &mut ledger);
+    ledger
 }
 
 /// Whether the ledger's sum and the program fit into the board's memory.

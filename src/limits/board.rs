@@ -72,7 +72,8 @@ pub struct Sizes {
     pub connections: usize,
     /// Bytes of a connection's own input buffer.
     ///
-    /// Why: nearly all requests but Produce fit. At the limit: it borrows one of the `read_buffers`.
+    /// Why: nearly all requests but Produce fit. At the limit: it borrows one of the
+    /// `read_buffers`.
     pub connection_in_bytes: usize,
     /// Bytes of a connection's own output buffer.
     ///
