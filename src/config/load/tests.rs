@@ -64,7 +64,7 @@ fn the_stock_file_of_kafka_4_3_loses_its_controller_and_works() {
 
 #[test]
 fn every_setting_of_kafka_2_1_and_4_3_is_known() {
-    let names = include_str!("kafka_settings.txt").lines().filter(|l| !l.starts_with('#'));
+    let names = include_str!("../kafka_settings.txt").lines().filter(|l| !l.starts_with('#'));
     let mut count = 0;
     for name in names {
         count += 1;
