@@ -304,7 +304,13 @@ impl Broker {
 
     /// Lets everything happen that is due: sessions, rebalances, expiry, retention.
     pub fn handle_timeout(&mut self, now: Now) {
-        self.groups.handle_timeout(now);
+        // An offset that expired without a word in the journal would be back after a restart, in a
+        // place that may be another's by then.
+        let (storage, bytes) = (&mut self.storage, &mut self.change_bytes);
+        self.groups.handle_timeout(now, |group_id, topic, partition| {
+            Change::OffsetRemoved { group_id, topic, partition }.encode_into(bytes);
+            storage.stage_change(bytes, now.mono).is_ok()
+        });
         if self.retention_due <= now.mono {
             let configured = self.config.log_retention_check_interval_ms;
             let interval = configured.min(RETENTION_CHECK_S * 1000);

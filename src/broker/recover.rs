@@ -10,6 +10,7 @@ use crate::limits::{LARGE_BATCH_BYTES, PRODUCER_ID_PLAUSIBLE_MAX};
 use crate::state::coordinator_file::{Change, Snapshot, TopicRow};
 use crate::state::forward::Forwarding;
 use crate::state::groups::{Groups, GroupsConfig};
+use crate::state::offsets::OffsetRow;
 use crate::state::producers::{Claim, Producers};
 use crate::state::topics::Topics;
 use crate::storage::recovery::{Effect, OpenError, Replay, Report};
@@ -34,6 +35,8 @@ struct Recovering {
     node_id: Option<i32>,
     topics: BTreeMap<u32, TopicRow>,
     groups: Groups,
+    /// Committed offsets for which there was no room.
+    offsets_lost: u64,
     producers: Producers,
     forwarding: Forwarding,
     next_topic: u32,
@@ -60,9 +63,7 @@ impl Replay for Recovering {
         for row in snapshot.topics {
             self.topics.insert(row.number, row);
         }
-        for row in &snapshot.offsets {
-            self.groups.restore_offset(row, self.now).ok();
-        }
+        snapshot.offsets.iter().for_each(|row| self.restore_offset(row));
         snapshot.producers.into_iter().for_each(|row| self.producers.restore(row));
         snapshot.forward_rows.iter().for_each(|row| self.forwarding.note(row));
         self.forwarding.note_head(snapshot.forward_head);
@@ -107,9 +108,7 @@ impl Replay for Recovering {
                     row.overrides = overrides;
                 }
             }
-            Some(Change::OffsetCommitted(row)) => {
-                self.groups.restore_offset(&row, self.now).ok();
-            }
+            Some(Change::OffsetCommitted(row)) => self.restore_offset(&row),
             Some(Change::OffsetRemoved { group_id, topic, partition }) => {
                 self.groups.remove_offset(group_id, topic, partition);
             }
@@ -157,6 +156,13 @@ impl Replay for Recovering {
     }
 }
 
+impl Recovering {
+    fn restore_offset(&mut self, row: &OffsetRow<'_>) {
+        let restored = self.groups.restore_offset(row, self.now);
+        self.offsets_lost += u64::from(restored.is_err());
+    }
+}
+
 /// Opens a data directory. `seed` makes ids unlike those of other brokers.
 ///
 /// # Errors
@@ -180,6 +186,7 @@ pub fn open(
         node_id: None,
         topics: BTreeMap::new(),
         groups: Groups::new(groups_config, &config.sizes, seed),
+        offsets_lost: 0,
         producers: Producers::new(config.sizes.producers),
         forwarding: Forwarding::default(),
         next_topic: 1,
@@ -199,6 +206,13 @@ pub fn open(
         report.note(format!(
             "node.id was {node_id} in this directory and is {} now; clients will notice",
             config.node_id
+        ));
+    }
+    if recovering.offsets_lost > 0 {
+        report.note(format!(
+            "{} commits of offsets found no room: this board keeps fewer groups or offsets than \
+             the one before; their consumers begin where auto.offset.reset says",
+            recovering.offsets_lost
         ));
     }
     let mut ids = recovering.ids;

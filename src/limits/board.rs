@@ -6,7 +6,10 @@
 //! Absent: reading profiles (`config::board`), what a row takes (the table's owner accounts for
 //! it), and format limits (the module above).
 
-use super::{CONNECTION_BUFFER_BYTES, CONNECTION_OUT_BYTES, PRODUCE_ELEMENT_BYTES_MAX};
+use super::{
+    CONNECTION_BUFFER_BYTES, CONNECTION_OUT_BYTES, MEMBER_METADATA_BYTES_MAX,
+    PRODUCE_ELEMENT_BYTES_MAX,
+};
 
 /// A MiB.
 const MIB: u64 = 1 << 20;
@@ -136,6 +139,8 @@ pub struct Sizes {
     pub pending_members: usize,
     /// Bytes of all members' names, metadata and assignments.
     ///
+    /// Why: a consumer of ten topics takes some 400, and one member of the largest size fits beside
+    /// them.
     /// At the limit: GROUP_MAX_SIZE_REACHED (81); for a leader's SyncGroup UNKNOWN_SERVER_ERROR
     /// (-1), as in Kafka when an assignment is too large to be stored.
     pub member_bytes: usize,
@@ -190,7 +195,7 @@ impl Sizes {
             groups,
             members,
             pending_members: (2 * groups).clamp(64, 128),
-            member_bytes: 1024 * members + 64 * 1024,
+            member_bytes: 512 * members + MEMBER_METADATA_BYTES_MAX,
             offsets,
             offset_bytes: 64 * offsets,
             forward_links: if small { 2 } else { 4 },

@@ -7,8 +7,7 @@
 //! looks at one cached deadline per group.
 //!
 //! Absent on purpose: the rules of a group (`group.rs`), committed offsets (`groups/commits.rs`),
-//! who makes room where a table is full (`groups/room.rs`), journalling. An offset that expired may
-//! come back from the journal after a restart; its age starts anew then.
+//! who makes room where a table is full (`groups/room.rs`), journalling.
 
 mod commits;
 mod member_ids;
@@ -299,15 +298,16 @@ impl Groups {
         self.deadlines.iter().flatten().copied().chain(self.next_sweep).min()
     }
 
-    /// Lets everything happen that is due by `now`.
-    pub fn handle_timeout(&mut self, now: Now) {
+    /// Lets everything happen that is due by `now`. Committed offsets that have expired are
+    /// forgotten if `forget` says, for group, topic and partition, that this was noted down.
+    pub fn handle_timeout(&mut self, now: Now, forget: impl FnMut(&str, &str, i32) -> bool) {
         for slot in 0..self.groups.keys_end() {
             if self.deadlines[slot as usize].is_some_and(|deadline| deadline <= now.mono) {
                 self.on_group(slot, now, |group, cx| group.handle_timeout(cx));
             }
         }
         if self.next_sweep.is_some_and(|sweep| sweep <= now.mono) {
-            self.sweep(now);
+            self.sweep(now, forget);
         }
     }
 

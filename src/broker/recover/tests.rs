@@ -4,7 +4,7 @@ use super::*;
 use crate::broker::NewTopic;
 use crate::disk::sim::SimDisk;
 use crate::disk::{DiskError, Open};
-use crate::limits::RING_BYTES_MIN;
+use crate::limits::{RING_BYTES_MIN, Sizes};
 use crate::time::Millis;
 use crate::wire::batch;
 use crate::wire::record::{BatchBuilder, Producer};
@@ -294,4 +294,57 @@ fn a_checkpoint_without_space_is_tried_again_and_holds_up_nobody() {
         broker.storage_mut().finish_sync(file.sync(), now);
     }
     assert!(!broker.storage().lacks_space() && !broker.storage().is_checkpointing());
+}
+
+fn commit(broker: &mut Broker, group_id: &str, now: Now) -> bool {
+    let commit = crate::state::offsets::Commit {
+        offset: 5,
+        leader_epoch: -1,
+        metadata: "",
+        retention_ms: None,
+    };
+    broker.commit_offset(group_id, "t", 0, commit, now).is_ok()
+}
+
+fn committed(broker: &Broker) -> Vec<String> {
+    broker.groups.offsets().rows().map(|row| row.group_id.to_owned()).collect()
+}
+
+/// Where one that had expired came back, there would be no room for one that was acknowledged.
+#[test]
+fn an_offset_that_expired_is_gone_after_a_restart_too_and_its_place_is_anothers() {
+    let sizes = Sizes { groups: 1, ..Sizes::default() };
+    let config = || BrokerConfig { sizes, offsets_retention_minutes: 60, ..config() };
+    let disk = SimDisk::new();
+    let mut broker = open(Rc::new(disk.clone()), config(), 7, NOW).unwrap().broker;
+    sync(&mut broker);
+    create(&mut broker, "t");
+    assert!(commit(&mut broker, "old", NOW));
+    assert!(!commit(&mut broker, "new", NOW));
+    let mono = NOW.mono.saturating_add(2 * 60 * 60_000);
+    broker.handle_timeout(Now { mono, ..NOW });
+    assert!(commit(&mut broker, "new", Now { mono, ..NOW }));
+    sync(&mut broker);
+    drop(broker);
+    let Opened { broker, report } = open(Rc::new(disk), config(), 7, NOW).unwrap();
+    assert_eq!(committed(&broker), ["new"]);
+    assert_eq!(report.notes.len(), 0, "{report:?}");
+}
+
+#[test]
+fn a_smaller_board_says_what_it_has_no_room_for() {
+    let disk = SimDisk::new();
+    let mut broker = start(&disk).broker;
+    sync(&mut broker);
+    create(&mut broker, "t");
+    for group_id in ["a", "b", "c"] {
+        assert!(commit(&mut broker, group_id, NOW));
+    }
+    sync(&mut broker);
+    drop(broker);
+    let sizes = Sizes { groups: 2, ..Sizes::default() };
+    let config = BrokerConfig { sizes, ..config() };
+    let Opened { broker, report } = open(Rc::new(disk), config, 7, NOW).unwrap();
+    assert_eq!(committed(&broker), ["a", "b"]);
+    assert!(report.notes[0].starts_with("1 commits of offsets found no room"), "{report:?}");
 }

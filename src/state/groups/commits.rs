@@ -100,16 +100,18 @@ impl Groups {
     }
 
     /// Forgets offsets that are too old, and then groups that have nothing left (Kafka's
-    /// `cleanupGroupMetadata`).
-    pub(super) fn sweep(&mut self, now: Now) {
+    /// `cleanupGroupMetadata`). What `forget` says no to stays until the next time.
+    pub(super) fn sweep(&mut self, now: Now, mut forget: impl FnMut(&str, &str, i32) -> bool) {
         let retention_ms = self.config.offsets_retention_ms;
         for slot in 0..self.groups.keys_end() {
             let Some(group) = self.groups.get(slot) else { continue };
             let tables = &self.tables;
             if let Some(base) = group.offsets_age_base(tables) {
-                self.offsets.retain_in(group.id(tables), |topic, _, row| {
-                    let is_expired = || row.is_expired(base, retention_ms, now.mono);
-                    group.is_subscribed(topic, tables) || !is_expired()
+                let group_id = group.id(tables);
+                self.offsets.retain_in(group_id, |topic, partition, row| {
+                    !row.is_expired(base, retention_ms, now.mono)
+                        || group.is_subscribed(topic, tables)
+                        || !forget(group_id, topic, partition)
                 });
             }
             if self.is_useless(slot) {

@@ -147,7 +147,7 @@ impl Life {
             let late = ms.min(self.dice.roll(LATE_MS_MAX));
             self.script.at(self.now() + ms - late);
             self.script.now.mono = self.script.now.mono.saturating_add(late);
-            self.script.groups.handle_timeout(self.script.now);
+            self.script.groups.handle_timeout(self.script.now, |_, _, _| true);
         } else {
             self.script.at(self.now() + ms);
         }

@@ -139,7 +139,7 @@ impl Script {
         assert!(ms >= self.now.mono.0, "a script goes forward");
         while let Some(due) = self.groups.poll_timeout().filter(|due| due.0 <= ms) {
             self.now.mono = self.now.mono.max(due);
-            self.groups.handle_timeout(self.now);
+            self.groups.handle_timeout(self.now, |_, _, _| true);
             let next = self.groups.poll_timeout();
             assert!(next.is_none_or(|next| next > self.now.mono), "a timeout made no progress");
         }

@@ -229,7 +229,9 @@ fn more_waits_than_connections_are_refused() {
 
 #[test]
 fn groups_take_as_much_memory_as_they_account_for() {
-    for sizes in [tight(), Sizes::default(), roomy(), Sizes::of(&crate::limits::Board::DESKTOP)] {
+    let board = |name| Sizes::of(&crate::config::board_named(name).unwrap());
+    let shipped = ["pi-zero", "gateway-1g", "desktop"].map(board);
+    for sizes in shipped.into_iter().chain([tight(), roomy()]) {
         let mut ledger = Ledger::default();
         Groups::account(&sizes, &mut ledger);
         let mut groups = None;
@@ -238,5 +240,9 @@ fn groups_take_as_much_memory_as_they_account_for() {
         assert!(made.bytes_total <= ledger.bytes(), "{} of {}", made.bytes_total, ledger.bytes());
         assert!(ledger.bytes() <= made.bytes_total + 512, "and hardly more");
         assert!(ledger.bytes() < sizes.memory_bytes - PROGRAM_BYTES);
+        for row in ledger.rows() {
+            println!("{:>8} × {:>4} = {:>8}  {}", row.count, row.bytes_each, row.bytes(), row.what);
+        }
+        println!("{:>26}", ledger.bytes());
     }
 }
