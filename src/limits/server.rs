@@ -41,13 +41,6 @@ pub const TURN_REQUESTS: usize = 8;
 /// At the limit: the connection is closed, with one log line.
 pub const PRODUCE_ELEMENT_BYTES_MAX: usize = 64 * 1024;
 
-/// Bytes of a batch up to which a topic's own `max.message.bytes` may go beyond the broker's
-/// `message.max.bytes`, if the board's buffers hold it.
-///
-/// Why: any client can set it.
-/// At the limit: MESSAGE_TOO_LARGE (10); raise `message.max.bytes` itself.
-pub const TOPIC_MESSAGE_BYTES_MAX: u32 = 4 * 1024 * 1024;
-
 // ---- Output ------------------------------------------------------------------------------------
 
 /// Bytes of a connection's own output buffer.
