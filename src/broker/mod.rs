@@ -20,10 +20,7 @@ pub use recover::{Opened, open};
 pub use topics::NewTopic;
 
 use crate::config::BrokerConfig;
-use crate::limits::{
-    COMMIT_SYNC_MS, PRODUCER_ID_BLOCK, RETENTION_CHECK_S, SERVER_USAGES, TOPIC_MESSAGE_BYTES_MAX,
-    Usage,
-};
+use crate::limits::{COMMIT_SYNC_MS, PRODUCER_ID_BLOCK, RETENTION_CHECK_S, SERVER_USAGES, Usage};
 use crate::state::coordinator_file::{Change, SNAPSHOT_VERSION, Snapshot, TopicRow};
 use crate::state::forward::Forwarding;
 use crate::state::groups::{Groups, Refusal as GroupRefusal};
@@ -156,10 +153,11 @@ impl Broker {
     }
 
     /// Bytes of the largest batch that is taken: by the broker's setting, or by a topic's own up to
-    /// [`TOPIC_MESSAGE_BYTES_MAX`]; never more than the buffers hold.
+    /// what the board has buffers for.
     pub fn message_bytes_max(&self) -> usize {
-        let topics = self.topics.message_bytes_max().min(TOPIC_MESSAGE_BYTES_MAX);
-        (self.config.message_max_bytes.max(topics) as usize).min(self.config.sizes.message_bytes)
+        let board = self.config.sizes.message_bytes as u32;
+        let topics = self.topics.message_bytes_max().min(board);
+        self.config.message_max_bytes.max(topics).min(board) as usize
     }
 
     /// The topics.

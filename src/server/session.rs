@@ -184,7 +184,7 @@ impl Session {
         let Some(more) = self.server.note(Some(address.ip()), kind) else { return };
         match end {
             End::Displaced => {
-                log::warn!("{address}: closed, it was idle and max.connections is reached{more}")
+                log::warn!("{address}: closed, it was idle and max.connections is reached{more}");
             }
             End::Slow => log::warn!(
                 "{address}: cut off, too slow for a buffer that others were waiting for{more}"

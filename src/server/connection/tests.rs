@@ -3,8 +3,7 @@
 use super::*;
 use crate::api::testing::{TestBroker, request};
 use crate::config::BrokerConfig;
-
-use crate::limits::{Board, Sizes, TOPIC_MESSAGE_BYTES_MAX};
+use crate::limits::{Board, Sizes};
 use crate::wire::record::BatchBuilder;
 
 pub(super) struct Wire {
@@ -253,7 +252,7 @@ fn a_topic_may_take_larger_batches_than_the_broker_as_far_as_the_buffers_go() {
     for (board, wanted, most) in [
         (Board::DEFAULT, 3 << 20, Board::DEFAULT.message_bytes),
         (Board::DESKTOP, 3 << 20, 3 << 20),
-        (Board::DESKTOP, i32::MAX, TOPIC_MESSAGE_BYTES_MAX),
+        (Board::DESKTOP, i32::MAX, Board::DESKTOP.message_bytes),
     ] {
         let config = BrokerConfig { sizes: Sizes::of(&board), ..TestBroker::config() };
         let mut wire = Wire::with(config);

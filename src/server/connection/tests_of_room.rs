@@ -148,7 +148,7 @@ fn a_join_that_waits_keeps_no_shared_buffer() {
         w.string("consumer");
         w.array(1);
         w.string("range");
-        w.bytes(&[1; 20_000]);
+        w.bytes(&vec![1; 20_000]);
     });
     // Somebody else is in the group, so that this one waits for it.
     wire.test.stable_member();
