@@ -31,11 +31,6 @@ pub const PRODUCER_BATCHES: usize = 5;
 /// Why: measured with `cargo bench --bench large_batch`, see `storage/mod.rs`.
 pub const LARGE_BATCH_BYTES: usize = 128 * 1024;
 
-/// Bytes of frames that wait in memory for the next write to the journal.
-///
-/// At the limit: the connection is not read until the sync that is under way has ended.
-pub const JOURNAL_STAGED_BYTES_MAX: usize = 512 * 1024;
-
 /// Bytes by which the journal is written ahead of its frames on the first way around.
 ///
 /// Why: a first start need not wait for the whole file; one sync in a thousand pays for a step.
@@ -238,18 +233,6 @@ pub const LOG_END_WAIT_MS: u64 = 2_000;
 pub const PRODUCE_ROOM_WAIT_MS: u64 = 15_000;
 
 // ---- Topics and producers ----------------------------------------------------------------------
-
-/// Partitions of all topics together.
-///
-/// Why: each costs about 500 bytes and, once written to, two file descriptors.
-/// At the limit: CreateTopics and CreatePartitions answer POLICY_VIOLATION (44) with a message.
-pub const PARTITIONS_MAX: usize = 4096;
-
-/// Pairs of producer id and partition that are remembered.
-///
-/// Why: 200 bytes each; a gateway has tens of producers on tens of partitions.
-/// At the limit: the pair that was silent longest is forgotten, which Kafka's protocol allows.
-pub const PRODUCERS_MAX: usize = 4096;
 
 /// Producer ids that one journal frame sets aside, so that not every InitProducerId needs a sync.
 ///
@@ -520,3 +503,21 @@ pub const FORWARD_LZ4_BLOCK_BYTES: usize = 64 * 1024;
 /// Why: a board's memory, for a moment; Java's and librdkafka's batches have at most 1 MB plain.
 /// At the limit: it goes up whole, with the producers' own timestamps.
 pub const FORWARD_UNPACKED_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+// ---- Tables of storage -------------------------------------------------------------------------
+
+/// Segments that a partition seals between two checkpoints.
+///
+/// Why: each is an open file that the next checkpoint syncs.
+/// At the limit: a checkpoint is due, and until it has begun the active segment goes on growing.
+pub const SEALED_DIRTY_MAX: usize = 4;
+
+/// Bytes of the buffer through which the coordinator file is written.
+///
+/// Why: a few writes for a full board; the file itself may be larger than the memory.
+pub const COORDINATOR_PIECE_BYTES: usize = 16 * 1024;
+
+/// Bytes of the buffer in which a change is encoded for the journal.
+///
+/// Why: the largest are a topic with all of its own settings and a commit with its metadata.
+pub const CHANGE_BYTES: usize = 32 * 1024;

@@ -6,7 +6,6 @@
 use super::code_of;
 use crate::broker::Refusal;
 use crate::config::{ConfigEntry, ConfigError, Reason};
-use crate::limits::PARTITIONS_MAX;
 use crate::wire::{ErrorCode, ReadError, Reader, Writer};
 use std::collections::BTreeSet;
 
@@ -66,7 +65,8 @@ impl From<Refusal> for Refused {
             Refusal::UnknownTopicId => "there is no topic with this id".to_owned(),
             Refusal::TopicExists => "a topic of this name already exists".to_owned(),
             Refusal::TopicGoing => {
-                "a topic of this name was deleted just now; try again in a moment".to_owned()
+                "a topic was deleted just now, its files are still going; try again in a moment"
+                    .to_owned()
             }
             Refusal::InvalidTopicName(what) => what.to_owned(),
             Refusal::InvalidPartitions => "the number of partitions must be at least 1".to_owned(),
@@ -76,8 +76,8 @@ impl From<Refusal> for Refused {
                  reported as 1"
                     .to_owned()
             }
-            Refusal::TooManyPartitions => {
-                format!("all topics together may have {PARTITIONS_MAX} partitions")
+            Refusal::NoRoom(what, limit) => {
+                format!("all topics together may have {limit} {what} on this board")
             }
             Refusal::OffsetOutOfRange => "the offset lies outside the log".to_owned(),
             Refusal::Busy => "the journal is full just now; try again".to_owned(),

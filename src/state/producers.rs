@@ -7,9 +7,9 @@
 //!
 //! Absent: handing out ids (`broker`), transactions.
 
-use crate::limits::{PRODUCER_BATCHES, PRODUCERS_MAX};
+use crate::fixed::{Map, Slab};
+use crate::limits::{Ledger, PRODUCER_BATCHES, Sizes, Usage};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 
 /// Why a batch is not appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,24 +73,24 @@ pub struct ProducerRow {
     pub batches: heapless::Vec<Batch, PRODUCER_BATCHES>,
 }
 
+/// No row: the end of the chain.
+const NONE: u32 = u32::MAX;
+
+/// A row in the chain of all, from the one that was silent longest to the one heard last.
 #[derive(Debug)]
 struct Entry {
     row: ProducerRow,
-    used: u64,
+    before: u32,
+    behind: u32,
 }
 
 /// All producers.
 #[derive(Debug)]
 pub struct Producers {
-    entries: HashMap<(PartitionName, i64), Entry>,
-    capacity: usize,
-    clock: u64,
-}
-
-impl Default for Producers {
-    fn default() -> Self {
-        Producers::new(PRODUCERS_MAX)
-    }
+    by_key: Map<(PartitionName, i64), u32>,
+    entries: Slab<Entry>,
+    oldest: u32,
+    newest: u32,
 }
 
 /// The sequence number after `sequence`: 2^31-1 is followed by 0.
@@ -101,7 +101,26 @@ const fn following(sequence: i32) -> i32 {
 impl Producers {
     /// An empty table for `capacity` entries.
     pub fn new(capacity: usize) -> Producers {
-        Producers { entries: HashMap::with_capacity(capacity), capacity, clock: 0 }
+        let (by_key, entries) = (Map::new(capacity), Slab::new(capacity));
+        Producers { by_key, entries, oldest: NONE, newest: NONE }
+    }
+
+    /// The rows of the ledger.
+    pub fn account(sizes: &Sizes, ledger: &mut Ledger) {
+        let count = sizes.producers;
+        let bytes = Slab::<Entry>::memory(count) + Map::<(PartitionName, i64), u32>::memory(count);
+        ledger.row(
+            "idempotent producers, per partition",
+            count,
+            bytes.div_ceil(count.max(1)),
+            "the one that was silent longest is forgotten, as in Kafka after a week",
+        );
+    }
+
+    /// How full the table is.
+    pub fn usage(&self) -> Usage {
+        let (used, limit) = (self.entries.len() as u64, self.entries.capacity() as u64);
+        Usage { name: "producers", used, limit }
     }
 
     /// How many entries there are.
@@ -114,13 +133,63 @@ impl Producers {
         self.entries.is_empty()
     }
 
+    fn find(&self, partition: PartitionName, id: i64) -> Option<u32> {
+        self.by_key.get(&(partition, id)).copied()
+    }
+
+    /// Takes a row out of the chain.
+    fn unlink(&mut self, at: u32) {
+        let Some(entry) = self.entries.get(at) else { return };
+        let (before, behind) = (entry.before, entry.behind);
+        match self.entries.get_mut(before) {
+            Some(entry) => entry.behind = behind,
+            None => self.oldest = behind,
+        }
+        match self.entries.get_mut(behind) {
+            Some(entry) => entry.before = before,
+            None => self.newest = before,
+        }
+    }
+
+    /// Puts a row that is in no chain at its end: it was heard just now.
+    fn link(&mut self, at: u32) {
+        let newest = self.newest;
+        if let Some(entry) = self.entries.get_mut(at) {
+            (entry.before, entry.behind) = (newest, NONE);
+        }
+        match self.entries.get_mut(newest) {
+            Some(entry) => entry.behind = at,
+            None => self.oldest = at,
+        }
+        self.newest = at;
+    }
+
+    fn forget(&mut self, at: u32) {
+        self.unlink(at);
+        if let Some(Entry { row, .. }) = self.entries.remove(at) {
+            self.by_key.remove(&((row.topic, row.partition), row.id));
+        }
+    }
+
+    /// Adds a row, heard just now; the one that was silent longest makes room.
+    fn add(&mut self, row: ProducerRow) -> Option<u32> {
+        if self.entries.is_full() {
+            self.forget(self.oldest);
+        }
+        let key = ((row.topic, row.partition), row.id);
+        let at = self.entries.insert(Entry { row, before: NONE, behind: NONE }).ok()?;
+        self.by_key.insert(key, at).ok()?;
+        self.link(at);
+        Some(at)
+    }
+
     /// Judges a batch before it is appended.
     ///
     /// # Errors
     /// [`SequenceError`]. Authority: `ProducerAppendInfo.checkSequence`.
     pub fn check(&self, partition: PartitionName, claim: Claim) -> Result<Verdict, SequenceError> {
-        let Some(entry) = self.entries.get(&(partition, claim.id)) else { return Ok(Verdict::New) };
-        let row = &entry.row;
+        let found = self.find(partition, claim.id).and_then(|at| self.entries.get(at));
+        let Some(Entry { row, .. }) = found else { return Ok(Verdict::New) };
         if claim.epoch < row.epoch {
             return Err(SequenceError::InvalidEpoch);
         }
@@ -144,23 +213,21 @@ impl Producers {
 
     /// Remembers a batch that was appended.
     pub fn record(&mut self, partition: PartitionName, claim: Claim, base_offset: i64, time: i64) {
-        self.clock += 1;
-        let used = self.clock;
-        let key = (partition, claim.id);
-        if !self.entries.contains_key(&key) {
-            self.make_room();
-        }
-        let entry = self.entries.entry(key).or_insert_with(|| Entry {
-            row: ProducerRow {
+        let at = match self.find(partition, claim.id) {
+            Some(at) => {
+                self.unlink(at);
+                self.link(at);
+                Some(at)
+            }
+            None => self.add(ProducerRow {
                 topic: partition.0,
                 partition: partition.1,
                 id: claim.id,
                 epoch: claim.epoch,
                 batches: heapless::Vec::new(),
-            },
-            used,
-        });
-        entry.used = used;
+            }),
+        };
+        let Some(entry) = at.and_then(|at| self.entries.get_mut(at)) else { return };
         if entry.row.epoch != claim.epoch {
             entry.row.epoch = claim.epoch;
             entry.row.batches.clear();
@@ -177,39 +244,34 @@ impl Producers {
         entry.row.batches.push(batch).ok();
     }
 
-    fn make_room(&mut self) {
-        if self.entries.len() < self.capacity {
-            return;
-        }
-        let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| *key);
-        if let Some(key) = oldest {
-            self.entries.remove(&key);
-        }
-    }
-
     /// Forgets the producers of a deleted topic.
     pub fn forget_topic(&mut self, topic: u32) {
-        self.entries.retain(|((number, _), _), _| *number != topic);
+        for at in 0..self.entries.keys_end() {
+            if self.entries.get(at).is_some_and(|entry| entry.row.topic == topic) {
+                self.forget(at);
+            }
+        }
     }
 
     /// The producers of one partition, in no order.
     pub fn of_partition(&self, partition: PartitionName) -> impl Iterator<Item = &ProducerRow> {
-        self.entries.values().map(|e| &e.row).filter(move |r| (r.topic, r.partition) == partition)
+        let rows = self.entries.iter().map(|(_, entry)| &entry.row);
+        rows.filter(move |r| (r.topic, r.partition) == partition)
     }
 
     /// All rows, those silent longest first, for the coordinator file.
-    pub fn rows(&self) -> Vec<ProducerRow> {
-        let mut entries: Vec<_> = self.entries.values().collect();
-        entries.sort_by_key(|entry| entry.used);
-        entries.into_iter().map(|entry| entry.row.clone()).collect()
+    pub fn rows(&self) -> impl Iterator<Item = &ProducerRow> + Clone {
+        let at = |at: u32| self.entries.get(at);
+        let chain = core::iter::successors(at(self.oldest), move |entry| at(entry.behind));
+        chain.map(|entry| &entry.row)
     }
 
     /// Puts a row of the coordinator file back.
     pub fn restore(&mut self, row: ProducerRow) {
-        self.clock += 1;
-        self.make_room();
-        let key = ((row.topic, row.partition), row.id);
-        self.entries.insert(key, Entry { row, used: self.clock });
+        if let Some(at) = self.find((row.topic, row.partition), row.id) {
+            self.forget(at);
+        }
+        self.add(row);
     }
 }
 
@@ -285,10 +347,45 @@ mod tests {
     fn rows_restore_to_the_same_verdicts() {
         let before = with_batches(6);
         let mut after = Producers::new(4);
-        before.rows().into_iter().for_each(|row| after.restore(row));
+        before.rows().cloned().for_each(|row| after.restore(row));
         for n in 0..8 {
             let again = claim(0, n * 10, n * 10 + 9);
             assert_eq!(before.check(P, again), after.check(P, again));
         }
+    }
+
+    #[test]
+    fn a_full_table_forgets_the_quietest_in_their_order_and_allocates_nothing() {
+        let mut producers = Producers::new(8);
+        let seen = allocation_counter::measure(|| {
+            for n in 0..10_000_i64 {
+                let id = n * 7 % 13;
+                let sequence = n as i32;
+                producers.record(P, Claim { id, ..claim(0, sequence, sequence) }, n, 0);
+                assert_eq!(producers.rows().last().map(|row| row.id), Some(id));
+                if n % 500 == 499 {
+                    producers.forget_topic(P.0);
+                    assert!(producers.is_empty() && producers.rows().next().is_none());
+                }
+            }
+        });
+        assert_eq!(seen.count_total, 0);
+        for id in 100..109 {
+            producers.record(P, Claim { id, ..claim(0, 0, 0) }, 0, 0);
+        }
+        let ids: Vec<_> = producers.rows().map(|row| row.id).collect();
+        assert_eq!(ids, (101..109).collect::<Vec<_>>());
+        assert_eq!(producers.usage(), Usage { name: "producers", used: 8, limit: 8 });
+    }
+
+    #[test]
+    fn the_table_takes_what_the_ledger_says() {
+        let sizes = Sizes::default();
+        let mut ledger = Ledger::default();
+        Producers::account(&sizes, &mut ledger);
+        let mut made = None;
+        let seen = allocation_counter::measure(|| made = Some(Producers::new(sizes.producers)));
+        assert!(seen.bytes_total <= ledger.bytes(), "{seen:?}, {} accounted", ledger.bytes());
+        assert!(ledger.bytes() < seen.bytes_total * 11 / 10);
     }
 }
