@@ -39,6 +39,8 @@ struct Recovering {
     next_topic: u32,
     next_producer_id: i64,
     has_snapshot: bool,
+    /// What the snapshot has more of than the board has room for.
+    too_large: Option<TooLarge>,
     ids: Ids,
     now: Now,
 }
@@ -61,7 +63,10 @@ impl Replay for Recovering {
             self.topics.insert(row.number, row);
         }
         for row in &snapshot.offsets {
-            self.groups.restore_offset(row, self.now).ok();
+            if self.groups.restore_offset(row, self.now).is_err() {
+                let found = snapshot.offsets.len();
+                self.too_large = Some(TooLarge { what: "committed offsets", found });
+            }
         }
         snapshot.producers.into_iter().for_each(|row| self.producers.restore(row));
         snapshot.forward_rows.iter().for_each(|row| self.forwarding.note(row));
@@ -185,6 +190,7 @@ pub fn open(
         next_topic: 1,
         next_producer_id: 0,
         has_snapshot: false,
+        too_large: None,
         ids: Ids::new(seed),
         now,
     };
@@ -205,6 +211,9 @@ pub fn open(
     let mut ids = recovering.ids;
     let cluster_id = recovering.cluster_id.unwrap_or_else(|| ids.cluster_id());
     let waiting = Waiting::new(&config.sizes);
+    if let Some(error) = recovering.too_large {
+        return Err(OpenError::TooLarge(error));
+    }
     let found = recovering.topics.len();
     if found > config.sizes.topics {
         return Err(OpenError::TooLarge(TooLarge { what: "topics", found }));

@@ -6,7 +6,7 @@
 //! Absent: the profiles (`config::board`), and what the tables take (their owners).
 
 use crate::config::{BOARDS, BrokerConfig, board_for, board_named, board_names, read_board};
-use crate::limits::{Board, CONFIG_FILE_BYTES_MAX, Ledger, PROGRAM_BYTES};
+use crate::limits::{Board, CONFIG_FILE_BYTES_MAX, Ledger, PROGRAM_BYTES, Sizes};
 use std::path::Path;
 
 /// A profile and where it comes from.
@@ -114,6 +114,23 @@ pub fn check_memory(chosen: &Chosen, config: &BrokerConfig) -> Result<(), String
         mebibytes(memory),
         mebibytes(needed),
     ))
+}
+
+/// The smallest board that has room for so many partitions, topics or segments.
+pub fn with_room(what: &str, found: usize) -> Option<&'static str> {
+    let room = |board: &Board| {
+        let sizes = Sizes::of(board);
+        match what {
+            "partitions" => sizes.partitions,
+            "topics" => sizes.topics,
+            "segments" => sizes.segments,
+            "committed offsets" => sizes.offsets,
+            _ => 0,
+        }
+    };
+    let boards = BOARDS.iter().filter_map(|(name, _)| Some((*name, board_named(name)?)));
+    let fitting = boards.filter(|(_, board)| found > 0 && room(board) >= found);
+    fitting.min_by_key(|(_, board)| board.memory_bytes).map(|(name, _)| name)
 }
 
 /// Bytes as a person reads them.
