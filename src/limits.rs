@@ -33,11 +33,6 @@ pub const PRODUCER_BATCHES: usize = 5;
 /// Why: measured with `cargo bench --bench large_batch`, see `storage/mod.rs`.
 pub const LARGE_BATCH_BYTES: usize = 128 * 1024;
 
-/// Bytes of frames that wait in memory for the next write to the journal.
-///
-/// At the limit: the connection is not read until the sync that is under way has ended.
-pub const JOURNAL_STAGED_BYTES_MAX: usize = 512 * 1024;
-
 /// Bytes by which the journal is written ahead of its frames on the first way around.
 ///
 /// Why: a first start need not wait for the whole file; one sync in a thousand pays for a step.
@@ -465,3 +460,20 @@ pub const WATCHDOG_MS: u64 = 60_000;
 /// Why: years of events of a broker that is well, and no card fills up with those of a sick one.
 /// At the limit: the file is renamed to `….1`, over the last one of this name.
 pub const LOG_FILE_BYTES_MAX: u64 = 1 << 20;
+// ---- Tables of storage -------------------------------------------------------------------------
+
+/// Segments that a partition seals between two checkpoints.
+///
+/// Why: each is an open file that the next checkpoint syncs.
+/// At the limit: a checkpoint is due, and until it has begun the active segment goes on growing.
+pub const SEALED_DIRTY_MAX: usize = 4;
+
+/// Bytes of the buffer through which the coordinator file is written.
+///
+/// Why: a few writes for a full board; the file itself may be larger than the memory.
+pub const COORDINATOR_PIECE_BYTES: usize = 16 * 1024;
+
+/// Bytes of the buffer in which a change is encoded for the journal.
+///
+/// Why: the largest are a topic with all of its own settings and a commit with its metadata.
+pub const CHANGE_BYTES: usize = 32 * 1024;

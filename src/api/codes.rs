@@ -13,7 +13,7 @@ pub fn code_of(refusal: Refusal) -> ErrorCode {
         Refusal::InvalidTopicName(_) => ErrorCode::InvalidTopicException,
         Refusal::InvalidPartitions => ErrorCode::InvalidPartitions,
         Refusal::InvalidReplicationFactor => ErrorCode::InvalidReplicationFactor,
-        Refusal::TooManyPartitions => ErrorCode::PolicyViolation,
+        Refusal::NoRoom(..) => ErrorCode::PolicyViolation,
         Refusal::OffsetOutOfRange => ErrorCode::OffsetOutOfRange,
         // Both are retriable: the client tries again after its back-off.
         Refusal::Busy => ErrorCode::RequestTimedOut,

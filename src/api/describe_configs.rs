@@ -138,8 +138,7 @@ fn status(context: &Context<'_>) -> Vec<ConfigEntry> {
     let (storage, figures, started) = (broker.storage(), broker.figures, broker.started());
     let counters = storage.counters();
     let now = context.now.mono;
-    let segments = storage.partitions().flat_map(|(_, partition)| &partition.segments);
-    let store_bytes: u64 = segments.map(|segment| u64::from(segment.bytes)).sum();
+    let store_bytes: u64 = storage.partitions().map(|(_, partition)| partition.bytes()).sum();
     let last_sync = counters.last_sync.map_or(-1, |at| now.since(at) as i64);
     let text = |name, value: &str, doc| figure(name, ValueType::String, value.to_owned(), doc);
     let number = |name, value: u64, doc| figure(name, ValueType::Long, value.to_string(), doc);

@@ -65,7 +65,8 @@ impl From<Refusal> for Refused {
             Refusal::UnknownTopicId => "there is no topic with this id".to_owned(),
             Refusal::TopicExists => "a topic of this name already exists".to_owned(),
             Refusal::TopicGoing => {
-                "a topic of this name was deleted just now; try again in a moment".to_owned()
+                "a topic was deleted just now, its files are still going; try again in a moment"
+                    .to_owned()
             }
             Refusal::InvalidTopicName(what) => what.to_owned(),
             Refusal::InvalidPartitions => "the number of partitions must be at least 1".to_owned(),
@@ -75,10 +76,8 @@ impl From<Refusal> for Refused {
                  reported as 1"
                     .to_owned()
             }
-            Refusal::TooManyPartitions => {
-                "the board's partitions are all taken: delete topics, or \
-                 let the broker have a larger board (ottla limits)"
-                    .to_owned()
+            Refusal::NoRoom(what, limit) => {
+                format!("all topics together may have {limit} {what} on this board")
             }
             Refusal::OffsetOutOfRange => "the offset lies outside the log".to_owned(),
             Refusal::Busy => "the journal is full just now; try again".to_owned(),

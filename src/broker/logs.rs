@@ -319,7 +319,7 @@ impl Broker {
         if partition.log_start == partition.high_watermark {
             return Ok(None);
         }
-        let largest = partition.segments.iter().map(|s| s.max_timestamp).max();
+        let largest = partition.segments.all().iter().map(|s| s.max_timestamp).max();
         let Some(largest) = largest.filter(|largest| *largest >= 0) else { return Ok(None) };
         // The segments' largest may belong to a record that is not durable yet, or not in the log
         // any more. Whether there is a visible record at or after a moment is monotone, so the

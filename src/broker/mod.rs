@@ -20,13 +20,16 @@ pub use recover::{Opened, open};
 pub use topics::NewTopic;
 
 use crate::config::BrokerConfig;
-use crate::limits::{COMMIT_SYNC_MS, PRODUCER_ID_BLOCK, RETENTION_CHECK_S, SERVER_USAGES, Usage};
-use crate::state::coordinator_file::{Change, SNAPSHOT_VERSION, Snapshot, TopicRow};
+use crate::limits::{
+    COMMIT_SYNC_MS, Ledger, PRODUCER_ID_BLOCK, RETENTION_CHECK_S, SERVER_USAGES, Sizes, Usage,
+};
+use crate::state::coordinator_file::{Change, SNAPSHOT_VERSION};
 use crate::state::forward::Forwarding;
 use crate::state::groups::{Groups, Refusal as GroupRefusal};
 use crate::state::offsets::{Commit, OffsetRow};
 use crate::state::producers::Producers;
 use crate::state::topics::Topics;
+use crate::storage::coordinator::Pieces;
 use crate::storage::{Lsn, PartitionKey, Storage, WriteError};
 use crate::time::{Millis, Now};
 use forward::Wakes;
@@ -54,8 +57,8 @@ pub enum Refusal {
     InvalidPartitions,
     /// More than one replica on one node.
     InvalidReplicationFactor,
-    /// The board has no room for more topics or partitions.
-    TooManyPartitions,
+    /// All topics together may have so many of these on this board.
+    NoRoom(&'static str, usize),
     /// Outside the log.
     OffsetOutOfRange,
     /// No room just now; try again.
@@ -259,30 +262,6 @@ impl Broker {
         Ok(self.stage(&Change::GroupRemoved { group_id }, now)?)
     }
 
-    /// The state's part of the coordinator file, as of now.
-    fn snapshot(&self) -> Vec<u8> {
-        let topic = |t: &crate::state::topics::Topic| TopicRow {
-            number: t.number,
-            name: t.name.clone(),
-            id: t.id,
-            partitions: t.partitions.len() as u32,
-            overrides: t.overrides.clone(),
-        };
-        let snapshot = Snapshot {
-            version: SNAPSHOT_VERSION,
-            cluster_id: self.cluster_id.clone(),
-            node_id: self.config.node_id,
-            next_topic: self.next_topic,
-            next_producer_id: self.producer_ids_set_aside,
-            topics: self.topics.iter().map(topic).collect(),
-            offsets: self.groups.offsets().rows().collect(),
-            producers: self.producers.rows().cloned().collect(),
-            forward_rows: self.forwarding.rows().cloned().collect(),
-            forward_head: self.forwarding.head().clone(),
-        };
-        snapshot.encode()
-    }
-
     /// Begins a checkpoint if one is due, or regardless; `clean` says that it is the last one.
     ///
     /// # Errors
@@ -291,8 +270,44 @@ impl Broker {
         if !self.storage.checkpoint_due() && !regardless {
             return Ok(());
         }
-        let state = self.snapshot();
-        Ok(self.storage.begin_checkpoint(state, clean, now.mono)?)
+        let Broker { storage, topics, producers, groups, forwarding, cluster_id, .. } = self;
+        let head = (self.config.node_id, self.next_topic, self.producer_ids_set_aside);
+        // In the order of `Snapshot`'s fields.
+        let state = |pieces: &mut Pieces<'_>| {
+            pieces.put(&(SNAPSHOT_VERSION, cluster_id.as_str()));
+            pieces.put(&head);
+            pieces.put_count(topics.len());
+            for topic in topics.in_order_of_numbers() {
+                let partitions = topic.partitions.len() as u32;
+                pieces.put(&(topic.number, topic.name.as_str(), topic.id, partitions));
+                pieces.put(&topic.overrides);
+            }
+            pieces.put_count(groups.offsets().rows().count());
+            groups.offsets().rows().for_each(|row| pieces.put(&row));
+            pieces.put_count(producers.len());
+            producers.rows().for_each(|row| pieces.put(row));
+            pieces.put_count(forwarding.rows().count());
+            forwarding.rows().for_each(|row| pieces.put(row));
+            pieces.put(forwarding.head());
+        };
+        Ok(storage.begin_checkpoint(&state, clean, now.mono)?)
+    }
+
+    /// The rows of the ledger for storage and the tables beside it, but for groups and forwarding.
+    pub fn account(sizes: &Sizes, ledger: &mut Ledger) {
+        Storage::account(sizes, ledger);
+        Producers::account(sizes, ledger);
+        Topics::account(sizes, ledger);
+        Waiting::account(sizes, ledger);
+        Groups::account(sizes, ledger);
+    }
+
+    /// How full the tables are, the server's included, but for those of forwarding.
+    pub fn usage(&self) -> impl Iterator<Item = Usage> {
+        let storage = self.storage.usage();
+        let tables = storage.chain(self.topics.usage(&self.config.sizes));
+        let server = self.figures.server.iter().copied();
+        tables.chain([self.producers.usage()]).chain(self.groups.usage()).chain(server)
     }
 
     /// When [`Broker::handle_timeout`] has something to do. Syncs have their own deadline.

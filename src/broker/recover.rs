@@ -6,14 +6,14 @@ use super::waiting::Waiting;
 use super::{Broker, Figures};
 use crate::config::BrokerConfig;
 use crate::disk::Disk;
-use crate::limits::{LARGE_BATCH_BYTES, PRODUCER_ID_PLAUSIBLE_MAX};
+use crate::limits::{CHANGE_BYTES, LARGE_BATCH_BYTES, PRODUCER_ID_PLAUSIBLE_MAX};
 use crate::state::coordinator_file::{Change, Snapshot, TopicRow};
 use crate::state::forward::Forwarding;
 use crate::state::groups::{Groups, GroupsConfig};
 use crate::state::offsets::OffsetRow;
 use crate::state::producers::{Claim, Producers};
 use crate::state::topics::Topics;
-use crate::storage::recovery::{Effect, OpenError, Replay, Report};
+use crate::storage::recovery::{Effect, OpenError, Replay, Report, TooLarge};
 use crate::storage::{Options, PartitionKey, Storage};
 use crate::time::Now;
 use crate::wire::batch::BatchHeader;
@@ -42,6 +42,8 @@ struct Recovering {
     next_topic: u32,
     next_producer_id: i64,
     has_snapshot: bool,
+    /// What the snapshot has more of than the board has room for.
+    too_large: Option<TooLarge>,
     ids: Ids,
     now: Now,
 }
@@ -192,6 +194,7 @@ pub fn open(
         next_topic: 1,
         next_producer_id: 0,
         has_snapshot: false,
+        too_large: None,
         ids: Ids::new(seed),
         now,
     };
@@ -200,6 +203,7 @@ pub fn open(
         flush_interval_ms: config.log_flush_interval_ms,
         flush_pause_ms: config.log_flush_pause_ms,
         large_batch_bytes: LARGE_BATCH_BYTES,
+        sizes: config.sizes,
     };
     let (storage, mut report) = Storage::open(disk, options, &mut recovering, now.mono)?;
     if let Some(node_id) = recovering.node_id.filter(|id| *id != config.node_id) {
@@ -217,6 +221,14 @@ pub fn open(
     }
     let mut ids = recovering.ids;
     let cluster_id = recovering.cluster_id.unwrap_or_else(|| ids.cluster_id());
+    let waiting = Waiting::new(&config.sizes);
+    if let Some(error) = recovering.too_large {
+        return Err(OpenError::TooLarge(error));
+    }
+    let found = recovering.topics.len();
+    if found > config.sizes.topics {
+        return Err(OpenError::TooLarge(TooLarge { what: "topics", found }));
+    }
     let mut broker = Broker {
         config,
         cluster_id,
@@ -229,8 +241,8 @@ pub fn open(
         next_producer_id: recovering.next_producer_id,
         producer_ids_set_aside: recovering.next_producer_id,
         ids,
-        change_bytes: Vec::new(),
-        waiting: Waiting::default(),
+        change_bytes: Vec::with_capacity(CHANGE_BYTES),
+        waiting,
         forwarding: recovering.forwarding,
         wakes: Wakes::default(),
         topics_version: 0,

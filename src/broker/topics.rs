@@ -49,10 +49,38 @@ impl Broker {
         if !one && !any {
             return Err(Refusal::InvalidReplicationFactor);
         }
-        if self.topics.partitions() + partitions as usize > self.config.sizes.partitions {
-            return Err(Refusal::TooManyPartitions);
-        }
+        self.check_room(new.name.len(), partitions as usize)?;
+        self.check_settings(0, new.overrides.bytes())?;
         Ok(partitions)
+    }
+
+    /// Whether the tables have room for a new topic with a name (0 bytes: for no other topic), and
+    /// for so many partitions more.
+    fn check_room(&self, name_bytes: usize, partitions: usize) -> Result<(), Refusal> {
+        let sizes = &self.config.sizes;
+        if name_bytes > 0 && self.topics.len() >= sizes.topics {
+            return Err(Refusal::NoRoom("topics", sizes.topics));
+        }
+        if self.topics.name_bytes() + name_bytes > sizes.name_bytes {
+            return Err(Refusal::NoRoom("bytes of names", sizes.name_bytes));
+        }
+        if self.topics.partitions() + partitions > sizes.partitions {
+            return Err(Refusal::NoRoom("partitions", sizes.partitions));
+        }
+        // Those that were deleted keep their places until their files are gone: soon.
+        if self.storage.partitions_free() < partitions {
+            return Err(Refusal::TopicGoing);
+        }
+        Ok(())
+    }
+
+    /// Whether there is room for so many bytes of a topic's own settings in place of others.
+    fn check_settings(&self, before: usize, after: usize) -> Result<(), Refusal> {
+        let limit = self.config.sizes.setting_bytes;
+        if after > before && self.topics.setting_bytes() - before + after > limit {
+            return Err(Refusal::NoRoom("bytes of settings of their own", limit));
+        }
+        Ok(())
     }
 
     /// Creates a topic. It may be announced once the returned frame is durable; records sent to
@@ -84,8 +112,9 @@ impl Broker {
         let mut partitions = Vec::with_capacity(row.partitions as usize);
         for partition in 0..row.partitions {
             let known = self.storage.find(key(partition));
-            let add = || self.storage.add_partition(key(partition), &row.name);
-            partitions.push(known.unwrap_or_else(add));
+            let added = known.or_else(|| self.storage.add_partition(key(partition), &row.name));
+            debug_assert!(added.is_some(), "who calls has made sure of the room");
+            partitions.extend(added);
         }
         let forwarded = self.config.forward.forwards(&row.name);
         partitions.iter().for_each(|index| self.wakes.follow(*index, forwarded));
@@ -131,9 +160,7 @@ impl Broker {
         if count as usize <= before {
             return Err(Refusal::InvalidPartitions);
         }
-        if self.topics.partitions() + count as usize - before > self.config.sizes.partitions {
-            return Err(Refusal::TooManyPartitions);
-        }
+        self.check_room(0, count as usize - before)?;
         Ok(count)
     }
 
@@ -150,7 +177,7 @@ impl Broker {
         let mut handles = Vec::new();
         for partition in before..count {
             let key = PartitionKey { topic: number, partition };
-            let index = self.storage.add_partition(key, &name);
+            let Some(index) = self.storage.add_partition(key, &name) else { break };
             self.wakes.follow(index, self.config.forward.forwards(&name));
             handles.push(index);
         }
@@ -170,8 +197,9 @@ impl Broker {
         overrides: TopicOverrides,
         now: Now,
     ) -> Result<Lsn, Refusal> {
-        let name = &self.topics.get(number).ok_or(Refusal::UnknownTopicOrPartition)?.name;
-        log::info!("topic {name} has new settings");
+        let topic = self.topics.get(number).ok_or(Refusal::UnknownTopicOrPartition)?;
+        self.check_settings(topic.overrides.bytes(), overrides.bytes())?;
+        log::info!("topic {} has new settings", topic.name);
         let change = Change::TopicConfigured { number, overrides: overrides.clone() };
         let lsn = self.stage(&change, now)?;
         self.topics.configure(number, &self.config, overrides);

@@ -5,11 +5,10 @@
 //! has counts as the machine.
 //! Absent: the profiles (`config::board`), and what the tables take (their owners).
 
+use crate::broker;
 use crate::config::{BOARDS, BrokerConfig, board_for, board_named, board_names, read_board};
-use crate::limits::{Board, CONFIG_FILE_BYTES_MAX, Ledger, PROGRAM_BYTES};
+use crate::limits::{Board, CONFIG_FILE_BYTES_MAX, Ledger, PROGRAM_BYTES, Sizes};
 use crate::server::Server;
-use crate::state::groups::Groups;
-use crate::state::producers::Producers;
 use std::path::Path;
 
 /// A profile and where it comes from.
@@ -91,8 +90,7 @@ fn total(meminfo: &str) -> Option<u64> {
 pub fn ledger(config: &BrokerConfig) -> Ledger {
     let mut ledger = Ledger::default();
     Server::account(&config.sizes, &mut ledger);
-    Groups::account(&config.sizes, &mut ledger);
-    Producers::account(&config.sizes, &mut ledger);
+    broker::Broker::account(&config.sizes, &mut ledger);
     ledger
 }
 
@@ -120,6 +118,23 @@ pub fn check_memory(chosen: &Chosen, config: &BrokerConfig) -> Result<(), String
         mebibytes(memory),
         mebibytes(needed),
     ))
+}
+
+/// The smallest board that has room for so many partitions, topics or segments.
+pub fn with_room(what: &str, found: usize) -> Option<&'static str> {
+    let room = |board: &Board| {
+        let sizes = Sizes::of(board);
+        match what {
+            "partitions" => sizes.partitions,
+            "topics" => sizes.topics,
+            "segments" => sizes.segments,
+            "committed offsets" => sizes.offsets,
+            _ => 0,
+        }
+    };
+    let boards = BOARDS.iter().filter_map(|(name, _)| Some((*name, board_named(name)?)));
+    let fitting = boards.filter(|(_, board)| found > 0 && room(board) >= found);
+    fitting.min_by_key(|(_, board)| board.memory_bytes).map(|(name, _)| name)
 }
 
 /// Bytes as a person reads them.

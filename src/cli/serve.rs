@@ -11,11 +11,13 @@ use super::{logger, process};
 use crate::broker::{self, Broker, Opened};
 use crate::config::{self, BrokerConfig, Level, Note};
 use crate::disk::DiskError;
-use crate::disk::os::{OsDisk, raise_descriptor_limit, random_seed};
+use crate::disk::os::{OsDisk, descriptor_limit, raise_descriptor_limit, random_seed};
 use crate::forward::driver;
 use crate::limits::{CONFIG_FILE_BYTES_MAX, HELPER_STACK_BYTES};
 use crate::server::{self, Bound, Clock, Server};
+use crate::storage::Storage;
 use crate::storage::recovery::Report;
+use crate::storage::recovery::{OpenError, TooLarge};
 use crate::time::{Millis, Now};
 use std::io::Write;
 use std::path::Path;
@@ -88,6 +90,18 @@ fn read_config(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| format!("cannot read {shown}: {error}"))
 }
 
+/// Says when the system allows fewer open files than a full board needs.
+fn tell_of_descriptors(config: &BrokerConfig) {
+    let needed = (Storage::files_max(&config.sizes) + config.sizes.connections + 32) as u64;
+    if let Some(limit) = descriptor_limit().filter(|limit| *limit < needed) {
+        log::warn!(
+            "this process may open {limit} files, and with all partitions and connections in use \
+             it would need {needed}: raise the limit (ulimit -n, LimitNOFILE), or take a smaller \
+             board"
+        );
+    }
+}
+
 async fn run_server(chosen: &Chosen, config: BrokerConfig) -> Result<(), String> {
     raise_descriptor_limit();
     let notifier = Rc::new(Notifier::from_environment());
@@ -109,8 +123,16 @@ async fn run_server(chosen: &Chosen, config: BrokerConfig) -> Result<(), String>
         mebibytes(config.sizes.memory_bytes),
     );
     let Opened { broker, report } = broker::open(Rc::new(disk), config, random_seed(), clock.now())
-        .map_err(|error| format!("cannot use the data directory {shown}: {error}"))?;
+        .map_err(|error| {
+            let hint = match error {
+                OpenError::TooLarge(TooLarge { what, found }) => board::with_room(what, found),
+                _ => None,
+            };
+            let hint = hint.map_or(String::new(), |name| format!(" (--board {name} would do)"));
+            format!("cannot use the data directory {shown}: {error}{hint}")
+        })?;
     tell(&report);
+    tell_of_descriptors(broker.config());
     // Before anybody can know that we run: a signal that comes at once shall end it in order, too.
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;

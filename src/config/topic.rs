@@ -52,6 +52,11 @@ impl AlterOperation {
 }
 
 impl TopicOverrides {
+    /// Bytes of memory that they take, but for the allocator's own.
+    pub fn bytes(&self) -> usize {
+        self.entries.iter().map(|entry| size_of_val(entry) + entry.1.len()).sum()
+    }
+
     /// Takes the settings of CreateTopics, or of AlterConfigs, which replaces all there were.
     pub fn from_pairs<'a>(
         pairs: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,

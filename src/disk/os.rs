@@ -90,7 +90,8 @@ impl Disk for OsDisk {
         if mode != Open::Read {
             self.check_writable()?;
         }
-        let path = confined(path)?;
+        let path = SystemPath::new(confined(path)?)?;
+        let path = path.get()?;
         let flags = OFlags::CLOEXEC
             | match mode {
                 Open::Read => OFlags::RDONLY,
@@ -102,12 +103,14 @@ impl Disk for OsDisk {
     }
 
     fn open_dir(&self, path: &str) -> DiskResult<FileRef> {
-        Ok(self.file(open_directory(&self.root, here_if_empty(confined(path)?))?))
+        let path = SystemPath::new(here_if_empty(confined(path)?))?;
+        Ok(self.file(open_directory(&self.root, path.get()?)?))
     }
 
     fn create_dir(&self, path: &str) -> DiskResult<()> {
         self.check_writable()?;
-        let path = confined(path)?;
+        let path = SystemPath::new(confined(path)?)?;
+        let path = path.get()?;
         match finish(|| fs::mkdirat(&self.root, path, DIRECTORY_MODE)) {
             // EEXIST is also what a *file* of that name gives, which is not fine.
             Err(DiskError::Exists) => open_directory(&self.root, path).map(drop),
@@ -117,19 +120,22 @@ impl Disk for OsDisk {
 
     fn remove_file(&self, path: &str) -> DiskResult<()> {
         self.check_writable()?;
-        let path = confined(path)?;
+        let path = SystemPath::new(confined(path)?)?;
+        let path = path.get()?;
         fine_if_missing(finish(|| fs::unlinkat(&self.root, path, AtFlags::empty())))
     }
 
     fn remove_dir(&self, path: &str) -> DiskResult<()> {
         self.check_writable()?;
-        let path = confined(path)?;
+        let path = SystemPath::new(confined(path)?)?;
+        let path = path.get()?;
         fine_if_missing(finish(|| fs::unlinkat(&self.root, path, AtFlags::REMOVEDIR)))
     }
 
     fn rename(&self, from: &str, to: &str) -> DiskResult<()> {
         self.check_writable()?;
-        let (from, to) = (confined(from)?, confined(to)?);
+        let (from, to) = (SystemPath::new(confined(from)?)?, SystemPath::new(confined(to)?)?);
+        let (from, to) = (from.get()?, to.get()?);
         finish(|| fs::renameat(&self.root, from, &self.root, to))
     }
 
@@ -317,6 +323,30 @@ fn entry_is_directory(directory: &OwnedFd, entry: &fs::DirEntry) -> DiskResult<O
     }
 }
 
+/// A path as the system takes it, on the stack: `rustix` would allocate for one of more than 255
+/// bytes, and a topic's name alone may have 249.
+struct SystemPath {
+    bytes: [u8; PATH_BYTES],
+}
+
+/// The longest path that anybody here needs, and its end: `topics/<249>-<10>/<20>.index`.
+const PATH_BYTES: usize = 304;
+
+impl SystemPath {
+    fn new(path: &str) -> DiskResult<SystemPath> {
+        let mut bytes = [0; PATH_BYTES];
+        let fits = path.len() < PATH_BYTES && !path.contains('\0');
+        let room = bytes.get_mut(..path.len()).filter(|_| fits);
+        room.ok_or(DiskError::Denied)?.copy_from_slice(path.as_bytes());
+        Ok(SystemPath { bytes })
+    }
+
+    fn get(&self) -> DiskResult<&CStr> {
+        let path = CStr::from_bytes_until_nul(&self.bytes).map_err(|_| DiskError::Denied)?;
+        Ok(path)
+    }
+}
+
 fn here_if_empty(path: &str) -> &str {
     if path.is_empty() { "." } else { path }
 }
@@ -352,6 +382,11 @@ pub fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).ok();
+}
+
+/// How many files this process may have open; `None` without a limit.
+pub fn descriptor_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
 }
 
 /// Random bytes from the kernel, for ids that are unlike those of other machines. Early at boot,

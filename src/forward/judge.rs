@@ -229,7 +229,7 @@ impl Forwarder {
                 return;
             }
             Err(Refusal::InvalidTopicName(_)) => "the name with .rejected behind it is too long",
-            Err(Refusal::TooManyPartitions) => "there is no room for one more topic here",
+            Err(Refusal::NoRoom(..)) => "there is no room for one more topic here",
             Err(Refusal::CorruptBatch) => "it cannot be read here any more",
             Err(_) => "the local log takes nothing",
         };

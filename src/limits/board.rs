@@ -119,6 +119,8 @@ pub struct Sizes {
     pub segments: usize,
     /// Bytes of the names of all topics. At the limit: POLICY_VIOLATION (44), with a message.
     pub name_bytes: usize,
+    /// Bytes of all topics' own settings. At the limit: POLICY_VIOLATION (44), with a message.
+    pub setting_bytes: usize,
     /// Pairs of producer id and partition that are remembered.
     ///
     /// At the limit: the pair that was silent longest is forgotten, which Kafka's protocol allows.
@@ -191,6 +193,7 @@ impl Sizes {
             partitions,
             segments: (8 * partitions).max(1024),
             name_bytes: 64 * partitions,
+            setting_bytes: 64 * partitions + 4096,
             producers: (4 * partitions).max(256),
             groups,
             members,

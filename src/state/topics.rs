@@ -5,7 +5,7 @@
 //! Absent: the logs themselves; a partition is a handle here.
 
 use crate::config::{BrokerConfig, EffectiveTopicConfig, TopicOverrides};
-use crate::limits::TOPIC_NAME_BYTES_MAX;
+use crate::limits::{Ledger, Sizes, TOPIC_NAME_BYTES_MAX, Usage};
 use std::collections::BTreeMap;
 
 /// Storage's handle of one partition.
@@ -34,6 +34,8 @@ pub struct Topics {
     by_name: BTreeMap<String, u32>,
     by_number: BTreeMap<u32, Topic>,
     partitions: usize,
+    name_bytes: usize,
+    setting_bytes: usize,
     message_bytes_max: u32,
 }
 
@@ -51,6 +53,42 @@ impl Topics {
     /// How many partitions all topics have.
     pub fn partitions(&self) -> usize {
         self.partitions
+    }
+
+    /// Bytes of all names.
+    pub fn name_bytes(&self) -> usize {
+        self.name_bytes
+    }
+
+    /// Bytes of all topics' own settings.
+    pub fn setting_bytes(&self) -> usize {
+        self.setting_bytes
+    }
+
+    /// The rows of the ledger.
+    pub fn account(sizes: &Sizes, ledger: &mut Ledger) {
+        let policy = "POLICY_VIOLATION (44), with a message";
+        // Trees whose nodes are half full at worst; the allocator's own bytes are in the factor.
+        let each = 2 * (size_of::<Topic>() + size_of::<(u32, String, u32)>()) + 64;
+        ledger.row("topics", sizes.topics, each, policy);
+        ledger.row("handles of topics' partitions", sizes.partitions, 16, policy);
+        ledger.row("names of topics", sizes.name_bytes, 2, policy);
+        ledger.row("topics' own settings", sizes.setting_bytes, 2, policy);
+    }
+
+    /// How full the tables are.
+    pub fn usage(&self, sizes: &Sizes) -> [Usage; 3] {
+        [
+            ("topics", self.len(), sizes.topics),
+            ("topics.name.bytes", self.name_bytes, sizes.name_bytes),
+            ("topics.setting.bytes", self.setting_bytes, sizes.setting_bytes),
+        ]
+        .map(|(name, used, limit)| Usage { name, used: used as u64, limit: limit as u64 })
+    }
+
+    /// All topics in the order of their numbers.
+    pub fn in_order_of_numbers(&self) -> impl Iterator<Item = &Topic> {
+        self.by_number.values()
     }
 
     /// Bytes of the largest batch that any topic takes (`max.message.bytes`); 0 without topics.
@@ -86,6 +124,8 @@ impl Topics {
     /// Adds a topic.
     pub fn insert(&mut self, topic: Topic) {
         self.partitions += topic.partitions.len();
+        self.name_bytes += topic.name.len();
+        self.setting_bytes += topic.overrides.bytes();
         self.by_name.insert(topic.name.clone(), topic.number);
         self.by_number.insert(topic.number, topic);
         self.note_sizes();
@@ -96,6 +136,8 @@ impl Topics {
         let topic = self.by_number.remove(&number)?;
         self.by_name.remove(&topic.name);
         self.partitions -= topic.partitions.len();
+        self.name_bytes -= topic.name.len();
+        self.setting_bytes -= topic.overrides.bytes();
         self.note_sizes();
         Some(topic)
     }
@@ -113,6 +155,8 @@ impl Topics {
     pub fn configure(&mut self, number: u32, broker: &BrokerConfig, overrides: TopicOverrides) {
         if let Some(topic) = self.by_number.get_mut(&number) {
             topic.config = EffectiveTopicConfig::new(broker, &overrides);
+            self.setting_bytes -= topic.overrides.bytes();
+            self.setting_bytes += overrides.bytes();
             topic.overrides = overrides;
         }
         self.note_sizes();

@@ -13,7 +13,7 @@
 
 use super::{PartitionIndex, Storage, WriteError};
 use crate::disk::DiskResult;
-use crate::limits::WRITE_PARTS_MAX;
+use crate::limits::{Sizes, WRITE_PARTS_MAX};
 
 /// A batch whose bytes are in the journal's memory only.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,12 @@ pub struct Behind {
     pub bytes: u32,
     /// Where it stands in the journal.
     pub at: u64,
+}
+
+/// Rows for what lies in the journal's memory. Where batches are so small that there are more of
+/// them, the segments are written sooner.
+pub const fn rows(sizes: &Sizes) -> usize {
+    sizes.staged_bytes / 256 + 1
 }
 
 impl Storage {
@@ -58,7 +64,7 @@ impl Storage {
                 end += behind.bytes;
                 count += 1;
             }
-            if let Some(partition) = &mut self.partitions[first.index] {
+            if let Some(partition) = self.partitions.get_mut(first.index) {
                 partition.write(&*self.disk, &parts[..count], first.position)?;
             }
             rest = &rest[count..];

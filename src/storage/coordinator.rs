@@ -9,7 +9,9 @@
 //! `head` on. Replacing it, and what a power cut after each step leaves:
 //!
 //! 1. every segment and directory written since the last checkpoint is synced — the old file counts
-//! 2. `coordinator.new` is written and synced — it counts once it is whole: all it names is there
+//!    (`coordinator.new` is written at the same moment, but for its header: it does not count)
+//! 2. the header is written and `coordinator.new` synced — it counts once it is whole: all it names
+//!    is there
 //! 3. `coordinator` is renamed to `coordinator.previous` — the newest whole one of the three counts
 //! 4. `coordinator.new` is renamed to `coordinator`
 //! 5. the directory is synced; only now is the journal before `head` given up
@@ -19,13 +21,14 @@
 use super::layout;
 use super::partition::Segment;
 use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
-use crate::wire::crc::crc32c_parts;
+use crate::wire::crc::{crc32c, crc32c_combine, crc32c_parts};
 use serde::{Deserialize, Serialize};
 
 const MAGIC: &[u8; 8] = b"OTLCOORD";
 /// The format that this binary writes, and the newest that it reads.
 pub const COORDINATOR_VERSION: u32 = 1;
-const HEADER_BYTES: usize = 20;
+/// Bytes in front of the payload.
+pub const HEADER_BYTES: usize = 20;
 
 /// What the file holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +99,115 @@ pub fn encode(file: &CoordinatorFile) -> Vec<u8> {
     bytes.extend_from_slice(&crc.to_le_bytes());
     bytes.extend_from_slice(&payload);
     bytes
+}
+
+/// The header of a file with a payload of so many bytes and this CRC.
+fn header(payload_bytes: usize, payload_crc: u32) -> DiskResult<[u8; HEADER_BYTES]> {
+    let mut header = [0; HEADER_BYTES];
+    let length = u32::try_from(payload_bytes).map_err(|_| DiskError::NoSpace)?;
+    header[..8].copy_from_slice(MAGIC);
+    header[8..12].copy_from_slice(&COORDINATOR_VERSION.to_le_bytes());
+    header[12..16].copy_from_slice(&length.to_le_bytes());
+    let crc = crc32c_combine(crc32c(&header[8..16]), payload_crc, payload_bytes);
+    header[16..].copy_from_slice(&crc.to_le_bytes());
+    Ok(header)
+}
+
+/// A payload that is written piece by piece, through one buffer: it may be larger than the memory.
+pub struct Pieces<'a> {
+    /// Where the pieces go; `None` counts them only.
+    file: Option<&'a FileRef>,
+    buffer: &'a mut [u8],
+    filled: usize,
+    written: usize,
+    crc: u32,
+    failed: Option<DiskError>,
+}
+
+impl<'a> Pieces<'a> {
+    /// Counts the bytes.
+    pub fn counting(buffer: &'a mut [u8]) -> Pieces<'a> {
+        Pieces { file: None, buffer, filled: 0, written: 0, crc: 0, failed: None }
+    }
+
+    /// Writes them behind the header's place.
+    pub fn writing(buffer: &'a mut [u8], file: &'a FileRef) -> Pieces<'a> {
+        Pieces { file: Some(file), buffer, filled: 0, written: 0, crc: 0, failed: None }
+    }
+
+    /// Bytes so far.
+    pub fn bytes(&self) -> usize {
+        self.written + self.filled
+    }
+
+    /// Adds a value.
+    pub fn put<T: Serialize + ?Sized>(&mut self, value: &T) {
+        if postcard::serialize_with_flavor(value, PiecesFlavor(self)).is_err() {
+            // No type of ours does that.
+            self.failed.get_or_insert(DiskError::Io);
+        }
+    }
+
+    /// Adds the number of rows that follow.
+    pub fn put_count(&mut self, count: usize) {
+        self.put(&(count as u64));
+    }
+
+    fn add(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = self.buffer.len() - self.filled;
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.buffer[self.filled..self.filled + now.len()].copy_from_slice(now);
+            self.filled += now.len();
+            bytes = later;
+            if self.filled == self.buffer.len() {
+                self.flush();
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        let piece = &self.buffer[..self.filled];
+        if let (Some(file), None) = (self.file, self.failed) {
+            self.crc = crc32c_combine(self.crc, crc32c(piece), piece.len());
+            self.failed = file.write_at(&[piece], (HEADER_BYTES + self.written) as u64).err();
+        }
+        self.written += self.filled;
+        self.filled = 0;
+    }
+
+    /// Writes what is left, and says what the header must be.
+    ///
+    /// # Errors
+    /// What the disk said to any of the pieces.
+    pub fn finish(mut self) -> DiskResult<[u8; HEADER_BYTES]> {
+        self.flush();
+        match self.failed {
+            Some(error) => Err(error),
+            None => header(self.written, self.crc),
+        }
+    }
+}
+
+/// What `postcard` writes into.
+struct PiecesFlavor<'a, 'b>(&'a mut Pieces<'b>);
+
+impl postcard::ser_flavors::Flavor for PiecesFlavor<'_, '_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.add(&[byte]);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.add(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
 }
 
 /// Reads the bytes of a coordinator file.

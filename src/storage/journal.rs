@@ -20,7 +20,7 @@
 
 use super::journal_frame::{COMMIT_ALIGN, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader};
 use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
-use crate::limits::{JOURNAL_FILL_BYTES, JOURNAL_STAGED_BYTES_MAX};
+use crate::limits::JOURNAL_FILL_BYTES;
 use crate::storage::layout;
 use crate::wire::crc32c;
 
@@ -55,6 +55,7 @@ pub struct Journal {
     /// Frames in memory, the position of the first of their bytes, and of the first that is not
     /// written yet.
     staged: Vec<u8>,
+    staged_max: usize,
     staged_at: u64,
     unwritten: u64,
     /// Where writing stops, and the last frame before it.
@@ -145,11 +146,17 @@ pub struct Resume {
 }
 
 impl Journal {
-    /// Goes on with `file` at `resume`; what lies before is durable after the first sync.
+    /// Goes on with `file` at `resume`; what lies before is durable after the first sync. Frames
+    /// take `staged_max` bytes of memory, and never more.
     ///
     /// # Errors
     /// What the device said.
-    pub fn new(file: FileRef, ring_bytes: u64, resume: Resume) -> DiskResult<Journal> {
+    pub fn new(
+        file: FileRef,
+        ring_bytes: u64,
+        resume: Resume,
+        staged_max: usize,
+    ) -> DiskResult<Journal> {
         let filled = file.length()?.saturating_sub(JOURNAL_HEADER_BYTES);
         let tail = resume.tail.next_multiple_of(COMMIT_ALIGN);
         Ok(Journal {
@@ -161,7 +168,8 @@ impl Journal {
             written: resume.next_sequence - 1,
             durable: resume.durable,
             head: resume.head,
-            staged: Vec::with_capacity(4096),
+            staged: Vec::with_capacity(staged_max + COMMIT_ALIGN as usize),
+            staged_max,
             staged_at: tail,
             unwritten: tail,
             barrier: None,
@@ -229,12 +237,14 @@ impl Journal {
         if self.used() + padding + bytes + kept + COMMIT_ALIGN > self.ring_bytes {
             return Err(Full::Ring);
         }
-        let staged_max = (JOURNAL_STAGED_BYTES_MAX as u64).min(self.ring_bytes / 4);
-        let unwritten = self.tail() - self.unwritten;
-        if unwritten > 0 && self.staged.len() as u64 + padding + bytes > staged_max {
-            return Err(Full::Staging);
-        }
-        Ok(())
+        // A single frame may take all of the memory, whatever a small ring's share of it is.
+        let memory = self.staged_max as u64;
+        let share = memory.min(self.ring_bytes / 4);
+        let (bytes, most) = match self.staged.len() as u64 {
+            0 => (bytes, memory),
+            staged => (staged + padding + bytes, share),
+        };
+        if bytes > most { Err(Full::Staging) } else { Ok(()) }
     }
 
     /// Stages a frame. The caller has asked [`Journal::room`].
@@ -423,7 +433,7 @@ mod tests {
         Resume { head: 0, tail: 0, next_sequence: 1, durable: 0, generation: 1, age_s: 0 };
 
     fn journal(disk: &SimDisk) -> Journal {
-        Journal::new(create_file(disk, RING).unwrap(), RING, BIRTH).unwrap()
+        Journal::new(create_file(disk, RING).unwrap(), RING, BIRTH, 64 << 10).unwrap()
     }
 
     fn commit(journal: &mut Journal) {

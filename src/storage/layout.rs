@@ -13,6 +13,8 @@
 //!
 //! These are Kafka's own names where Kafka has one. Nothing else is read from the directory.
 
+use core::fmt::Write;
+
 /// The journal's path.
 pub const JOURNAL: &str = "journal";
 /// The coordinator file's path.
@@ -27,19 +29,38 @@ pub const SYNC_FAILED: &str = "sync-failed";
 /// The directory of all partitions.
 pub const TOPICS: &str = "topics";
 
+/// The directory of one partition, as a path: a topic's name has 249 bytes at most.
+pub type Dir = heapless::String<268>;
+
+/// The path of a file in a partition's directory.
+pub type Path = heapless::String<300>;
+
 /// The directory of one partition.
-pub fn partition_dir(topic: &str, partition: u32) -> String {
-    format!("{TOPICS}/{topic}-{partition}")
+pub fn partition_dir(topic: &str, partition: u32) -> Dir {
+    let mut dir = Dir::new();
+    // What does not fit is no legal name, and no file is found by what is left of it.
+    write!(dir, "{TOPICS}/{topic}-{partition}").ok();
+    dir
+}
+
+/// The topic's name in a partition's directory.
+pub fn topic_of(dir: &str) -> &str {
+    let name = dir.strip_prefix(TOPICS).and_then(|name| name.strip_prefix('/'));
+    name.and_then(partition_of).map_or("", |(topic, _)| topic)
 }
 
 /// The segment file in `dir` whose first offset is `base_offset`.
-pub fn segment_file(dir: &str, base_offset: i64) -> String {
-    format!("{dir}/{base_offset:020}.log")
+pub fn segment_file(dir: &str, base_offset: i64) -> Path {
+    let mut path = Path::new();
+    write!(path, "{dir}/{base_offset:020}.log").ok();
+    path
 }
 
 /// The index beside that segment.
-pub fn index_file(dir: &str, base_offset: i64) -> String {
-    format!("{dir}/{base_offset:020}.index")
+pub fn index_file(dir: &str, base_offset: i64) -> Path {
+    let mut path = Path::new();
+    write!(path, "{dir}/{base_offset:020}.index").ok();
+    path
 }
 
 /// The base offset in a segment's file name; `None` for any other name.
@@ -68,6 +89,10 @@ mod tests {
         assert_eq!(segment_base("0000000000000000004x.log"), None);
         assert_eq!(partition_of("a-b-7"), Some(("a-b", 7)));
         assert_eq!(partition_of("plain"), None);
+        assert_eq!(topic_of(&partition_dir("a-b", 7)), "a-b");
+        let longest = "x".repeat(249);
+        let dir = partition_dir(&longest, u32::MAX);
+        assert!(topic_of(&dir) == longest && index_file(&dir, i64::MAX).ends_with(".index"));
         assert_eq!(segment_file(&partition_dir("t", 0), 5), "topics/t-0/00000000000000000005.log");
     }
 }

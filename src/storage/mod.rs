@@ -25,6 +25,7 @@
 //! that it could not write). One sync is under way at a time.
 //! Absent: threads, clocks, and the meaning of [`Storage::stage_change`]'s bytes.
 
+mod account;
 mod behind;
 pub mod coordinator;
 pub mod index;
@@ -37,11 +38,14 @@ pub mod recovery;
 pub mod retention;
 pub mod scan;
 pub mod segment;
+pub mod segments;
 mod sweep;
 mod sync;
+mod table;
 
 use crate::disk::{Disk, DiskError};
-use crate::limits::{RING_BYTES_MIN, SEGMENTS_BEHIND_BYTES};
+use crate::fixed::List;
+use crate::limits::{RING_BYTES_MIN, SEGMENTS_BEHIND_BYTES, Sizes};
 use crate::time::Millis;
 use crate::wire::batch::{BatchHeader, HEADER_BYTES, Stamped};
 use behind::Behind;
@@ -51,9 +55,9 @@ use journal_frame::{
     log_start_payload,
 };
 use partition::{LogError, Partition, Place, Slice};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use sync::SyncState;
+use table::Table;
 
 pub use journal::Lsn;
 pub use journal_frame::PartitionKey;
@@ -73,6 +77,8 @@ pub struct Options {
     /// Bytes from which on a batch is synced in its segment instead of being carried in the
     /// journal; never more than a sixteenth of the ring.
     pub large_batch_bytes: usize,
+    /// How large the tables and buffers are.
+    pub sizes: Sizes,
 }
 
 /// How a partition wants to be written.
@@ -133,12 +139,12 @@ pub struct Counters {
 pub struct Storage {
     disk: Rc<dyn Disk>,
     journal: Journal,
-    partitions: Vec<Option<Partition>>,
-    by_key: BTreeMap<PartitionKey, PartitionIndex>,
-    names: BTreeMap<u32, String>,
+    partitions: Table,
     sync: SyncState,
     /// What the segments lack yet, oldest first.
-    behind: Vec<Behind>,
+    behind: List<Behind>,
+    /// The coordinator file on its way to the disk.
+    pieces: Box<[u8]>,
     options: Options,
     /// The store's clock at start, and the monotonic time of the start.
     age_start_s: u32,
@@ -188,55 +194,56 @@ impl Storage {
 
     /// The partition behind a handle.
     pub fn partition(&self, index: PartitionIndex) -> Option<&Partition> {
-        self.partitions.get(index)?.as_ref()
+        self.partitions.get(index)
     }
 
     /// The handle of a partition.
     pub fn find(&self, key: PartitionKey) -> Option<PartitionIndex> {
-        self.by_key.get(&key).copied()
+        self.partitions.find(key)
     }
 
-    /// Makes room for a partition; nothing is written before its first record.
-    pub fn add_partition(&mut self, key: PartitionKey, topic: &str) -> PartitionIndex {
-        self.names.insert(key.topic, topic.to_owned());
-        let partition = Some(Partition::new(key, topic));
-        let free = self.partitions.iter().position(Option::is_none);
-        let index = free.unwrap_or(self.partitions.len());
-        match free {
-            Some(index) => self.partitions[index] = partition,
-            None => self.partitions.push(partition),
-        }
-        self.by_key.insert(key, index);
-        self.sync.reserve(self.partitions.len());
-        index
+    /// How many partitions can be added now. Those of a topic that was deleted keep their places
+    /// until their files are gone.
+    pub fn partitions_free(&self) -> usize {
+        self.partitions.free()
+    }
+
+    /// Makes room for a partition; nothing is written before its first record. `None` if there
+    /// is none, see [`Storage::partitions_free`].
+    pub fn add_partition(&mut self, key: PartitionKey, topic: &str) -> Option<PartitionIndex> {
+        self.partitions.add(key, topic)
     }
 
     /// Forgets all partitions of a topic at once; their files go when `lsn`, the frame that says
     /// so, is durable. Until then a power cut brings the topic back whole.
     pub fn remove_topic(&mut self, topic: u32, lsn: Lsn) {
-        let first = PartitionKey { topic, partition: 0 };
-        let last = PartitionKey { topic, partition: u32::MAX };
-        let gone: Vec<_> = self.by_key.range(first..=last).map(|(k, i)| (*k, *i)).collect();
-        for (key, index) in gone {
-            self.by_key.remove(&key);
+        while let Some(index) = self.partitions.first_of(topic) {
             self.keep_promise_to_references(index);
             self.sync.forget(index);
             self.behind.retain(|behind| behind.index != index);
-            if let Some(partition) = self.partitions[index].take() {
-                let bases = partition.segments.iter().map(|s| s.base_offset).collect();
-                self.sync.remove_files(lsn, partition.dir, bases, true);
-            }
+            self.partitions.remove(index, lsn);
+            self.sync.removals += 1;
         }
-        self.names.remove(&topic);
     }
 
     /// Whether files of a deleted topic of this name are still waiting for their removal.
     pub fn is_being_removed(&self, topic: &str) -> bool {
-        self.sync.removes_topic(topic)
+        self.sync.removals > 0 && self.partitions.removes_topic(topic)
     }
 
     fn large_batch_bytes(&self) -> usize {
-        self.options.large_batch_bytes.min(self.journal.ring_bytes() as usize / 16)
+        let ring = usize::try_from(self.journal.ring_bytes() / 16).unwrap_or(usize::MAX);
+        self.options.large_batch_bytes.min(ring).min(self.options.sizes.staged_bytes / 2)
+    }
+
+    /// Whether a change of `bytes` has room, after what is staged was written if need be.
+    fn make_room(&mut self, bytes: usize) -> Result<(), WriteError> {
+        if self.journal.room(bytes, true) == Err(Full::Staging) {
+            // Nobody else may come by to make room.
+            self.write_staged()?;
+            self.write_segments()?;
+        }
+        Ok(self.journal.room(bytes, true)?)
     }
 
     fn writable(&self) -> Result<(), WriteError> {
@@ -264,7 +271,7 @@ impl Storage {
         let stamped = stamp(base_offset).ok_or(WriteError::Disk(DiskError::UnexpectedEnd))?;
         let header = stamped.header().map_err(|_| WriteError::Disk(DiskError::UnexpectedEnd))?;
         let payload = PLACE_BYTES + stamped.len().min(large);
-        if self.journal.room(payload, false) == Err(Full::Staging) {
+        if self.journal.room(payload, false) == Err(Full::Staging) || self.behind.is_full() {
             self.write_staged()?;
             self.write_segments()?;
         }
@@ -273,8 +280,18 @@ impl Storage {
             self.journal.room(PLACE_BYTES + HEADER_BYTES, false)?;
         }
         let partition = self.partition(index).ok_or(WriteError::Disk(DiskError::NotFound))?;
-        let rolls =
+        let mut rolls =
             partition.must_roll(stamped.len(), policy.segment_bytes, policy.segment_s, age_s);
+        if rolls && !partition.can_roll() {
+            // The segment goes on growing, until retention or a checkpoint has made room.
+            let (sealed, at_end) =
+                (partition.sealed_dirty.is_full(), partition.is_at_end(stamped.len()));
+            self.sync.wants_checkpoint |= sealed;
+            if at_end {
+                return Err(WriteError::Busy);
+            }
+            rolls = false;
+        }
         if rolls && self.checkpoint_number == 0 {
             // Directories without a coordinator file would look like an accident to the next
             // start. The first checkpoint goes before everything else and ends soon.
@@ -284,7 +301,7 @@ impl Storage {
             self.write_segments()?;
         }
         let disk = &*self.disk;
-        let Some(partition) = self.partitions.get_mut(index).and_then(Option::as_mut) else {
+        let Some(partition) = self.partitions.get_mut(index) else {
             return Err(WriteError::Disk(DiskError::NotFound));
         };
         if rolls {
@@ -292,7 +309,7 @@ impl Storage {
         }
         let (place, later) = match partition.append(disk, &stamped, &header, age_s, inline) {
             // The active segment's file is gone: the log goes on in a new one.
-            Err(DiskError::NotFound) => {
+            Err(DiskError::NotFound) if partition.can_roll() => {
                 partition.roll(disk, age_s)?;
                 partition.append(disk, &stamped, &header, age_s, inline)?
             }
@@ -310,7 +327,10 @@ impl Storage {
         };
         if later {
             let at = self.journal.position_of_last(stamped.len());
-            self.behind.push(Behind { index, position, bytes: stamped.len() as u32, at });
+            let bytes = stamped.len() as u32;
+            let behind = Behind { index, position, bytes, at };
+            debug_assert!(!self.behind.is_full(), "room was made above");
+            self.behind.push(behind).ok();
         }
         self.sync.appended(index, lsn, now, self.options.flush_interval_ms);
         Ok(Appended { base_offset, lsn })
@@ -320,9 +340,9 @@ impl Storage {
     ///
     /// # Errors
     /// [`WriteError`].
-    pub fn room_for_change(&self, bytes: usize) -> Result<(), WriteError> {
+    pub fn room_for_change(&mut self, bytes: usize) -> Result<(), WriteError> {
         self.writable()?;
-        Ok(self.journal.room(bytes, true)?)
+        self.make_room(bytes)
     }
 
     /// Stages a change of what the coordinator file holds. It is durable with the returned
@@ -332,7 +352,7 @@ impl Storage {
     /// [`WriteError`]; nothing is staged then.
     pub fn stage_change(&mut self, bytes: &[u8], now: Millis) -> Result<Lsn, WriteError> {
         self.writable()?;
-        self.journal.room(bytes.len(), true)?;
+        self.make_room(bytes.len())?;
         let lsn = self.journal.stage(KIND_CHANGE, self.age_s(now), &[bytes]);
         self.sync.want_frame(lsn, now.saturating_add(self.options.flush_interval_ms));
         Ok(lsn)
@@ -346,12 +366,7 @@ impl Storage {
     /// [`WriteError`]; nothing is staged then.
     pub fn stage_lazily(&mut self, bytes: &[u8], now: Millis) -> Result<Lsn, WriteError> {
         self.writable()?;
-        if self.journal.room(bytes.len(), true) == Err(Full::Staging) {
-            // Nobody else may come by to make room.
-            self.write_staged()?;
-            self.write_segments()?;
-        }
-        self.journal.room(bytes.len(), true)?;
+        self.make_room(bytes.len())?;
         Ok(self.journal.stage(KIND_CHANGE, self.age_s(now), &[bytes]))
     }
 
@@ -368,7 +383,7 @@ impl Storage {
     ) -> Result<Lsn, WriteError> {
         self.writable()?;
         let age_s = self.age_s(now);
-        let Some(partition) = self.partitions.get_mut(index).and_then(Option::as_mut) else {
+        let Some(partition) = self.partition(index) else {
             return Err(WriteError::Disk(DiskError::NotFound));
         };
         let offset = offset.min(partition.high_watermark);
@@ -376,12 +391,13 @@ impl Storage {
             return Ok(self.wanted());
         }
         let payload = log_start_payload(partition.key, offset);
-        self.journal.room(payload.len(), true)?;
+        self.make_room(payload.len())?;
         let lsn = self.journal.stage(KIND_LOG_START, age_s, &[&payload]);
-        partition.log_start = offset;
-        let gone = partition.drop_before_start();
-        if !gone.is_empty() {
-            self.sync.remove_files(lsn, partition.dir.clone(), gone, false);
+        if let Some(partition) = self.partitions.get_mut(index) {
+            partition.log_start = offset;
+            if partition.drop_before_start() && partition.given_up.replace(lsn).is_none() {
+                self.sync.removals += 1;
+            }
         }
         self.sync.want_frame(lsn, now.saturating_add(self.options.flush_interval_ms));
         Ok(lsn)
@@ -422,7 +438,7 @@ impl Storage {
         at_least_one: bool,
     ) -> Result<Option<Slice>, LogError> {
         let disk = self.disk.clone();
-        match self.partitions.get_mut(index).and_then(Option::as_mut) {
+        match self.partitions.get_mut(index) {
             Some(partition) => partition.read(&*disk, offset, bytes_max, at_least_one),
             None => Err(LogError::OutOfRange),
         }
@@ -440,7 +456,7 @@ impl Storage {
         buffer: &mut Vec<u8>,
     ) -> Result<Option<BatchHeader>, LogError> {
         let disk = self.disk.clone();
-        match self.partitions.get_mut(index).and_then(Option::as_mut) {
+        match self.partitions.get_mut(index) {
             Some(partition) => partition.batch_at_time(&*disk, timestamp, from, buffer),
             None => Err(LogError::OutOfRange),
         }
@@ -448,7 +464,7 @@ impl Storage {
 
     /// All partitions with their handles.
     pub fn partitions(&self) -> impl Iterator<Item = (PartitionIndex, &Partition)> {
-        self.partitions.iter().enumerate().filter_map(|(i, p)| Some((i, p.as_ref()?)))
+        self.partitions.iter()
     }
 }
 

@@ -16,12 +16,14 @@
 //! (`retention`).
 
 use super::index::{Entry, Index};
+use super::journal::Lsn;
 use super::journal_frame::PartitionKey;
 use super::layout;
 pub use super::segment::LogError;
 use super::segment::{Window, read_batch, read_header};
+use super::segments::{Run, Segments};
 use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
-use crate::limits::{PARTITION_BOOKMARKS, SEGMENT_RESERVE_BYTES};
+use crate::limits::{PARTITION_BOOKMARKS, SEALED_DIRTY_MAX, SEGMENT_RESERVE_BYTES};
 use crate::wire::batch::{BatchHeader, Stamped};
 use serde::{Deserialize, Serialize};
 
@@ -79,7 +81,7 @@ pub struct Partition {
     /// Its permanent name.
     pub key: PartitionKey,
     /// Its directory.
-    pub dir: String,
+    pub dir: layout::Dir,
     /// First offset that is served.
     pub log_start: i64,
     /// Offset behind the last durable record.
@@ -87,7 +89,7 @@ pub struct Partition {
     /// Offset behind the last record.
     pub log_end: i64,
     /// Oldest first; the last one is written to.
-    pub segments: Vec<Segment>,
+    pub segments: Run,
     /// Segment and end position of the last durable record.
     pub high_place: Place,
     active: Option<OpenSegment>,
@@ -97,42 +99,75 @@ pub struct Partition {
     /// Bytes since the last checkpoint are in the active segment.
     pub dirty: bool,
     /// Segments sealed since the last checkpoint.
-    pub sealed_dirty: Vec<FileRef>,
+    pub sealed_dirty: heapless::Vec<FileRef, SEALED_DIRTY_MAX>,
     /// A segment's name is not durable yet.
     pub names_dirty: bool,
     /// The partition's own directory may not be durable yet.
     pub dir_dirty: bool,
     dir_exists: bool,
+    /// The topic is deleted; this row stays until its files are gone.
+    pub removed: bool,
+    /// The frame that must be durable before the files of what was given up may go.
+    pub given_up: Option<Lsn>,
 }
+
+/// Bytes that a segment can have at most, also where it cannot be sealed: positions are 32 bits.
+const SEGMENT_BYTES_END: u64 = i32::MAX as u64;
 
 const NOWHERE: (i64, Place) = (-1, Place { segment_base: -1, position: 0 });
 
 impl Partition {
-    /// An empty partition; its directory appears with its first record.
-    pub fn new(key: PartitionKey, topic: &str) -> Partition {
-        Partition {
+    /// An empty partition; its directory appears with its first record. `None` where the table
+    /// of segments knows no more partitions.
+    pub fn new(key: PartitionKey, topic: &str, segments: &Segments) -> Option<Partition> {
+        Some(Partition {
             key,
             dir: layout::partition_dir(topic, key.partition),
             log_start: 0,
             high_watermark: 0,
             log_end: 0,
-            segments: Vec::new(),
+            segments: segments.run()?,
             high_place: NOWHERE.1,
             active: None,
             sealed: None,
             bookmarks: [NOWHERE; PARTITION_BOOKMARKS],
             bookmark_next: 0,
             dirty: false,
-            sealed_dirty: Vec::new(),
+            sealed_dirty: heapless::Vec::new(),
             names_dirty: false,
             dir_dirty: false,
             dir_exists: false,
-        }
+            removed: false,
+            given_up: None,
+        })
+    }
+
+    /// Gives up all segments and closes their files: the topic is deleted.
+    pub fn remove(&mut self) {
+        self.removed = true;
+        (self.active, self.sealed, self.dirty) = (None, None, false);
+        (self.names_dirty, self.dir_dirty) = (false, false);
+        self.sealed_dirty.clear();
+        self.segments.give_up_all();
+    }
+
+    /// Whether a segment can be begun: there is a row for it, and the one that is sealed can be
+    /// remembered until the next checkpoint has synced it.
+    pub fn can_roll(&self) -> bool {
+        self.segments.has_room() && !self.sealed_dirty.is_full()
+    }
+
+    /// Whether the active segment cannot take `bytes` more, whatever its settings say.
+    pub fn is_at_end(&self, bytes: usize) -> bool {
+        self.segments.last().is_none_or(|active| {
+            u64::from(active.bytes) + bytes as u64 > SEGMENT_BYTES_END
+                || self.log_end - active.base_offset > i64::from(u32::MAX) / 2
+        })
     }
 
     /// Bytes of all segments.
     pub fn bytes(&self) -> u64 {
-        self.segments.iter().map(|s| u64::from(s.bytes)).sum()
+        self.segments.all().iter().map(|s| u64::from(s.bytes)).sum()
     }
 
     /// Where the next batch will begin.
@@ -193,26 +228,30 @@ impl Partition {
         if self.dirty || self.active.is_some() {
             self.seal_active(disk)?;
         }
-        self.segments.push(Segment {
+        let room = self.segments.push(Segment {
             base_offset,
             bytes: 0,
             max_timestamp: i64::MIN,
             created_age_s: age_s,
             appended_age_s: age_s,
         });
+        debug_assert!(room, "the caller asked can_roll");
         let reserved = SEGMENT_RESERVE_BYTES;
         self.active = Some(OpenSegment { base_offset, log, index, reserved, reserves });
         Ok(())
     }
 
     fn seal_active(&mut self, disk: &dyn Disk) -> DiskResult<()> {
-        let Some(last) = self.segments.last().copied() else { return Ok(()) };
+        let Some(last) = self.segments.last() else { return Ok(()) };
         let open = self.open_active(disk)?;
         // Gives back what was reserved behind the end; failing at that costs space, not data.
         open.log.set_length(u64::from(last.bytes)).ok();
         let log = open.log.clone();
-        if self.dirty {
-            self.sealed_dirty.push(log);
+        if self.dirty
+            && let Err(log) = self.sealed_dirty.push(log)
+        {
+            // Only while the journal is replayed: nobody waits for this sync.
+            log.sync()?;
         }
         self.dirty = false;
         self.sealed = self.active.take();
@@ -221,7 +260,7 @@ impl Partition {
 
     fn open_active(&mut self, disk: &dyn Disk) -> DiskResult<&mut OpenSegment> {
         if self.active.is_none() {
-            let last = *self.segments.last().ok_or(DiskError::NotFound)?;
+            let last = self.segments.last().ok_or(DiskError::NotFound)?;
             let open = open_segment(disk, &self.dir, &last, Open::Write)?;
             // What lies behind the log's end was never acknowledged.
             if open.log.length()? > u64::from(last.bytes) {
@@ -247,7 +286,7 @@ impl Partition {
         age_s: u32,
         later: bool,
     ) -> DiskResult<(Place, bool)> {
-        let segment = *self.segments.last().ok_or(DiskError::NotFound)?;
+        let segment = self.segments.last().ok_or(DiskError::NotFound)?;
         let open = self.open_active(disk)?;
         let end = u64::from(segment.bytes) + batch.len() as u64;
         if end > open.reserved {
@@ -275,7 +314,7 @@ impl Partition {
 
     /// Takes up a batch that lies at `place`, at the end of the last segment.
     pub fn note_appended(&mut self, place: Place, header: &BatchHeader, age_s: u32) {
-        let Some(segment) = self.segments.last_mut() else { return };
+        let Some(mut segment) = self.segments.last() else { return };
         if let Some(open) = &mut self.active
             && open.index.wants(place.position)
         {
@@ -288,6 +327,7 @@ impl Partition {
         segment.bytes = place.position + header.total_bytes as u32;
         segment.max_timestamp = segment.max_timestamp.max(header.max_timestamp);
         segment.appended_age_s = age_s;
+        self.segments.change_last(|last| *last = segment);
         self.log_end = header.next_offset();
         self.dirty = true;
     }
@@ -301,14 +341,14 @@ impl Partition {
     }
 
     fn segment_at(&self, offset: i64) -> Option<usize> {
-        self.segments.partition_point(|s| s.base_offset <= offset).checked_sub(1)
+        self.segments.all().partition_point(|s| s.base_offset <= offset).checked_sub(1)
     }
 
     fn open_at(&mut self, disk: &dyn Disk, at: usize) -> DiskResult<&mut OpenSegment> {
         if at + 1 == self.segments.len() {
             return self.open_active(disk);
         }
-        let segment = self.segments[at];
+        let segment = self.segments.get(at).ok_or(DiskError::NotFound)?;
         if self.sealed.as_ref().is_none_or(|open| open.base_offset != segment.base_offset) {
             self.sealed = Some(open_segment(disk, &self.dir, &segment, Open::Read)?);
         }
@@ -317,7 +357,7 @@ impl Partition {
 
     /// Bytes of segment `at` that may be read: all, or up to the high watermark.
     fn readable(&self, at: usize) -> u32 {
-        let segment = &self.segments[at];
+        let Some(segment) = self.segments.get(at) else { return 0 };
         match segment.base_offset.cmp(&self.high_place.segment_base) {
             core::cmp::Ordering::Less => segment.bytes,
             core::cmp::Ordering::Equal => self.high_place.position,
@@ -336,7 +376,7 @@ impl Partition {
         if self.readable(at) == 0 && at + 1 < self.segments.len() {
             at += 1;
         }
-        let segment = self.segments[at];
+        let segment = self.segments.get(at).ok_or(LogError::OutOfRange)?;
         let limit = self.readable(at);
         let known = self.bookmarks.iter().find(|(known, place)| {
             *known == offset && place.segment_base == segment.base_offset && place.position < limit
@@ -394,7 +434,7 @@ impl Partition {
         }
         let (at, position, first) = self.locate(disk, offset)?;
         let limit = self.readable(at);
-        let segment_base = self.segments[at].base_offset;
+        let segment_base = self.segments.get(at).ok_or(LogError::OutOfRange)?.base_offset;
         let first_bytes = first.total_bytes as u32;
         let wanted = if at_least_one { bytes_max.max(first_bytes) } else { bytes_max };
         let following = self.segments.get(at + 1).map(|s| s.base_offset);
@@ -419,7 +459,7 @@ impl Partition {
         from: u32,
         to: u32,
     ) -> Result<(u32, i64), LogError> {
-        let base_offset = self.segments[at].base_offset;
+        let base_offset = self.segments.get(at).ok_or(LogError::OutOfRange)?.base_offset;
         let limit = self.readable(at);
         let open = self.open_at(disk, at)?;
         let entry = open.index.last_where(|e| e.position <= to);
@@ -462,7 +502,8 @@ impl Partition {
         buffer: &mut Vec<u8>,
     ) -> Result<Option<BatchHeader>, LogError> {
         for at in 0..self.segments.len() {
-            let (limit, segment) = (self.readable(at), self.segments[at]);
+            let Some(segment) = self.segments.get(at) else { break };
+            let limit = self.readable(at);
             let gone = self.segments.get(at + 1).is_some_and(|next| next.base_offset <= from);
             if gone || segment.max_timestamp < timestamp || limit == 0 {
                 continue;
@@ -489,29 +530,33 @@ impl Partition {
         Ok(None)
     }
 
-    /// Forgets the segments that lie wholly before the log's start and returns their bases.
-    pub fn drop_before_start(&mut self) -> Vec<i64> {
-        let mut gone = Vec::new();
+    /// Gives up the segments that lie wholly before the log's start; says whether there were any.
+    /// Their files can be removed by [`Partition::take_given_up`].
+    pub fn drop_before_start(&mut self) -> bool {
+        let mut any = false;
         while let Some(first) = self.segments.first() {
             let next = self.segments.get(1).map_or(self.log_end, |s| s.base_offset);
-            let empty_active = self.segments.len() == 1 && first.bytes == 0;
-            if next > self.log_start || empty_active {
+            let last = self.segments.len() == 1;
+            if next > self.log_start || (last && first.bytes == 0) {
                 break;
             }
-            gone.push(first.base_offset);
-            if self.segments.len() == 1 {
+            any = true;
+            if last {
                 self.active = None;
                 self.dirty = false;
                 self.high_place = Place { segment_base: self.log_end, position: 0 };
             }
-            self.segments.remove(0);
+            if self.sealed.as_ref().is_some_and(|open| open.base_offset == first.base_offset) {
+                self.sealed = None;
+            }
+            self.segments.give_up_first();
         }
-        if let Some(open) = &self.sealed
-            && gone.contains(&open.base_offset)
-        {
-            self.sealed = None;
-        }
-        gone
+        any
+    }
+
+    /// The base offset of a segment whose files are to be removed now; it is forgotten.
+    pub fn take_given_up(&mut self) -> Option<i64> {
+        self.segments.take_given_up().map(|segment| segment.base_offset)
     }
 }
 

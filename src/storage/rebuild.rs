@@ -125,12 +125,12 @@ fn topic_numbers(
 
 fn adopt_partition(recovery: &mut Recovery<'_>, key: PartitionKey, topic: &str) {
     let disk = recovery.disk.clone();
-    let at = recovery.add(key, topic);
+    let Some(at) = recovery.add(key, topic) else { return };
     let dir = layout::partition_dir(topic, key.partition);
     let names = disk.list(&dir).unwrap_or_default();
     let mut bases: Vec<i64> = names.iter().filter_map(|(n, _)| layout::segment_base(n)).collect();
     bases.sort_unstable();
-    let Some(partition) = &mut recovery.partitions[at] else { return };
+    let Some(partition) = recovery.partitions.get_mut(at) else { return };
     partition.log_start = bases.first().copied().unwrap_or(0);
     partition.log_end = partition.log_start;
     for (n, base) in bases.iter().enumerate() {
@@ -139,13 +139,17 @@ fn adopt_partition(recovery: &mut Recovery<'_>, key: PartitionKey, topic: &str) 
             .and_then(|file| file.length())
             .unwrap_or(0);
         let last = n + 1 == bases.len();
-        partition.segments.push(Segment {
+        let has_room = partition.segments.push(Segment {
             base_offset: *base,
             bytes: if last { 0 } else { u32::try_from(length).unwrap_or(u32::MAX) },
             max_timestamp: if last { i64::MIN } else { i64::MAX },
             created_age_s: 0,
             appended_age_s: 0,
         });
+        if !has_room {
+            recovery.too_large.get_or_insert(super::recovery::TooLarge::SEGMENTS);
+            return;
+        }
         partition.log_end = *base;
     }
     for header in partition.adopt_behind_end(&*disk, i64::MAX) {

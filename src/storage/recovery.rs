@@ -19,18 +19,21 @@
 //! the page cache shows frames that a power cut would still take. Where the disk refuses to make
 //! them durable, the store is served as far as it is known durable, and nothing is written.
 
+use super::behind::Behind;
 use super::coordinator::{self, CoordinatorFile, Found, StorageState};
 use super::journal::{self, FileHeader, Journal, Resume};
 use super::journal_frame::{FrameHeader, KIND_OPENED, PartitionKey, Payload};
 use super::partition::{Partition, Place};
 use super::scan::{Scan, Step};
+use super::table::Table;
 use super::{Counters, Options, Storage, layout, rebuild, ring_bytes, sync::SyncState};
 use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
-use crate::limits::RECOVERY_NOTES_MAX;
+use crate::fixed::{self, List};
+use crate::limits::{COORDINATOR_PIECE_BYTES, RECOVERY_NOTES_MAX};
 use crate::time::Millis;
 use crate::wire::batch::BatchHeader;
 use core::fmt;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// What a change frame means for storage.
@@ -95,6 +98,24 @@ pub enum OpenError {
     },
     /// The disk refused even what start-up needs.
     Disk(DiskError),
+    /// The directory was written with a larger board.
+    TooLarge(TooLarge),
+}
+
+/// What a directory has more of than the board has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLarge {
+    /// What it is, in the plural.
+    pub what: &'static str,
+    /// How many there are at least; 0 where nobody has counted them.
+    pub found: usize,
+}
+
+impl TooLarge {
+    /// More segments than rows for them.
+    pub const SEGMENTS: TooLarge = TooLarge { what: "segments", found: 0 };
+    /// More partitions than rows for them.
+    pub const PARTITIONS: TooLarge = TooLarge { what: "partitions", found: 0 };
 }
 
 impl From<DiskError> for OpenError {
@@ -111,6 +132,18 @@ impl fmt::Display for OpenError {
                 "the file '{file}' has format {version}, which a newer ottla wrote; start that one"
             ),
             OpenError::Disk(error) => write!(f, "{error}"),
+            OpenError::TooLarge(TooLarge { what, found }) => {
+                f.write_str("the data directory holds ")?;
+                match found {
+                    0 => f.write_str("more ")?,
+                    found => write!(f, "{found} ")?,
+                }
+                write!(
+                    f,
+                    "{what} than this board has room for: start with a larger one \
+                     (`ottla limits --board NAME` shows what each holds); nothing was removed"
+                )
+            }
         }
     }
 }
@@ -205,9 +238,8 @@ impl Storage {
         let mut recovery = Recovery {
             disk,
             replay,
-            partitions: Vec::new(),
-            by_key: BTreeMap::new(),
-            names: BTreeMap::new(),
+            partitions: Table::new(options.sizes.partitions, options.sizes.segments),
+            too_large: None,
             report,
             anew,
             failed: settled.and_then(Result::err),
@@ -222,6 +254,9 @@ impl Storage {
             None => rebuild::rebuild(&mut recovery, &file, ring)?,
         };
         let resume = recovery.replay_journal(&file, ring, &start);
+        if let Some(error) = recovery.too_large {
+            return Err(OpenError::TooLarge(error));
+        }
         recovery.finish(file, ring, resume, &start, options, now)
     }
 }
@@ -250,9 +285,9 @@ fn find_journal(disk: &dyn Disk) -> Result<Option<(FileRef, u64)>, OpenError> {
 pub(super) struct Recovery<'r> {
     pub(super) disk: Rc<dyn Disk>,
     pub(super) replay: &'r mut dyn Replay,
-    pub(super) partitions: Vec<Option<Partition>>,
-    pub(super) by_key: BTreeMap<PartitionKey, usize>,
-    pub(super) names: BTreeMap<u32, String>,
+    pub(super) partitions: Table,
+    /// Something has no room on this board: nothing is touched any more.
+    pub(super) too_large: Option<TooLarge>,
     pub(super) report: Report,
     /// A sync failed before: what can be read may not be on the disk, so it is written again.
     anew: bool,
@@ -282,27 +317,41 @@ impl Recovery<'_> {
             version: u32::from(version),
         })?;
         let mut state = file.storage;
-        for record in core::mem::take(&mut state.partitions) {
+        let records = core::mem::take(&mut state.partitions);
+        let segments = records.iter().map(|record| record.segments.len()).sum();
+        if records.len() > self.partitions.capacity() {
+            let found = records.len();
+            return Err(OpenError::TooLarge(TooLarge { found, ..TooLarge::PARTITIONS }));
+        }
+        if segments > self.partitions.segments.used().1 {
+            let found = segments;
+            return Err(OpenError::TooLarge(TooLarge { found, ..TooLarge::SEGMENTS }));
+        }
+        for record in records {
             let key = PartitionKey { topic: record.topic, partition: record.partition };
             let at = self.add(key, &record.topic_name);
-            if let Some(partition) = &mut self.partitions[at] {
+            if let Some(partition) = at.and_then(|at| self.partitions.get_mut(at)) {
                 partition.log_start = record.log_start;
                 partition.log_end = record.log_end;
-                partition.segments = record.segments;
+                for segment in record.segments {
+                    partition.segments.push(segment);
+                }
                 partition.all_durable();
             }
         }
         Ok(state)
     }
 
-    pub(super) fn add(&mut self, key: PartitionKey, topic: &str) -> usize {
-        self.names.insert(key.topic, topic.to_owned());
-        if let Some(at) = self.by_key.get(&key) {
-            return *at;
+    /// The handle of a partition, which is made if there is none yet.
+    pub(super) fn add(&mut self, key: PartitionKey, topic: &str) -> Option<usize> {
+        if let Some(at) = self.partitions.find(key) {
+            return Some(at);
         }
-        self.partitions.push(Some(Partition::new(key, topic)));
-        self.by_key.insert(key, self.partitions.len() - 1);
-        self.partitions.len() - 1
+        let at = self.partitions.add(key, topic);
+        if at.is_none() {
+            self.too_large.get_or_insert(TooLarge::PARTITIONS);
+        }
+        at
     }
 
     /// First pass: the end of the journal, and the topics that do not live to see it.
@@ -395,7 +444,7 @@ impl Recovery<'_> {
     }
 
     fn partition(&mut self, key: PartitionKey) -> Option<&mut Partition> {
-        self.partitions[*self.by_key.get(&key)?].as_mut()
+        self.partitions.get_mut(self.partitions.find(key)?)
     }
 
     fn apply_change(&mut self, bytes: &[u8], gone: &BTreeSet<u32>) {
@@ -408,23 +457,19 @@ impl Recovery<'_> {
             }
             Effect::Create { .. } => {}
             Effect::Grow { topic, partitions } => {
-                if let Some(name) = self.names.get(&topic).cloned() {
+                let known = self.partitions.first_of(topic).and_then(|at| self.partitions.get(at));
+                if let Some(dir) = known.map(|partition| partition.dir.clone()) {
+                    let name = layout::topic_of(&dir);
                     for partition in 0..partitions {
-                        self.add(PartitionKey { topic, partition }, &name);
+                        self.add(PartitionKey { topic, partition }, name);
                     }
                 }
             }
             Effect::Remove { topic } => {
                 // The files, if any are left, are swept after the start: another topic of the
                 // same name may own the directory by now.
-                self.names.remove(&topic);
-                let first = PartitionKey { topic, partition: 0 };
-                let last = PartitionKey { topic, partition: u32::MAX };
-                let keys: Vec<_> = self.by_key.range(first..=last).map(|(k, _)| *k).collect();
-                for key in keys {
-                    if let Some(at) = self.by_key.remove(&key) {
-                        self.partitions[at] = None;
-                    }
+                while let Some(at) = self.partitions.first_of(topic) {
+                    self.partitions.forget(at);
                 }
             }
         }
@@ -456,7 +501,20 @@ impl Recovery<'_> {
             adopted.iter().for_each(|header| self.replay.batch(key, header));
         }
         let anew = self.anew;
+        if !self.partitions.segments_have_room() {
+            // Those that the log's starts have passed: their files are swept after the start.
+            for partition in self.partitions.iter_mut() {
+                partition.drop_before_start();
+                while partition.take_given_up().is_some() {}
+            }
+        }
+        let has_room = self.partitions.segments_have_room();
         let Some(partition) = self.partition(key) else { return };
+        let newest = partition.segments.last();
+        if !has_room && newest.is_none_or(|s| s.base_offset < place.segment_base) {
+            self.too_large.get_or_insert(TooLarge::SEGMENTS);
+            return;
+        }
         if let Err(error) = partition.restore(&*disk, place, header, bytes, age_s, anew) {
             // The journal still has it, and keeps it as long as nothing more is written.
             let (dir, offset) = (&partition.dir, header.base_offset);
@@ -474,7 +532,7 @@ impl Recovery<'_> {
     /// its partition, may stand whole behind the partition's end.
     fn look_behind_ends(&mut self) {
         let disk = self.disk.clone();
-        for partition in self.partitions.iter_mut().flatten() {
+        for partition in self.partitions.iter_mut() {
             for header in partition.adopt_behind_end(&*disk, i64::MAX) {
                 self.replay.batch(partition.key, &header);
             }
@@ -491,8 +549,9 @@ impl Recovery<'_> {
         now: Millis,
     ) -> Result<(Storage, Report), OpenError> {
         let disk = self.disk.clone();
-        for partition in self.partitions.iter_mut().flatten() {
+        for partition in self.partitions.iter_mut() {
             partition.drop_before_start();
+            while partition.take_given_up().is_some() {}
             if partition.dirty
                 && let Err(error) = partition.cut_tail(&*disk)
             {
@@ -501,9 +560,10 @@ impl Recovery<'_> {
             }
         }
         let mut storage = Storage {
-            journal: Journal::new(file, ring, resume)?,
-            sync: SyncState::default(),
-            behind: Vec::new(),
+            journal: Journal::new(file, ring, resume, options.sizes.staged_bytes)?,
+            sync: SyncState::new(options.sizes.partitions),
+            behind: List::<Behind>::new(super::behind::rows(&options.sizes)),
+            pieces: fixed::bytes(COORDINATOR_PIECE_BYTES),
             options,
             age_start_s: resume.age_s,
             started: now,
@@ -512,10 +572,7 @@ impl Recovery<'_> {
             counters: Counters::default(),
             disk: self.disk,
             partitions: self.partitions,
-            by_key: self.by_key,
-            names: self.names,
         };
-        storage.sync.reserve(storage.partitions.len());
         let mut report = self.report;
         let opened = match storage.failed {
             None => storage.open_generation(resume, self.anew, report.first_start, now),
@@ -530,7 +587,7 @@ impl Recovery<'_> {
                 report.note(format!("nothing is written until the next start: {error}"));
             }
             Ok(()) => {
-                storage.partitions.iter_mut().flatten().for_each(Partition::all_durable);
+                storage.partitions.iter_mut().for_each(Partition::all_durable);
                 // What is removed must be given up for good, so this is last.
                 if !report.clean && !report.first_start {
                     storage.sweep();

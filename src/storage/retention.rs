@@ -26,8 +26,9 @@ pub fn new_log_start(partition: &Partition, policy: Policy, age_s: u32) -> Optio
     let mut start = partition.log_start;
     let mut left = partition.bytes();
     let limit = partition.high_watermark.min(policy.protected_from.unwrap_or(i64::MAX));
-    for (at, segment) in partition.segments.iter().enumerate() {
-        let end = partition.segments.get(at + 1).map_or(partition.log_end, |s| s.base_offset);
+    let segments = partition.segments.all();
+    for (at, segment) in segments.iter().enumerate() {
+        let end = segments.get(at + 1).map_or(partition.log_end, |s| s.base_offset);
         let silent_s = u64::from(age_s.saturating_sub(segment.appended_age_s));
         let too_old = policy.age_ms.is_some_and(|age_ms| silent_s.saturating_mul(1000) > age_ms);
         let too_much = policy
@@ -46,10 +47,13 @@ pub fn new_log_start(partition: &Partition, policy: Policy, age_s: u32) -> Optio
 mod tests {
     use super::super::journal_frame::PartitionKey;
     use super::super::partition::Segment;
+    use super::super::segments::Segments;
     use super::*;
 
     fn partition() -> Partition {
-        let mut p = Partition::new(PartitionKey { topic: 1, partition: 0 }, "t");
+        let segments = Segments::new(8, 1);
+        let mut p =
+            Partition::new(PartitionKey { topic: 1, partition: 0 }, "t", &segments).unwrap();
         for n in 0..4 {
             p.segments.push(Segment {
                 base_offset: n * 10,

@@ -283,7 +283,7 @@ mod tests {
     }
 
     fn generation(file: &FileRef, resume: Resume, frames: u8) -> Vec<u64> {
-        let mut journal = Journal::new(file.clone(), RING, resume).unwrap();
+        let mut journal = Journal::new(file.clone(), RING, resume, 64 << 10).unwrap();
         let mut at = Vec::new();
         for n in 0..=frames {
             let opened = n == 0;

@@ -15,7 +15,7 @@ impl Storage {
         let mut known = BTreeSet::new();
         for (_, partition) in self.partitions() {
             known.insert(partition.dir.as_str());
-            let bases = partition.segments.iter().map(|s| s.base_offset).collect();
+            let bases = partition.segments.all().iter().map(|s| s.base_offset).collect();
             self.sweep_dir(&partition.dir, &bases);
         }
         for (name, is_dir) in self.disk.list(layout::TOPICS).unwrap_or_default() {

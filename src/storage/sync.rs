@@ -10,13 +10,16 @@
 //! A commit goes before the next step of a checkpoint, so that nobody who waits for an
 //! acknowledgement waits for fifty segments. One sync is under way at a time.
 
-use super::coordinator::{self, CoordinatorFile, PartitionRecord, StorageState};
+use super::coordinator::{self, Pieces};
 use super::journal::Lsn;
 use super::layout;
-use super::partition::Place;
+use super::partition::{Partition, Place};
 use super::{PartitionIndex, Storage, WriteError};
-use crate::disk::{DiskError, DiskResult, FileRef, Open};
-use crate::limits::{CHECKPOINT_RETRY_MS, FETCH_SYNC_PAUSE_MS, FETCH_SYNC_PAUSE_SYNCS};
+use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
+use crate::fixed::List;
+use crate::limits::{
+    CHECKPOINT_RETRY_MS, FETCH_SYNC_PAUSE_MS, FETCH_SYNC_PAUSE_SYNCS, SEALED_DIRTY_MAX,
+};
 use crate::time::Millis;
 
 /// What the sync that is under way is for.
@@ -34,32 +37,29 @@ enum UnderWay {
     CoordinatorPlaced,
 }
 
-/// A commit whose segments are being synced.
-struct Bulk {
-    files: Vec<FileRef>,
-    mark: (u64, Lsn),
-}
-
-/// A checkpoint under way.
+/// A checkpoint under way. Its coordinator file was written when it began, but for the header that
+/// makes it count.
 struct Checkpoint {
-    files: Vec<FileRef>,
-    file: CoordinatorFile,
+    number: u64,
+    /// Where the journal's replay begins afterwards.
+    head: u64,
+    new: FileRef,
+    header: [u8; coordinator::HEADER_BYTES],
     /// The directory in which the new coordinator file has its name already.
     placed: Option<FileRef>,
-    /// There was no space for the new coordinator file; not tried again before this.
+    /// There was no space for the header; not tried again before this.
     retry_at: Option<Millis>,
 }
 
-/// Files to remove once a frame is durable.
-struct Removal {
-    lsn: Lsn,
-    dir: String,
-    bases: Vec<i64>,
-    dir_too: bool,
-}
+/// Files of one partition that may have to be synced at a time: the active segment, those sealed
+/// since the last checkpoint, the directory.
+const FILES_EACH: usize = 2 + SEALED_DIRTY_MAX;
+
+/// Files that are not a partition's: the journal, the directory of all partitions, the data
+/// directory; twice, as a commit may take over a checkpoint's.
+const FILES_MORE: usize = 8;
 
 /// The part of [`Storage`] that knows about syncs.
-#[derive(Default)]
 pub struct SyncState {
     under_way: Option<UnderWay>,
     /// When the last sync began.
@@ -67,28 +67,66 @@ pub struct SyncState {
     deadline: Option<Millis>,
     /// No commit begins before this.
     next_commit: Millis,
-    dirty: Vec<PartitionIndex>,
-    dirty_since: Vec<Option<Millis>>,
-    referred: Vec<PartitionIndex>,
+    dirty: List<PartitionIndex>,
+    dirty_since: List<Option<Millis>>,
+    referred: List<PartitionIndex>,
     /// Files of deleted topics that staged references point into.
-    orphans: Vec<FileRef>,
-    committing: Vec<(PartitionIndex, i64, Place)>,
-    advanced: Vec<PartitionIndex>,
-    bulk: Option<Bulk>,
+    orphans: List<FileRef>,
+    committing: List<(PartitionIndex, i64, Place)>,
+    advanced: List<PartitionIndex>,
+    /// By partition: whether it is in `advanced`.
+    is_advanced: List<bool>,
+    /// A commit whose segments are being synced, with what it may write into the journal then.
+    bulk: Option<(u64, Lsn)>,
+    bulk_files: List<FileRef>,
     checkpoint: Option<Checkpoint>,
-    removals: Vec<Removal>,
+    checkpoint_files: List<FileRef>,
+    /// A checkpoint found no space; none is begun before this.
+    no_space_until: Option<Millis>,
+    /// A checkpoint is due, however little of the journal is used.
+    pub wants_checkpoint: bool,
+    /// Partitions with files that go once a frame is durable.
+    pub removals: usize,
     /// The last frame that wants a sync; what was staged lazily behind it waits for the next one.
     wanted: Lsn,
 }
 
 impl SyncState {
-    /// Makes room for `partitions`, so that appends do not allocate.
-    pub fn reserve(&mut self, partitions: usize) {
-        self.dirty_since.resize(self.dirty_since.len().max(partitions), None);
-        for list in [&mut self.dirty, &mut self.referred, &mut self.advanced] {
-            list.reserve(partitions.saturating_sub(list.len()));
+    /// Room for so many partitions.
+    pub fn new(partitions: usize) -> SyncState {
+        let files = FILES_EACH * partitions + FILES_MORE;
+        let (mut dirty_since, mut is_advanced) = (List::new(partitions), List::new(partitions));
+        while dirty_since.push(None).is_ok() && is_advanced.push(false).is_ok() {}
+        SyncState {
+            under_way: None,
+            began: Millis::default(),
+            deadline: None,
+            next_commit: Millis::default(),
+            dirty: List::new(partitions),
+            dirty_since,
+            referred: List::new(partitions),
+            orphans: List::new(files),
+            committing: List::new(partitions),
+            advanced: List::new(partitions),
+            is_advanced,
+            bulk: None,
+            bulk_files: List::new(2 * files),
+            checkpoint: None,
+            checkpoint_files: List::new(files),
+            no_space_until: None,
+            wants_checkpoint: false,
+            removals: 0,
+            wanted: 0,
         }
-        self.committing.reserve(partitions.saturating_sub(self.committing.len()));
+    }
+
+    /// Bytes that the lists for so many partitions take.
+    pub const fn memory(partitions: usize) -> usize {
+        List::<FileRef>::memory(4 * (FILES_EACH * partitions + FILES_MORE))
+            + 3 * List::<PartitionIndex>::memory(partitions)
+            + List::<Option<Millis>>::memory(partitions)
+            + List::<(PartitionIndex, i64, Place)>::memory(partitions)
+            + List::<bool>::memory(partitions)
     }
 
     /// A sync shall begin at `by` at the latest.
@@ -112,7 +150,7 @@ impl SyncState {
     ) {
         if self.dirty_since[index].is_none() {
             self.dirty_since[index] = Some(now);
-            self.dirty.push(index);
+            self.dirty.push(index).ok();
         }
         self.want_frame(lsn, now.saturating_add(flush_interval_ms));
     }
@@ -120,7 +158,7 @@ impl SyncState {
     /// A reference into this partition's active segment was staged.
     pub fn refer(&mut self, index: PartitionIndex) {
         if !self.referred.contains(&index) {
-            self.referred.push(index);
+            self.referred.push(index).ok();
         }
     }
 
@@ -134,23 +172,44 @@ impl SyncState {
         self.dirty.retain(|i| *i != index);
         self.referred.retain(|i| *i != index);
         self.advanced.retain(|i| *i != index);
+        if let Some(listed) = self.is_advanced.get_mut(index) {
+            *listed = false;
+        }
         self.committing.retain(|(i, _, _)| *i != index);
         if let Some(since) = self.dirty_since.get_mut(index) {
             *since = None;
         }
     }
+}
 
-    /// Files to remove once `lsn` is durable.
-    pub fn remove_files(&mut self, lsn: Lsn, dir: String, bases: Vec<i64>, dir_too: bool) {
-        self.removals.push(Removal { lsn, dir, bases, dir_too });
+/// Lists the files that must be synced before a reference into this partition may be written.
+fn bulk_files(
+    disk: &dyn Disk,
+    partition: &mut Partition,
+    files: &mut List<FileRef>,
+) -> DiskResult<()> {
+    add(files, partition.active_file(disk)?)?;
+    for sealed in &partition.sealed_dirty {
+        add(files, sealed.clone())?;
     }
+    if partition.names_dirty {
+        add(files, disk.open_dir(&partition.dir)?)?;
+    }
+    if partition.dir_dirty {
+        add(files, disk.open_dir(layout::TOPICS)?)?;
+        add(files, disk.open_dir("")?)?;
+    }
+    partition.names_dirty = false;
+    partition.dir_dirty = false;
+    Ok(())
+}
 
-    /// Whether a directory of this topic waits for its removal.
-    pub fn removes_topic(&self, topic: &str) -> bool {
-        self.removals.iter().any(|r| {
-            let name = r.dir.strip_prefix(layout::TOPICS).and_then(|d| d.strip_prefix('/'));
-            r.dir_too && name.and_then(layout::partition_of).is_some_and(|(t, _)| t == topic)
-        })
+/// Lists a file; where there is no room (many topics deleted in the middle of large batches), it is
+/// synced at once.
+fn add(files: &mut List<FileRef>, file: FileRef) -> DiskResult<()> {
+    match files.push(file) {
+        Ok(()) => Ok(()),
+        Err(file) => file.sync(),
     }
 }
 
@@ -180,13 +239,20 @@ impl Storage {
             return Some(Millis(0));
         }
         let step = self.sync.checkpoint.as_ref().map(|c| c.retry_at.unwrap_or(Millis(0)));
+        let again = match self.sync.no_space_until {
+            None if self.sync.wants_checkpoint && self.sync.checkpoint.is_none() => Some(Millis(0)),
+            until => until,
+        };
         let commit = self.sync.deadline.map(|deadline| deadline.max(self.sync.next_commit));
-        [step, commit].into_iter().flatten().min()
+        [step, again, commit].into_iter().flatten().min()
     }
 
     /// Partitions whose high watermark moved since this was last asked.
     pub fn take_advanced(&mut self, mut visit: impl FnMut(PartitionIndex)) {
-        self.sync.advanced.drain(..).for_each(&mut visit);
+        for index in self.sync.advanced.drain(..) {
+            self.sync.is_advanced[index] = false;
+            visit(index);
+        }
     }
 
     /// The file to be synced next, if it is time. The caller syncs it (everything written to it
@@ -194,6 +260,9 @@ impl Storage {
     pub fn start_sync(&mut self, now: Millis) -> Option<FileRef> {
         if self.sync.under_way.is_some() || self.failed.is_some() {
             return None;
+        }
+        if self.sync.no_space_until.is_some_and(|until| until <= now) {
+            self.sync.no_space_until = None;
         }
         match self.choose(now) {
             Ok(chosen) => {
@@ -210,8 +279,8 @@ impl Storage {
     }
 
     fn choose(&mut self, now: Millis) -> DiskResult<Option<(UnderWay, FileRef)>> {
-        if let Some(bulk) = &self.sync.bulk {
-            return match bulk.files.last() {
+        if self.sync.bulk.is_some() {
+            return match self.sync.bulk_files.last() {
                 Some(file) => Ok(Some((UnderWay::Segment, file.clone()))),
                 None => self.begin_journal_sync(),
             };
@@ -219,6 +288,9 @@ impl Storage {
         // The first checkpoint of all gives the directory its cluster id: before any promise.
         if self.checkpoint_number == 0 && self.sync.checkpoint.is_some() {
             return self.checkpoint_step(now);
+        }
+        if self.checkpoint_number == 0 && self.sync.wants_checkpoint {
+            return Ok(None);
         }
         let due =
             self.sync.deadline.is_some_and(|deadline| deadline.max(self.sync.next_commit) <= now);
@@ -236,41 +308,23 @@ impl Storage {
     fn take_dirty(&mut self) {
         for index in self.sync.dirty.drain(..) {
             self.sync.dirty_since[index] = None;
-            if let Some(partition) = &self.partitions[index] {
-                self.sync.committing.push((index, partition.log_end, partition.end_place()));
+            if let Some(partition) = self.partitions.get(index) {
+                let commit = (index, partition.log_end, partition.end_place());
+                // One for each partition that is dirty, and no commit is under way.
+                self.sync.committing.push(commit).ok();
             }
         }
-    }
-
-    /// Lists the files that must be synced before a reference into this partition may be written.
-    fn bulk_files(&mut self, index: PartitionIndex, files: &mut Vec<FileRef>) -> DiskResult<()> {
-        let disk = self.disk.clone();
-        let Some(partition) = &mut self.partitions[index] else { return Ok(()) };
-        files.push(partition.active_file(&*disk)?);
-        files.extend(partition.sealed_dirty.iter().cloned());
-        if partition.names_dirty {
-            files.push(disk.open_dir(&partition.dir)?);
-        }
-        if partition.dir_dirty {
-            files.push(disk.open_dir(layout::TOPICS)?);
-            files.push(disk.open_dir("")?);
-        }
-        partition.names_dirty = false;
-        partition.dir_dirty = false;
-        Ok(())
     }
 
     /// A partition is about to go while references into it are staged. They will be written with
     /// the next commit, and a cut may keep them and lose the deletion behind them: then what they
     /// point to must be there.
     pub(super) fn keep_promise_to_references(&mut self, index: PartitionIndex) {
-        if self.sync.referred.contains(&index) {
-            let mut files = core::mem::take(&mut self.sync.orphans);
-            let listed = self.bulk_files(index, &mut files);
-            self.sync.orphans = files;
-            if let Err(error) = listed {
-                self.fail(error);
-            }
+        if self.sync.referred.contains(&index)
+            && let Some(partition) = self.partitions.get_mut(index)
+            && let Err(error) = bulk_files(&*self.disk, partition, &mut self.sync.orphans)
+        {
+            self.fail(error);
         }
     }
 
@@ -283,19 +337,22 @@ impl Storage {
         }
         let mark = self.journal.mark();
         self.take_dirty();
-        let mut files = core::mem::take(&mut self.sync.orphans);
-        // Both lists keep their memory for the next commit.
-        let mut referred = core::mem::take(&mut self.sync.referred);
-        for index in referred.drain(..) {
-            self.bulk_files(index, &mut files)?;
+        let SyncState { bulk_files: files, orphans, referred, checkpoint_files, .. } =
+            &mut self.sync;
+        for file in orphans.drain(..) {
+            add(files, file)?;
         }
-        self.sync.referred = referred;
-        if let Some(checkpoint) = &mut self.sync.checkpoint {
-            // A name or a sealed segment that this commit needs may be on the checkpoint's list.
-            files.append(&mut checkpoint.files);
+        for index in referred.drain(..) {
+            if let Some(partition) = self.partitions.get_mut(index) {
+                bulk_files(&*self.disk, partition, files)?;
+            }
+        }
+        // A name or a sealed segment that this commit needs may be on the checkpoint's list.
+        for file in checkpoint_files.drain(..) {
+            add(files, file)?;
         }
         let first = files.last().cloned();
-        self.sync.bulk = Some(Bulk { files, mark });
+        self.sync.bulk = Some(mark);
         match first {
             Some(file) => Ok(Some((UnderWay::Segment, file))),
             None => self.begin_journal_sync(),
@@ -303,13 +360,9 @@ impl Storage {
     }
 
     fn begin_journal_sync(&mut self) -> DiskResult<Option<(UnderWay, FileRef)>> {
-        if let Some(bulk) = self.sync.bulk.take() {
+        if let Some(mark) = self.sync.bulk.take() {
             let more = !self.sync.referred.is_empty() || !self.sync.orphans.is_empty();
-            self.journal.lift_barrier(bulk.mark, more);
-            if self.sync.orphans.is_empty() {
-                // All its files are synced: the empty list goes back to where it came from.
-                self.sync.orphans = bulk.files;
-            }
+            self.journal.lift_barrier(mark, more);
         }
         // With a barrier left, only what was there at the mark is part of this sync.
         if !self.journal.has_barrier() {
@@ -332,9 +385,7 @@ impl Storage {
         self.counters.syncs += 1;
         let done = match under_way {
             UnderWay::Segment => {
-                if let Some(bulk) = &mut self.sync.bulk {
-                    bulk.files.pop();
-                }
+                self.sync.bulk_files.pop();
                 Ok(())
             }
             UnderWay::Journal(lsn) => {
@@ -343,9 +394,7 @@ impl Storage {
                 self.journal_synced(lsn, now)
             }
             UnderWay::CheckpointFile => {
-                if let Some(checkpoint) = &mut self.sync.checkpoint {
-                    checkpoint.files.pop();
-                }
+                self.sync.checkpoint_files.pop();
                 Ok(())
             }
             UnderWay::CoordinatorNew | UnderWay::CoordinatorPlaced => {
@@ -362,9 +411,11 @@ impl Storage {
         self.catch_up()?;
         self.journal.sync_ended(lsn);
         for (index, offset, place) in self.sync.committing.drain(..) {
-            if let Some(partition) = &mut self.partitions[index] {
+            if let Some(partition) = self.partitions.get_mut(index) {
                 partition.set_high_watermark(offset, place);
-                self.sync.advanced.push(index);
+                if !core::mem::replace(&mut self.sync.is_advanced[index], true) {
+                    self.sync.advanced.push(index).ok();
+                }
             }
         }
         self.run_removals(lsn);
@@ -375,23 +426,30 @@ impl Storage {
     }
 
     fn run_removals(&mut self, lsn: Lsn) {
-        let due = self.sync.removals.iter().filter(|r| r.lsn <= lsn).count();
-        for removal in self.sync.removals.drain(..due) {
-            for base in &removal.bases {
-                // What cannot be removed now is swept at a later start.
-                self.disk.remove_file(&layout::segment_file(&removal.dir, *base)).ok();
-                self.disk.remove_file(&layout::index_file(&removal.dir, *base)).ok();
-            }
-            if removal.dir_too {
-                self.disk.remove_dir(&removal.dir).ok();
-            }
+        if self.sync.removals == 0 {
+            return;
         }
+        let disk = &*self.disk;
+        self.sync.removals -= self.partitions.take_given_up(lsn, |dir, base| {
+            // What cannot be removed now is swept at a later start.
+            match base {
+                Some(base) => {
+                    disk.remove_file(&layout::segment_file(dir, base)).ok();
+                    disk.remove_file(&layout::index_file(dir, base)).ok();
+                }
+                None => {
+                    disk.remove_dir(dir).ok();
+                }
+            }
+        });
     }
 
     pub(super) fn fail(&mut self, error: DiskError) {
         self.sync.under_way = None;
         self.sync.bulk = None;
         self.sync.checkpoint = None;
+        self.sync.bulk_files.clear();
+        self.sync.checkpoint_files.clear();
         self.failed = Some(error);
     }
 
@@ -399,12 +457,14 @@ impl Storage {
     pub fn checkpoint_due(&self) -> bool {
         self.sync.checkpoint.is_none()
             && self.failed.is_none()
-            && self.journal.used() * 2 >= self.journal.ring_bytes()
+            && self.sync.no_space_until.is_none()
+            && (self.sync.wants_checkpoint || self.journal.used() * 2 >= self.journal.ring_bytes())
     }
 
     /// Whether a checkpoint waits for the disk to have space again: nobody should wait for it.
     pub fn lacks_space(&self) -> bool {
-        self.sync.checkpoint.as_ref().is_some_and(|c| c.retry_at.is_some())
+        self.sync.no_space_until.is_some()
+            || self.sync.checkpoint.as_ref().is_some_and(|c| c.retry_at.is_some())
     }
 
     /// Whether a checkpoint is under way.
@@ -412,14 +472,15 @@ impl Storage {
         self.sync.checkpoint.is_some()
     }
 
-    /// Begins a checkpoint of this very moment; `state` is the state's part of the coordinator
-    /// file. `clean` says that nothing will be written afterwards.
+    /// Begins a checkpoint of this very moment; `state` writes the state's part of the coordinator
+    /// file, twice the same. `clean` says that nothing will be written afterwards. Where the disk
+    /// is full none is begun, and [`Storage::lacks_space`] says so for a while.
     ///
     /// # Errors
     /// [`WriteError::Busy`] while one is under way, or what the disk said; none is begun then.
     pub fn begin_checkpoint(
         &mut self,
-        state: Vec<u8>,
+        state: &dyn Fn(&mut Pieces<'_>),
         clean: bool,
         now: Millis,
     ) -> Result<(), WriteError> {
@@ -429,69 +490,93 @@ impl Storage {
             return Err(WriteError::Busy);
         }
         self.write_segments()?;
-        let files = self.checkpoint_files()?;
-        for partition in self.partitions.iter_mut().flatten() {
+        self.sync.wants_checkpoint = false;
+        let listed = self.list_checkpoint_files();
+        let written = listed.and_then(|()| self.write_coordinator_file(state, clean, now));
+        match written {
+            Ok(checkpoint) => self.sync.checkpoint = Some(checkpoint),
+            Err(DiskError::NoSpace) => {
+                // Nothing is lost by waiting; deletions may free space meanwhile.
+                self.sync.checkpoint_files.clear();
+                self.sync.wants_checkpoint = true;
+                self.sync.no_space_until = Some(now.saturating_add(CHECKPOINT_RETRY_MS));
+                self.disk.remove_file(layout::COORDINATOR_NEW).ok();
+                return Ok(());
+            }
+            Err(error) => {
+                self.sync.checkpoint_files.clear();
+                return Err(error.into());
+            }
+        }
+        for partition in self.partitions.iter_mut() {
             partition.dirty = false;
             partition.sealed_dirty.clear();
             partition.names_dirty = false;
             partition.dir_dirty = false;
         }
-        let (head, next_sequence) = self.journal.checkpoint_mark();
-        let storage = StorageState {
-            checkpoint: self.checkpoint_number + 1,
-            head,
-            next_sequence,
-            generation: self.journal.generation(),
-            age_s: self.age_s(now),
-            clean,
-            partitions: self.records(),
-        };
-        let file = CoordinatorFile { storage, state };
-        self.sync.checkpoint = Some(Checkpoint { files, file, placed: None, retry_at: None });
         Ok(())
     }
 
-    /// Everything that was written since the last checkpoint.
-    fn checkpoint_files(&mut self) -> DiskResult<Vec<FileRef>> {
-        let mut files = Vec::new();
+    /// Lists everything that was written since the last checkpoint.
+    fn list_checkpoint_files(&mut self) -> DiskResult<()> {
+        let files = &mut self.sync.checkpoint_files;
         let mut dirs_dirty = false;
-        let disk = self.disk.clone();
-        for partition in self.partitions.iter_mut().flatten() {
+        let disk = &*self.disk;
+        for partition in self.partitions.iter_mut() {
             if partition.dirty {
-                files.push(partition.active_file(&*disk)?);
+                add(files, partition.active_file(disk)?)?;
             }
-            files.extend(partition.sealed_dirty.iter().cloned());
+            for sealed in &partition.sealed_dirty {
+                add(files, sealed.clone())?;
+            }
             if partition.names_dirty {
-                files.push(disk.open_dir(&partition.dir)?);
+                add(files, disk.open_dir(&partition.dir)?)?;
             }
             dirs_dirty |= partition.dir_dirty;
         }
         if dirs_dirty {
-            files.push(disk.open_dir(layout::TOPICS)?);
+            add(files, disk.open_dir(layout::TOPICS)?)?;
         }
         if self.checkpoint_number == 0 {
             // A coordinator file without its journal would look like an accident.
-            files.push(self.journal.file().clone());
+            add(files, self.journal.file().clone())?;
         }
         if dirs_dirty || self.checkpoint_number == 0 {
-            files.push(disk.open_dir("")?);
+            add(files, disk.open_dir("")?)?;
         }
-        Ok(files)
+        Ok(())
     }
 
-    fn records(&self) -> Vec<PartitionRecord> {
-        let record = |(key, index): (&super::PartitionKey, &PartitionIndex)| {
-            let partition = self.partitions[*index].as_ref()?;
-            Some(PartitionRecord {
-                topic: key.topic,
-                topic_name: self.names.get(&key.topic)?.clone(),
-                partition: key.partition,
-                log_start: partition.log_start,
-                log_end: partition.log_end,
-                segments: partition.segments.clone(),
-            })
-        };
-        self.by_key.iter().filter_map(record).collect()
+    /// Writes the coordinator file of this moment, but for its header.
+    fn write_coordinator_file(
+        &mut self,
+        state: &dyn Fn(&mut Pieces<'_>),
+        clean: bool,
+        now: Millis,
+    ) -> DiskResult<Checkpoint> {
+        let (head, next_sequence) = self.journal.checkpoint_mark();
+        let number = self.checkpoint_number + 1;
+        let (generation, age_s) = (self.journal.generation(), self.age_s(now));
+        let mut counted = Pieces::counting(&mut self.pieces);
+        state(&mut counted);
+        let state_bytes = counted.bytes();
+        let new = self.disk.open(layout::COORDINATOR_NEW, Open::CreateEmpty)?;
+        let mut pieces = Pieces::writing(&mut self.pieces, &new);
+        // In the order of `CoordinatorFile`'s fields, and of `StorageState`'s.
+        pieces.put(&(number, head, next_sequence, generation, age_s, clean));
+        pieces.put_count(self.partitions.in_order().count());
+        for partition in self.partitions.in_order() {
+            let topic = layout::topic_of(&partition.dir);
+            pieces.put(&(partition.key.topic, topic, partition.key.partition));
+            pieces.put(&(partition.log_start, partition.log_end));
+            let segments = partition.segments.all();
+            pieces.put_count(segments.len());
+            segments.iter().for_each(|segment| pieces.put(segment));
+        }
+        pieces.put_count(state_bytes);
+        state(&mut pieces);
+        let header = pieces.finish()?;
+        Ok(Checkpoint { number, head, new, header, placed: None, retry_at: None })
     }
 
     fn checkpoint_step(&mut self, now: Millis) -> DiskResult<Option<(UnderWay, FileRef)>> {
@@ -499,7 +584,7 @@ impl Storage {
         if checkpoint.retry_at.is_some_and(|retry_at| now < retry_at) {
             return Ok(None);
         }
-        if let Some(file) = checkpoint.files.last() {
+        if let Some(file) = self.sync.checkpoint_files.last() {
             return Ok(Some((UnderWay::CheckpointFile, file.clone())));
         }
         if let Some(dir) = &checkpoint.placed {
@@ -507,8 +592,8 @@ impl Storage {
         }
         // Frames before the mark need not be durable themselves: all they say is in this file and
         // in the segments that were just synced. Answers still wait for the journal's own sync.
-        match coordinator::write_new(&*self.disk, &checkpoint.file) {
-            Ok(new) => Ok(Some((UnderWay::CoordinatorNew, new))),
+        match checkpoint.new.write_at(&[&checkpoint.header], 0) {
+            Ok(()) => Ok(Some((UnderWay::CoordinatorNew, checkpoint.new.clone()))),
             Err(DiskError::NoSpace) => {
                 // Nothing is lost by waiting; deletions may free space meanwhile.
                 checkpoint.retry_at = Some(now.saturating_add(CHECKPOINT_RETRY_MS));
@@ -527,8 +612,8 @@ impl Storage {
             return Ok(());
         }
         if let Some(checkpoint) = self.sync.checkpoint.take() {
-            self.checkpoint_number = checkpoint.file.storage.checkpoint;
-            self.journal.set_head(checkpoint.file.storage.head);
+            self.checkpoint_number = checkpoint.number;
+            self.journal.set_head(checkpoint.head);
             self.counters.checkpoints += 1;
         }
         Ok(())

@@ -62,11 +62,12 @@ impl Way {
             flush_interval_ms: 1000,
             flush_pause_ms: 0,
             large_batch_bytes,
+            sizes: ottla::limits::Sizes::default(),
         };
         let opened = Storage::open(disk, options, &mut Nothing, Millis(0));
         let (mut storage, _) = opened.expect("a new directory opens");
-        storage.add_partition(PartitionKey { topic: 1, partition: 0 }, "bench");
-        storage.begin_checkpoint(Vec::new(), false, Millis(0)).expect("a checkpoint");
+        storage.add_partition(PartitionKey { topic: 1, partition: 0 }, "bench").expect("room");
+        storage.begin_checkpoint(&|_| {}, false, Millis(0)).expect("a checkpoint");
         sync_all(&mut storage);
         Way { storage, spent: Duration::ZERO, commits: 0 }
     }
@@ -79,7 +80,7 @@ impl Way {
             self.storage.append(0, policy, Millis(0), stamp).expect("room");
             sync_all(&mut self.storage);
             if self.storage.checkpoint_due() {
-                self.storage.begin_checkpoint(Vec::new(), false, Millis(0)).expect("a checkpoint");
+                self.storage.begin_checkpoint(&|_| {}, false, Millis(0)).expect("a checkpoint");
                 sync_all(&mut self.storage);
             }
             self.commits += 1;

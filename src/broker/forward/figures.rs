@@ -66,8 +66,9 @@ fn rest_of(partition: &Partition, cursor: i64) -> (u64, u64) {
         return (0, 0);
     }
     let mut bytes = 0;
-    for (at, segment) in partition.segments.iter().enumerate() {
-        let end = partition.segments.get(at + 1).map_or(partition.log_end, |s| s.base_offset);
+    let segments = partition.segments.all();
+    for (at, segment) in segments.iter().enumerate() {
+        let end = segments.get(at + 1).map_or(partition.log_end, |s| s.base_offset);
         let (all, left) = (end - segment.base_offset, end - from.max(segment.base_offset));
         if all > 0 && left > 0 {
             let share = i128::from(segment.bytes) * i128::from(left) / i128::from(all);

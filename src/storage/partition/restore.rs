@@ -9,6 +9,15 @@ use crate::storage::layout;
 use crate::storage::segment::{read_batch, read_header};
 use crate::wire::batch::{BatchHeader, check_stored};
 
+/// Whether these bytes are there already, looked at in pieces.
+fn stands_at(log: &FileRef, bytes: &[u8], at: u64) -> bool {
+    let mut there = [0; 4096];
+    bytes.chunks(there.len()).zip(0_u64..).all(|(piece, number)| {
+        let there = &mut there[..piece.len()];
+        log.read_exact_at(there, at + number * 4096).is_ok() && there == piece
+    })
+}
+
 impl Partition {
     /// A copy from the journal: makes sure that the batch `bytes` stands at `place`, creating the
     /// segment if the power cut took it. `None` means that the bytes are there already. `anew`
@@ -34,6 +43,9 @@ impl Partition {
                     other => other?,
                 }
             }
+            if !self.segments.has_room() {
+                return Err(DiskError::NoSpace);
+            }
             self.make_segment_file(disk, place.segment_base)?;
             self.segments.push(Segment {
                 base_offset: place.segment_base,
@@ -45,10 +57,7 @@ impl Partition {
         }
         if let Some(bytes) = bytes {
             let log = self.open_for_restore(disk)?;
-            let mut there = vec![0; bytes.len()];
-            let same =
-                log.read_exact_at(&mut there, u64::from(place.position)).is_ok() && there == bytes;
-            if anew || !same {
+            if anew || !stands_at(&log, bytes, u64::from(place.position)) {
                 log.write_at(&[bytes], u64::from(place.position))?;
             }
         }
@@ -62,7 +71,7 @@ impl Partition {
     pub fn adopt_behind_end(&mut self, disk: &dyn Disk, until: i64) -> Vec<BatchHeader> {
         let mut adopted = Vec::new();
         let mut buffer = Vec::new();
-        let Some(last) = self.segments.last().copied() else { return adopted };
+        let Some(last) = self.segments.last() else { return adopted };
         let path = layout::segment_file(&self.dir, last.base_offset);
         let Ok(log) = disk.open(&path, Open::Read) else { return adopted };
         let length = u32::try_from(log.length().unwrap_or(0)).unwrap_or(u32::MAX);
@@ -92,7 +101,7 @@ impl Partition {
     }
 
     fn open_for_restore(&mut self, disk: &dyn Disk) -> DiskResult<FileRef> {
-        let last = *self.segments.last().ok_or(DiskError::NotFound)?;
+        let last = self.segments.last().ok_or(DiskError::NotFound)?;
         if self.active.is_none() {
             let open = match open_segment(disk, &self.dir, &last, Open::Write) {
                 Err(DiskError::NotFound) => {

@@ -24,7 +24,7 @@ fn batch(records: i32, bytes: usize, timestamp: i64) -> Vec<u8> {
 
 impl Log {
     fn new() -> Log {
-        let partition = Partition::new(KEY, "t");
+        let partition = Partition::new(KEY, "t", &Segments::new(64, 1)).unwrap();
         Log { disk: SimDisk::new(), partition, batches: Vec::new() }
     }
 
@@ -57,8 +57,8 @@ impl Log {
 
     /// As after a restart: the same segments, nothing open, no bookmarks.
     fn reopened(&self) -> Partition {
-        let mut again = Partition::new(KEY, "t");
-        again.segments = self.partition.segments.clone();
+        let mut again = Partition::new(KEY, "t", &Segments::new(64, 1)).unwrap();
+        self.partition.segments.all().iter().for_each(|s| assert!(again.segments.push(*s)));
         again.log_start = self.partition.log_start;
         again.log_end = self.partition.log_end;
         again.all_durable();
@@ -170,14 +170,20 @@ fn a_batch_is_found_by_time_and_a_late_one_does_not_hide_it() {
     assert_eq!(found.map(|header| header.base_offset), Some(from));
 }
 
+fn given_up(partition: &mut Partition) -> Vec<i64> {
+    core::iter::from_fn(|| partition.take_given_up()).collect()
+}
+
 #[test]
 fn segments_before_the_start_go_and_the_log_goes_on_when_all_are_gone() {
     let mut log = Log::filled();
-    let bases: Vec<i64> = log.partition.segments.iter().map(|s| s.base_offset).collect();
+    let bases: Vec<i64> = log.partition.segments.all().iter().map(|s| s.base_offset).collect();
     log.partition.log_start = bases[1] + 1;
-    assert_eq!(log.partition.drop_before_start(), [bases[0]]);
+    assert!(log.partition.drop_before_start() && !log.partition.drop_before_start());
+    assert_eq!(given_up(&mut log.partition), [bases[0]]);
     log.partition.log_start = log.partition.log_end;
-    assert_eq!(log.partition.drop_before_start(), bases[1..]);
+    assert!(log.partition.drop_before_start());
+    assert_eq!(given_up(&mut log.partition), bases[1..]);
     assert!(log.partition.read(&log.disk, log.partition.log_end, 1, true).unwrap().is_none());
     let end = log.partition.log_end;
     log.append(2, 50, 7, 4096);
@@ -220,7 +226,8 @@ fn what_lies_behind_the_end_after_a_cut_is_cut_off_and_its_index_entries_are_not
     // The journal only knows of the first ten batches.
     let mut again = log.reopened();
     let (_, next, _) = log.batches[9];
-    again.segments[0].bytes = log.batches[..10].iter().map(|(_, _, bytes)| *bytes as u32).sum();
+    let bytes = log.batches[..10].iter().map(|(_, _, bytes)| *bytes as u32).sum();
+    again.segments.change_last(|segment| segment.bytes = bytes);
     again.log_end = next;
     again.all_durable();
     log.batches.truncate(10);
@@ -247,7 +254,7 @@ fn a_replay_passes_over_a_segment_that_was_deleted_before_the_cut() {
     let first = layout::segment_file(&partition.dir, 0);
     log.disk.remove_file(&first).unwrap();
     // A batch that only the deleted segment had, and one behind it that the journal has.
-    let (place, header, _) = reference(1, partition.segments[0].bytes, 0);
+    let (place, header, _) = reference(1, partition.segments.first().unwrap().bytes, 0);
     partition.restore(&log.disk, place, &header, None, 0, false).unwrap();
     let (place, header, bytes) = reference(2, 0, 2);
     partition.restore(&log.disk, place, &header, Some(&bytes), 0, false).unwrap();
