@@ -15,6 +15,7 @@ mod consume;
 mod consume_format;
 mod consume_member;
 mod coordinator;
+mod doctor;
 mod failure;
 mod figures;
 mod forward;
@@ -89,6 +90,8 @@ enum Command {
     Coordinator(coordinator::CoordinatorArgs),
     /// Look into segment files of a broker that does not run (as kafka-dump-log)
     Log(log_dump::LogArgs),
+    /// Look at machine, disk, data and network, and say what is wrong and what to do
+    Doctor(doctor::DoctorArgs),
     /// Print what the broker takes memory for, on a board
     Limits(limits::LimitsArgs),
     /// Make this program a service of this machine, or upgrade the one that is there
@@ -140,6 +143,7 @@ fn parse_and_run(words: impl Iterator<Item = OsString>, manners: Manners) -> Exi
     let flushed = out.flush().map_err(Failure::from);
     match result.and(flushed) {
         Ok(()) | Err(Failure::PipeClosed) => ExitCode::SUCCESS,
+        Err(Failure::Code(code)) => ExitCode::from(code),
         Err(Failure::Failed(message)) => {
             if manners.aloud {
                 writeln!(std::io::stdout(), "{message}").ok();
@@ -169,6 +173,7 @@ fn run(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Status(args) => status::run(&args, out),
         Command::Coordinator(args) => coordinator::run(&args, out),
         Command::Log(args) => log_dump::run(&args, out),
+        Command::Doctor(args) => doctor::run(&args, out),
         Command::Limits(args) => limits::run(&args, out),
         Command::Install(args) => install::run(&args, out),
         Command::Uninstall(args) => install::run_uninstall(&args, out),

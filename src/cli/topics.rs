@@ -342,9 +342,14 @@ const _: () = assert!(Api::METADATA.version_max >= 10, "topic ids come with Meta
 
 /// A topic's line; `old` is that of Kafka 2.1, which scripts with `--zookeeper` take apart.
 fn topic_line(topic: &TopicMetadata, configs: &[ConfigEntry], old: bool) -> String {
+    // ZooKeeper knew of the topic's own settings only.
+    let shown = |source| match old {
+        true => source == ConfigSource::DYNAMIC_TOPIC,
+        false => source != ConfigSource::DEFAULT,
+    };
     let own: Vec<String> = configs
         .iter()
-        .filter(|config| config.source != ConfigSource::DEFAULT)
+        .filter(|config| shown(config.source))
         .map(|config| format!("{}={}", config.name, config.value.as_deref().unwrap_or("null")))
         .collect();
     let replicas = topic.partitions.first().map_or(0, |p| p.replica_nodes.len());
