@@ -5,8 +5,9 @@
 
 use super::finding::Finding;
 use crate::cli::board::mebibytes;
-use crate::cli::time_text::{format_utc, now};
+use crate::cli::time_text::format_utc;
 use crate::config::BrokerConfig;
+use crate::server::wall_ms;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -27,7 +28,7 @@ pub fn check(config: &BrokerConfig) -> Vec<Finding> {
     findings.extend(judge_descriptors(&read("/proc/self/limits"), partitions));
     let newest = newest_ms(&config.log_dir);
     let synchronised = Path::new("/run/systemd/timesync/synchronized").exists();
-    findings.push(judge_clock(now(), newest, synchronised));
+    findings.push(judge_clock(wall_ms(), newest, synchronised));
     findings.push(service(Path::new("/")));
     findings
 }
