@@ -94,7 +94,7 @@ fn judge_mount(mount: &Mount) -> Vec<Finding> {
     if has("nobarrier") || has("barrier=0") {
         say(Finding::warn(
             "mount",
-            "nobarrier: a sync does not reach the medium, so a power cut takes acknowledged records",
+            "nobarrier: a sync does not reach the medium; a power cut takes acknowledged records",
             "Remove the option from /etc/fstab.",
         ));
     }
