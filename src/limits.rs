@@ -455,7 +455,8 @@ pub const STOP_MS_MAX: u64 = 20_000;
 /// At the limit: the broker is killed and started again.
 pub const WATCHDOG_MS: u64 = 60_000;
 
-/// Bytes of the log that the supervisor keeps; the one before it is kept as well.
+/// Bytes of the log that the supervisor keeps, and above which `kafka-server-start.sh -daemon`
+/// begins a new one; the one before it is kept as well.
 ///
 /// Why: years of events of a broker that is well, and no card fills up with those of a sick one.
 /// At the limit: the file is renamed to `….1`, over the last one of this name.

@@ -20,6 +20,9 @@ pub struct BootstrapArgs {
     /// whatever --bootstrap-server names
     #[arg(long, value_name = "HOST:PORT")]
     zookeeper: Option<String>,
+    /// Understood for old scripts' sake: every tool is the new one
+    #[arg(long, hide = true)]
+    new_consumer: bool,
     /// A file of client properties (client.id is used, security.protocol must be PLAINTEXT)
     #[arg(long, value_name = "FILE", alias = "producer.config", alias = "consumer.config")]
     pub command_config: Option<PathBuf>,
@@ -44,6 +47,12 @@ impl BootstrapArgs {
             ));
         }
         chosen.split(',').map(str::trim).filter(|a| !a.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// Whether only ZooKeeper was named: a script older than `kafka-topics --bootstrap-server`
+    /// (2.2), which takes lines of that time apart.
+    pub fn is_zookeepers(&self) -> bool {
+        self.zookeeper.is_some() && self.bootstrap_server.is_none()
     }
 
     /// The properties of `--command-config`.

@@ -1,7 +1,7 @@
 //! `ottla configs`: the flags and lines of kafka-configs, for topics and brokers.
 
 use super::Failure;
-use super::args::BootstrapArgs;
+use super::args::{BootstrapArgs, read_properties};
 use super::cluster::Cluster;
 use crate::client::messages::configs::{
     Alteration, ConfigEntry, ConfigSource, DescribeConfigsRequest, IncrementalAlterConfigsRequest,
@@ -27,7 +27,7 @@ pub struct ConfigsArgs {
     #[arg(long)]
     all: bool,
     /// topics or brokers
-    #[arg(long, value_name = "TYPE", value_parser = ["topics", "brokers"])]
+    #[arg(long, value_name = "TYPE", value_parser = ["topics", "topic", "brokers", "broker"])]
     entity_type: Option<String>,
     /// The topic's name or the broker's id
     #[arg(long, value_name = "NAME")]
@@ -35,6 +35,9 @@ pub struct ConfigsArgs {
     /// The default of all brokers
     #[arg(long)]
     entity_default: bool,
+    /// Short for --entity-type brokers --entity-default
+    #[arg(long)]
+    broker_defaults: bool,
     /// Short for --entity-type topics --entity-name
     #[arg(long, value_name = "TOPIC")]
     topic: Option<String>,
@@ -44,9 +47,15 @@ pub struct ConfigsArgs {
     /// Settings to change: a=b,c=[d,e]
     #[arg(long, value_name = "NAME=VALUE,...")]
     add_config: Option<String>,
+    /// A properties file with settings to change
+    #[arg(long, value_name = "FILE", conflicts_with = "add_config")]
+    add_config_file: Option<std::path::PathBuf>,
     /// Settings to put back to their defaults: a,b
     #[arg(long, value_name = "NAME,...")]
     delete_config: Option<String>,
+    /// Understood for old scripts' sake
+    #[arg(long, hide = true)]
+    force: bool,
 }
 
 /// What the arguments mean: a kind, and the name if one was given.
@@ -57,9 +66,12 @@ fn entity(args: &ConfigsArgs) -> Result<(ResourceType, Option<&str>), Failure> {
     if let Some(broker) = &args.broker {
         return Ok((ResourceType::Broker, Some(broker)));
     }
+    if args.broker_defaults {
+        return Ok((ResourceType::Broker, Some("")));
+    }
     let name = if args.entity_default { Some("") } else { args.entity_name.as_deref() };
     match args.entity_type.as_deref() {
-        Some("topics") => Ok((ResourceType::Topic, name)),
+        Some("topics" | "topic") => Ok((ResourceType::Topic, name)),
         Some(_) => Ok((ResourceType::Broker, name)),
         None => Err(Failure::usage(
             "At least one of --entity-type, --topic or --broker must be specified",
@@ -187,7 +199,10 @@ fn alter(
     name: &str,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let added = parse_added(args.add_config.as_deref().unwrap_or_default())?;
+    let added = match &args.add_config_file {
+        Some(path) => read_properties(path)?,
+        None => parse_added(args.add_config.as_deref().unwrap_or_default())?,
+    };
     let deleted = args.delete_config.as_deref().unwrap_or_default();
     let deleted = deleted.split(',').map(str::trim).filter(|name| !name.is_empty());
     let mut alterations: Vec<(&str, Alteration<'_>)> =

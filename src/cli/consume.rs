@@ -68,12 +68,24 @@ pub struct ConsumeArgs {
     /// A file with such --property lines
     #[arg(long, value_name = "FILE")]
     formatter_config: Option<std::path::PathBuf>,
+    /// Kafka's DefaultMessageFormatter (the default) or NoOpMessageFormatter
+    #[arg(long, value_name = "CLASS")]
+    formatter: Option<String>,
+    /// How keys are written as text: Kafka's String-, Integer-, Long- or DoubleDeserializer, …
+    #[arg(long, value_name = "CLASS")]
+    key_deserializer: Option<String>,
+    /// How values are written as text
+    #[arg(long, value_name = "CLASS")]
+    value_deserializer: Option<String>,
     /// read_uncommitted or read_committed
     #[arg(long, value_name = "LEVEL", value_parser = ["read_uncommitted", "read_committed"])]
     isolation_level: Option<String>,
     /// Skip a record that cannot be printed instead of ending
     #[arg(long)]
     skip_message_on_error: bool,
+    /// Understood for old scripts' sake
+    #[arg(long, hide = true)]
+    enable_systest_events: bool,
 }
 
 /// How long a fetch waits for records: heartbeats and the stop flag are looked at in between.
@@ -155,6 +167,13 @@ fn consumer<'a>(
         None => Vec::new(),
     };
     printing.extend(parse_properties(&args.property)?);
+    let flags = [
+        ("formatter", &args.formatter),
+        ("key.deserializer", &args.key_deserializer),
+        ("value.deserializer", &args.value_deserializer),
+    ];
+    let given = flags.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
+    printing.extend(given.map(|(name, value)| (name.to_owned(), value)));
     let reset = match last(properties, "auto.offset.reset") {
         Some("earliest") => EARLIEST,
         Some("latest") | None if !args.from_beginning => LATEST,
@@ -167,7 +186,7 @@ fn consumer<'a>(
     let silence = args.timeout_ms.and_then(|ms| u64::try_from(ms).ok());
     Ok(Consumer {
         cluster,
-        format: RecordFormat::new(&printing),
+        format: RecordFormat::new(&printing)?,
         positions: Positions::new(),
         flushed: Positions::new(),
         leaders: BTreeMap::new(),

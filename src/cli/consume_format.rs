@@ -1,8 +1,13 @@
 //! Records as lines: the properties and order of Kafka's `DefaultMessageFormatter`.
+//!
+//! Promises: without a deserializer, keys and values are written byte for byte; with one of Kafka's
+//! for numbers, as its text, and bytes that are no such number are a failure as there.
+//! Absent: classes that would need a JVM.
 
+use super::Failure;
 use super::args::{is_true, last};
 use crate::client::batches::PlacedRecord;
-use crate::wire::reader::ReadError;
+use crate::wire::reader::{Problem, ReadError};
 
 /// What is printed of a record, and what stands between.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,14 +23,74 @@ pub struct RecordFormat {
     line_separator: Vec<u8>,
     headers_separator: Vec<u8>,
     null_literal: Vec<u8>,
+    key_type: Type,
+    value_type: Type,
+    silent: bool,
+}
+
+/// What bytes are, by the class that Kafka would read them with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Type {
+    Bytes,
+    Short,
+    Integer,
+    Long,
+    Float,
+    Double,
+}
+
+/// The type of Kafka's class of this name (`…LongDeserializer`); `None`: bytes as they are.
+fn type_of(class: Option<&str>) -> Result<Type, Failure> {
+    let Some(class) = class else { return Ok(Type::Bytes) };
+    let name = class.rsplit('.').next().unwrap_or_default();
+    Ok(match name.strip_suffix("Deserializer").unwrap_or(name) {
+        "String" | "ByteArray" | "Bytes" | "ByteBuffer" => Type::Bytes,
+        "Short" => Type::Short,
+        "Integer" => Type::Integer,
+        "Long" => Type::Long,
+        "Float" => Type::Float,
+        "Double" => Type::Double,
+        _ => {
+            return Err(Failure::usage(format!(
+                "{class} is a Java class, and there is no JVM; Kafka's own for String, ByteArray, \
+                 Short, Integer, Long, Float and Double are known"
+            )));
+        }
+    })
+}
+
+impl Type {
+    /// The text of bytes, or `None` if they cannot be of this type.
+    fn text(self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let text = match self {
+            Type::Bytes => return Some(bytes.to_vec()),
+            Type::Short => i16::from_be_bytes(bytes.try_into().ok()?).to_string(),
+            Type::Integer => i32::from_be_bytes(bytes.try_into().ok()?).to_string(),
+            Type::Long => i64::from_be_bytes(bytes.try_into().ok()?).to_string(),
+            Type::Float => format!("{:?}", f32::from_be_bytes(bytes.try_into().ok()?)),
+            Type::Double => format!("{:?}", f64::from_be_bytes(bytes.try_into().ok()?)),
+        };
+        Some(text.into_bytes())
+    }
 }
 
 impl RecordFormat {
     /// The format that properties describe.
-    pub fn new(properties: &[(String, String)]) -> RecordFormat {
+    pub fn new(properties: &[(String, String)]) -> Result<RecordFormat, Failure> {
         let text =
             |key: &str, default: &str| last(properties, key).unwrap_or(default).as_bytes().to_vec();
-        RecordFormat {
+        let formatter = last(properties, "formatter").unwrap_or("DefaultMessageFormatter");
+        let silent = match formatter.rsplit('.').next() {
+            Some("NoOpMessageFormatter") => true,
+            Some("DefaultMessageFormatter") => false,
+            _ => {
+                return Err(Failure::usage(format!(
+                    "--formatter {formatter} is a Java class, and there is no JVM; \
+                     DefaultMessageFormatter and NoOpMessageFormatter are known"
+                )));
+            }
+        };
+        Ok(RecordFormat {
             print_timestamp: is_true(properties, "print.timestamp"),
             print_partition: is_true(properties, "print.partition"),
             print_offset: is_true(properties, "print.offset"),
@@ -38,14 +103,20 @@ impl RecordFormat {
             line_separator: text("line.separator", "\n"),
             headers_separator: text("headers.separator", ","),
             null_literal: text("null.literal", "null"),
-        }
+            key_type: type_of(last(properties, "key.deserializer"))?,
+            value_type: type_of(last(properties, "value.deserializer"))?,
+            silent,
+        })
     }
 
     /// The line of one record, with its separator at the end.
     ///
     /// # Errors
-    /// The header that is malformed.
+    /// The header that is malformed, or that key or value is not what it is said to be.
     pub fn line(&self, placed: &PlacedRecord<'_>, partition: i32) -> Result<Vec<u8>, ReadError> {
+        if self.silent {
+            return Ok(Vec::new());
+        }
         let mut line = Vec::new();
         let mut field = |wanted: bool, bytes: &[u8]| {
             if wanted {
@@ -66,9 +137,18 @@ impl RecordFormat {
         if self.print_headers {
             field(true, &self.headers(placed)?);
         }
-        let or_null = |bytes: Option<&[u8]>| bytes.unwrap_or(&self.null_literal).to_vec();
-        field(self.print_key, &or_null(placed.record.key));
-        field(self.print_value, &or_null(placed.record.value));
+        let text = |bytes: Option<&[u8]>, as_type: Type, name| match bytes {
+            Some(bytes) => {
+                as_type.text(bytes).ok_or(ReadError { field: name, problem: Problem::BadLength })
+            }
+            None => Ok(self.null_literal.clone()),
+        };
+        if self.print_key {
+            field(true, &text(placed.record.key, self.key_type, "key")?);
+        }
+        if self.print_value {
+            field(true, &text(placed.record.value, self.value_type, "value")?);
+        }
         // The separator behind the last field gives way to the end of the line.
         line.truncate(line.len().saturating_sub(self.key_separator.len()));
         line.extend_from_slice(&self.line_separator);
@@ -98,7 +178,7 @@ mod tests {
     fn lines(properties: &[(&str, &str)]) -> String {
         let owned: Vec<_> =
             properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let format = RecordFormat::new(&owned);
+        let format = RecordFormat::new(&owned).unwrap();
         let mut builder = BatchBuilder::new(1_000);
         builder.push(1_000, Some(b"k"), Some(b"v"), &[("h1", Some(b"a")), ("h2", None)]);
         builder.push(1_001, None, None, &[]);
@@ -116,6 +196,22 @@ mod tests {
     #[test]
     fn the_value_alone_is_the_default() {
         assert_eq!(lines(&[]), "v\nnull\n");
+    }
+
+    #[test]
+    fn numbers_of_kafkas_deserializers_are_written_as_java_does() {
+        let text = |class: &str, bytes: &[u8]| {
+            let found = type_of(Some(class)).unwrap().text(bytes)?;
+            Some(String::from_utf8(found).unwrap())
+        };
+        let long = "org.apache.kafka.common.serialization.LongDeserializer";
+        assert_eq!(text(long, &7i64.to_be_bytes()), Some("7".to_owned()));
+        assert_eq!(text(long, b"7"), None);
+        assert_eq!(text("IntegerDeserializer", &[255; 4]), Some("-1".to_owned()));
+        assert_eq!(text("DoubleDeserializer", &1f64.to_be_bytes()), Some("1.0".to_owned()));
+        assert_eq!(text("StringDeserializer", b"x"), Some("x".to_owned()));
+        assert!(type_of(Some("io.confluent.KafkaAvroDeserializer")).is_err());
+        assert_eq!(lines(&[("formatter", "kafka.tools.NoOpMessageFormatter")]), "");
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl Member {
                 let found = self.cluster.coordinator(&self.settings.group_id);
                 let found = found.map_err(|failure| match failure {
                     Failure::Failed(why) | Failure::Usage(why) => CallError::Broken(why),
-                    Failure::PipeClosed => CallError::Stopped,
+                    Failure::PipeClosed | Failure::Code(_) => CallError::Stopped,
                 })?;
                 *self.coordinator.insert(found.node_id)
             }

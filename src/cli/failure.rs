@@ -9,6 +9,8 @@ pub enum Failure {
     Failed(String),
     /// The command line makes no sense: exit code 2.
     Usage(String),
+    /// Everything is said already; the exit code says how bad it is.
+    Code(u8),
     /// Whoever read our output has seen enough: exit code 0, and not a word.
     PipeClosed,
 }

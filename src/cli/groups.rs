@@ -94,6 +94,9 @@ pub struct GroupsArgs {
     /// Print the reset as CSV, for --from-file
     #[arg(long)]
     pub export: bool,
+    /// Understood: classic and consumer groups are listed alike
+    #[arg(long, hide = true, value_name = "TYPE", num_args = 0..=1)]
+    r#type: Option<Option<String>>,
     /// Understood for old scripts' sake; see --request-timeout-ms
     #[arg(long, value_name = "MS", hide = true)]
     timeout: Option<i64>,

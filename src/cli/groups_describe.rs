@@ -165,7 +165,10 @@ pub fn run(
 fn comment(group_id: &str, state: &str, members: usize) -> Result<(), Failure> {
     match state {
         // Before version 6 of DescribeGroups a group that does not exist is a dead one.
-        "Dead" => return Err(not_found(group_id)),
+        "Dead" => {
+            let why = format!("\nError: Consumer group '{group_id}' does not exist.");
+            return Err(Failure::new(why));
+        }
         "Empty" => note(&format!("\nConsumer group '{group_id}' has no active members.")),
         "PreparingRebalance" | "CompletingRebalance" => {
             note(&format!("\nWarning: Consumer group '{group_id}' is rebalancing."));

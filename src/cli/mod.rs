@@ -15,6 +15,7 @@ mod consume;
 mod consume_format;
 mod consume_member;
 mod coordinator;
+mod doctor;
 mod failure;
 mod figures;
 mod forward;
@@ -23,6 +24,7 @@ mod groups;
 mod groups_describe;
 mod groups_reset;
 mod install;
+pub mod kafka_commands;
 mod limits;
 mod log_dump;
 mod logger;
@@ -47,6 +49,7 @@ pub use failure::Failure;
 pub use serve_args::ServeArgs;
 
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
@@ -87,6 +90,8 @@ enum Command {
     Coordinator(coordinator::CoordinatorArgs),
     /// Look into segment files of a broker that does not run (as kafka-dump-log)
     Log(log_dump::LogArgs),
+    /// Look at machine, disk, data and network, and say what is wrong and what to do
+    Doctor(doctor::DoctorArgs),
     /// Print what the broker takes memory for, on a board
     Limits(limits::LimitsArgs),
     /// Make this program a service of this machine, or upgrade the one that is there
@@ -101,12 +106,33 @@ enum Command {
 
 /// The whole program: reads the arguments, runs the command, and says how it went.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    kafka_commands::run().unwrap_or_else(|| parse_and_run(std::env::args_os(), Manners::OURS))
+}
+
+/// How it is said that something failed.
+#[derive(Clone, Copy, Debug)]
+struct Manners {
+    /// The exit code of a command line that cannot be understood.
+    usage_code: u8,
+    /// A failure's sentence goes to standard output, where some of Kafka's tools have theirs.
+    aloud: bool,
+    /// What the broker refused is said, and no failure: kafka-consumer-groups answers 0 then.
+    forgiving: bool,
+}
+
+impl Manners {
+    const OURS: Manners = Manners { usage_code: 2, aloud: false, forgiving: false };
+}
+
+/// Runs the command of these words.
+fn parse_and_run(words: impl Iterator<Item = OsString>, manners: Manners) -> ExitCode {
+    let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
         Err(error) => {
             // Printing help to a closed pipe is no reason to fail.
             error.print().ok();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            let code = if error.exit_code() == 0 { 0 } else { manners.usage_code };
+            return ExitCode::from(code);
         }
     };
     if let Command::Serve(args) = cli.command {
@@ -117,13 +143,18 @@ pub fn main() -> ExitCode {
     let flushed = out.flush().map_err(Failure::from);
     match result.and(flushed) {
         Ok(()) | Err(Failure::PipeClosed) => ExitCode::SUCCESS,
+        Err(Failure::Code(code)) => ExitCode::from(code),
         Err(Failure::Failed(message)) => {
-            note(&message);
-            ExitCode::from(1)
+            if manners.aloud {
+                writeln!(std::io::stdout(), "{message}").ok();
+            } else {
+                note(&message);
+            }
+            ExitCode::from(u8::from(!(manners.forgiving && message.starts_with("\nError:"))))
         }
         Err(Failure::Usage(message)) => {
             note(&message);
-            ExitCode::from(2)
+            ExitCode::from(manners.usage_code)
         }
     }
 }
@@ -142,6 +173,7 @@ fn run(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Status(args) => status::run(&args, out),
         Command::Coordinator(args) => coordinator::run(&args, out),
         Command::Log(args) => log_dump::run(&args, out),
+        Command::Doctor(args) => doctor::run(&args, out),
         Command::Limits(args) => limits::run(&args, out),
         Command::Install(args) => install::run(&args, out),
         Command::Uninstall(args) => install::run_uninstall(&args, out),

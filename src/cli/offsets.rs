@@ -22,12 +22,21 @@ pub struct OffsetsArgs {
     /// The partitions; all if absent
     #[arg(long, value_name = "0,1,...", alias = "partition", value_delimiter = ',')]
     partitions: Vec<i32>,
+    /// Topics and partitions: t, t:0, t:0-2 (without 2), t:3- (and all behind), :0, a|b.*:0
+    #[arg(long, value_name = "TOPIC:PARTITIONS,...", conflicts_with_all = ["topic", "partitions"])]
+    topic_partitions: Option<String>,
     /// Milliseconds since 1970, or -1/latest, -2/earliest, -3/max-timestamp
     #[arg(long, value_name = "TIME", default_value = "latest", allow_hyphen_values = true)]
     time: String,
     /// Leave out Kafka's own topics
     #[arg(long)]
     exclude_internal_topics: bool,
+    /// Understood for old scripts' sake
+    #[arg(long, hide = true, value_name = "N")]
+    offsets: Option<u32>,
+    /// Understood for old scripts' sake
+    #[arg(long, hide = true, value_name = "MS")]
+    max_wait_ms: Option<u64>,
     /// Delete the records in front of --before-offset (needs --topic and --partitions)
     #[arg(long, requires = "before_offset", requires = "topic")]
     delete_records: bool,
@@ -62,6 +71,40 @@ fn parse_time(text: &str) -> Result<i64, Failure> {
     }
 }
 
+/// One item of `--topic-partitions`: a pattern, the first partition, and the first not wanted.
+struct Wanted {
+    topic: Option<Pattern>,
+    from: i32,
+    to: i32,
+}
+
+impl Wanted {
+    fn names(&self, topic: &str, partition: i32) -> bool {
+        let named = self.topic.as_ref().is_none_or(|pattern| pattern.matches(topic));
+        named && (self.from..self.to).contains(&partition)
+    }
+}
+
+/// Reads what Kafka's GetOffsetShell reads: `topic`, `topic:N`, `topic:N-M`, `topic:N-`,
+/// `topic:-M`, all of it without the topic, several with commas between.
+fn parse_wanted(text: &str) -> Result<Vec<Wanted>, Failure> {
+    let item = |text: &str| {
+        let (topic, partitions) = text.split_once(':').unwrap_or((text, ""));
+        let number = |text: &str, default| if text.is_empty() { Ok(default) } else { text.parse() };
+        let range = match partitions.split_once('-') {
+            Some((from, to)) => number(from, 0).and_then(|from| Ok((from, number(to, i32::MAX)?))),
+            None if partitions.is_empty() => Ok((0, i32::MAX)),
+            None => partitions.parse().map(|one: i32| (one, one.saturating_add(1))),
+        };
+        let (from, to) = range.map_err(|_| {
+            Failure::usage(format!("--topic-partitions {text}: not of the form topic:0-2"))
+        })?;
+        let topic = if topic.is_empty() { None } else { Some(Pattern::new(topic)?) };
+        Ok(Wanted { topic, from, to })
+    };
+    text.split(',').map(item).collect()
+}
+
 /// Runs `ottla offsets`.
 pub fn run(args: &OffsetsArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let mut cluster = Cluster::new(&args.bootstrap, "ottla-offsets")?;
@@ -77,6 +120,7 @@ pub fn run(args: &OffsetsArgs, out: &mut dyn Write) -> Result<(), Failure> {
     }
     let time = parse_time(&args.time)?;
     let pattern = args.topic.as_deref().map(Pattern::new).transpose()?;
+    let wanted = args.topic_partitions.as_deref().map(parse_wanted).transpose()?;
     let mut topics = cluster.metadata(None, false)?.topics;
     topics.sort_by(|a, b| a.name.cmp(&b.name));
     let mut entries = Vec::new();
@@ -89,6 +133,9 @@ pub fn run(args: &OffsetsArgs, out: &mut dyn Write) -> Result<(), Failure> {
             topic.partitions.iter().map(|partition| partition.partition_index).collect();
         partitions.sort_unstable();
         partitions.retain(|p| args.partitions.is_empty() || args.partitions.contains(p));
+        partitions.retain(|p| {
+            wanted.as_ref().is_none_or(|all| all.iter().any(|one| one.names(&topic.name, *p)))
+        });
         entries.extend(partitions.into_iter().map(|p| (topic.name.as_str(), p, time)));
     }
     if entries.is_empty() {
@@ -198,6 +245,27 @@ mod tests {
         assert_eq!(parse_time("max-timestamp"), Ok(-3));
         assert_eq!(parse_time("1542880800500"), Ok(1_542_880_800_500));
         assert!(parse_time("yesterday").is_err());
+    }
+
+    #[test]
+    fn topic_partitions_are_kafkas() {
+        for (text, topic, partition, wanted) in [
+            ("t", "t", 7, true),
+            ("t:0", "t", 0, true),
+            ("t:0", "t", 1, false),
+            ("t:1-3", "t", 2, true),
+            ("t:1-3", "t", 3, false),
+            ("t:2-", "t", 1, false),
+            ("t:-2", "t", 1, true),
+            (":0,u", "x", 0, true),
+            (":0,u", "x", 1, false),
+            ("a|b:1", "b", 1, true),
+            ("a|b:1", "c", 1, false),
+        ] {
+            let all = parse_wanted(text).unwrap();
+            assert_eq!(all.iter().any(|one| one.names(topic, partition)), wanted, "{text}");
+        }
+        assert!(parse_wanted("t:x").is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What std does not do to processes: end one in order, end with one's parent, have a session.
 //!
-//! Promises: no process id is ever guessed; a caller holds the child, or is it. A refusal by the
+//! Promises: no process id is ever guessed; a caller holds the child, is it, or has just seen it to
+//! be a broker (`kafka-server-stop.sh`). A refusal by the
 //! kernel leaves things as they were, and nobody who asks can do anything about it.
 //! Absent: starting processes, and everything std does.
 
@@ -16,6 +17,22 @@ pub fn terminate(child: &std::process::Child) {
     if let Some(id) = id {
         process::kill_process(id, Signal::TERM).ok();
     }
+}
+
+/// The signal of a name as `kill -s` takes it.
+pub fn signal_named(name: &str) -> Option<Signal> {
+    match name.strip_prefix("SIG").unwrap_or(name) {
+        "TERM" | "15" => Some(Signal::TERM),
+        "INT" | "2" => Some(Signal::INT),
+        "KILL" | "9" => Some(Signal::KILL),
+        _ => None,
+    }
+}
+
+/// Sends a signal; the error is what the kernel says.
+pub fn send(id: i32, signal: Signal) -> std::io::Result<()> {
+    let Some(id) = Pid::from_raw(id) else { return Ok(()) };
+    Ok(process::kill_process(id, signal)?)
 }
 
 /// Leaves the terminal that this process was started from, as a daemon does.

@@ -6,7 +6,9 @@
 //! as one batch. Absent: line readers in Java.
 
 use super::Failure;
-use super::args::{BootstrapArgs, check_security, is_true, last, number, parse_properties};
+use super::args::{
+    BootstrapArgs, check_security, is_true, last, number, parse_properties, read_properties,
+};
 use super::cluster::Cluster;
 use super::produce_lines::LineFormat;
 use super::produce_sender::{Sender, Settings};
@@ -32,6 +34,12 @@ pub struct ProduceArgs {
     #[arg(long, value_name = "KEY=VALUE", alias = "reader-property")]
     #[arg(action = clap::ArgAction::Append)]
     property: Vec<String>,
+    /// A file with such --property lines
+    #[arg(long, value_name = "FILE")]
+    reader_config: Option<std::path::PathBuf>,
+    /// Understood if it is Kafka's own reader of lines; another class cannot be run
+    #[arg(long, hide = true, value_name = "CLASS", value_parser = line_reader)]
+    line_reader: Option<String>,
     /// How to send: acks, compression.type, batch.size, linger.ms, client.id, retries,
     /// retry.backoff.ms, enable.idempotence
     #[arg(long, value_name = "KEY=VALUE", alias = "command-property")]
@@ -81,7 +89,12 @@ pub fn run(args: &ProduceArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let mut properties = args.bootstrap.properties()?;
     properties.extend(parse_properties(&args.producer_property)?);
     check_security(&properties)?;
-    let format = LineFormat::new(&parse_properties(&args.property)?)?;
+    let mut reading = match &args.reader_config {
+        Some(path) => read_properties(path)?,
+        None => Vec::new(),
+    };
+    reading.extend(parse_properties(&args.property)?);
+    let format = LineFormat::new(&reading)?;
     let settings = settings(args, &properties)?;
     let linger = args.timeout.or(number(&properties, "linger.ms")?).unwrap_or(0);
     let cluster = Cluster::new(&args.bootstrap, "ottla-producer")?
@@ -99,6 +112,14 @@ pub fn run(args: &ProduceArgs, out: &mut dyn Write) -> Result<(), Failure> {
             "{refused} records were not acknowledged, {} were.",
             sender.acknowledged
         ))),
+    }
+}
+
+/// Kafka's own class, which has stood in three packages.
+fn line_reader(class: &str) -> Result<String, String> {
+    match class.rsplit(['.', '$']).next() {
+        Some("LineMessageReader") => Ok(class.to_owned()),
+        _ => Err("is a Java class, and there is no JVM; lines can be read only".to_owned()),
     }
 }
 

@@ -1,12 +1,13 @@
 //! `ottla topics`: the flags and lines of kafka-topics.
 
 use super::Failure;
-use super::args::BootstrapArgs;
+use super::args::{BootstrapArgs, parse_properties};
 use super::cluster::Cluster;
 use super::pattern::Pattern;
 use crate::client::api::Api;
 use crate::client::messages::configs::{
-    ConfigEntry, ConfigSource, DescribeConfigsRequest, ResourceType,
+    Alteration, ConfigEntry, ConfigSource, DescribeConfigsRequest, IncrementalAlterConfigsRequest,
+    ResourceType,
 };
 use crate::client::messages::metadata::{PartitionMetadata, TopicMetadata};
 use crate::client::messages::topics::{
@@ -46,15 +47,24 @@ pub struct TopicsArgs {
     /// How many replicas each partition shall have
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     replication_factor: Option<i16>,
-    /// A setting of the new topic; may be given several times
+    /// Which brokers shall have each partition: counted only, there is one broker
+    #[arg(long, value_name = "0:1,1:0", conflicts_with_all = ["partitions", "replication_factor"])]
+    replica_assignment: Option<String>,
+    /// A setting of the new topic, or of the altered one; may be given several times
     #[arg(long, value_name = "NAME=VALUE", action = clap::ArgAction::Append)]
     config: Vec<String>,
+    /// With --alter: a setting to put back to its default; may be given several times
+    #[arg(long, value_name = "NAME", action = clap::ArgAction::Append)]
+    delete_config: Vec<String>,
     /// Not an error if the topic to create exists
     #[arg(long)]
     if_not_exists: bool,
     /// Not an error if the topic to alter, delete or describe does not exist
     #[arg(long)]
     if_exists: bool,
+    /// With --describe: the topic of this id
+    #[arg(long, value_name = "ID")]
+    topic_id: Option<String>,
     /// Leave out Kafka's own topics
     #[arg(long)]
     exclude_internal: bool,
@@ -67,6 +77,21 @@ pub struct TopicsArgs {
     /// Describe only partitions without a leader
     #[arg(long)]
     unavailable_partitions: bool,
+    /// Describe only partitions with as many replicas in sync as min.insync.replicas asks for
+    #[arg(long)]
+    at_min_isr_partitions: bool,
+    /// Describe only partitions with less replicas in sync than min.insync.replicas asks for
+    #[arg(long)]
+    under_min_isr_partitions: bool,
+    /// Understood for old scripts' sake
+    #[arg(long, hide = true)]
+    disable_rack_aware: bool,
+    /// Understood for old scripts' sake
+    #[arg(long, hide = true)]
+    force: bool,
+    /// Understood for old scripts' sake
+    #[arg(long, hide = true, value_name = "N")]
+    partition_size_limit_per_response: Option<u32>,
 }
 
 /// How long a broker may take to create or delete.
@@ -82,9 +107,9 @@ pub fn run(args: &TopicsArgs, out: &mut dyn Write) -> Result<(), Failure> {
     } else if args.describe {
         describe(args, &mut cluster, out)
     } else if args.alter {
-        alter(args, &mut cluster)
+        alter(args, &mut cluster, out)
     } else {
-        delete(args, &mut cluster)
+        delete(args, &mut cluster, out)
     };
     result.map_err(|failure| match failure {
         Failure::Failed(message) => {
@@ -120,10 +145,13 @@ fn create(args: &TopicsArgs, cluster: &mut Cluster, out: &mut dyn Write) -> Resu
              ('_') could collide. To avoid issues it is best to use either, but not both."
         )?;
     }
+    let assigned = args.replica_assignment.as_deref().map(counts);
+    let (partitions, replicas) =
+        assigned.map_or((args.partitions, args.replication_factor), |(p, r)| (Some(p), Some(r)));
     let topic = NewTopic {
         name,
-        num_partitions: args.partitions.unwrap_or(-1),
-        replication_factor: args.replication_factor.unwrap_or(-1),
+        num_partitions: partitions.unwrap_or(-1),
+        replication_factor: replicas.unwrap_or(-1),
         configs,
     };
     let request =
@@ -133,9 +161,20 @@ fn create(args: &TopicsArgs, cluster: &mut Cluster, out: &mut dyn Write) -> Resu
             return Ok(());
         }
         check(&result)?;
-        writeln!(out, "Created topic {}.", result.name)?;
+        match args.bootstrap.is_zookeepers() {
+            true => writeln!(out, "Created topic \"{}\".", result.name)?,
+            false => writeln!(out, "Created topic {}.", result.name)?,
+        }
     }
     Ok(())
+}
+
+/// Partitions and replicas of `0:1,1:2`: two partitions of two replicas. More do not fit into a
+/// request that a broker would take.
+fn counts(assignment: &str) -> (i32, i16) {
+    let partitions = assignment.split(',').count();
+    let replicas = assignment.split(',').next().map_or(1, |first| first.split(':').count());
+    (i32::try_from(partitions).unwrap_or(i32::MAX), i16::try_from(replicas).unwrap_or(i16::MAX))
 }
 
 /// The topics that the arguments select, by name. A plain name that is missing is an error unless
@@ -144,6 +183,12 @@ fn select(args: &TopicsArgs, cluster: &mut Cluster) -> Result<Vec<TopicMetadata>
     let mut topics = cluster.metadata(None, false)?.topics;
     topics.sort_by(|a, b| a.name.cmp(&b.name));
     topics.retain(|topic| !(args.exclude_internal && topic.is_internal));
+    if let Some(id) = &args.topic_id {
+        topics.retain(|topic| uuid_text(&topic.topic_id) == *id);
+        if topics.is_empty() && !args.if_exists {
+            return Err(Failure::new(format!("TopicId '{id}' does not exist as expected")));
+        }
+    }
     if let Some(source) = &args.topic {
         let pattern = Pattern::new(source)?;
         topics.retain(|topic| pattern.matches(&topic.name));
@@ -167,21 +212,64 @@ fn list(args: &TopicsArgs, cluster: &mut Cluster, out: &mut dyn Write) -> Result
     Ok(())
 }
 
-fn alter(args: &TopicsArgs, cluster: &mut Cluster) -> Result<(), Failure> {
+fn alter(args: &TopicsArgs, cluster: &mut Cluster, out: &mut dyn Write) -> Result<(), Failure> {
     required_topic(args)?;
-    let Some(partitions) = args.partitions else {
+    let settings = !args.config.is_empty() || !args.delete_config.is_empty();
+    if !settings && args.partitions.is_none() {
         return Err(Failure::usage("--alter needs --partitions; settings are `ottla configs`"));
-    };
+    }
     let topics = select(args, cluster)?;
     if topics.is_empty() {
         return Ok(());
     }
+    if settings {
+        alter_settings(args, &topics, cluster, out)?;
+    }
+    let Some(partitions) = args.partitions else { return Ok(()) };
+    if args.bootstrap.is_zookeepers() {
+        writeln!(
+            out,
+            "WARNING: If partitions are increased for a topic that has a key, the partition logic \
+             or ordering of the messages will be affected"
+        )?;
+    }
     let topics = topics.iter().map(|topic| (topic.name.as_str(), partitions)).collect();
     let request = CreatePartitionsRequest { topics, timeout_ms: TIMEOUT_MS };
-    cluster.call_controller(&request)?.iter().try_for_each(check)
+    cluster.call_controller(&request)?.iter().try_for_each(check)?;
+    if args.bootstrap.is_zookeepers() {
+        writeln!(out, "Adding partitions succeeded!")?;
+    }
+    Ok(())
 }
 
-fn delete(args: &TopicsArgs, cluster: &mut Cluster) -> Result<(), Failure> {
+/// `--alter --config`, as Kafka's tool did it until 2.8.
+fn alter_settings(
+    args: &TopicsArgs,
+    topics: &[TopicMetadata],
+    cluster: &mut Cluster,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let added = parse_properties(&args.config)?;
+    let deleted = args.delete_config.iter().map(|name| (name.as_str(), Alteration::Delete));
+    for topic in topics {
+        let set = added.iter().map(|(name, value)| (name.as_str(), Alteration::Set(value)));
+        let request = IncrementalAlterConfigsRequest {
+            resource_type: ResourceType::Topic,
+            resource_name: &topic.name,
+            alterations: set.chain(deleted.clone()).collect(),
+        };
+        for result in cluster.call(&request)? {
+            if result.error_code != ErrorCode::None {
+                let message = result.error_message.unwrap_or(result.error_code.to_string());
+                return Err(Failure::new(message));
+            }
+        }
+        writeln!(out, "Updated config for topic {}.", topic.name)?;
+    }
+    Ok(())
+}
+
+fn delete(args: &TopicsArgs, cluster: &mut Cluster, out: &mut dyn Write) -> Result<(), Failure> {
     required_topic(args)?;
     let topics = select(args, cluster)?;
     if topics.is_empty() {
@@ -189,7 +277,15 @@ fn delete(args: &TopicsArgs, cluster: &mut Cluster) -> Result<(), Failure> {
     }
     let topic_names = topics.iter().map(|topic| topic.name.as_str()).collect();
     let request = DeleteTopicsRequest { topic_names, timeout_ms: TIMEOUT_MS };
-    cluster.call_controller(&request)?.iter().try_for_each(check)
+    cluster.call_controller(&request)?.iter().try_for_each(check)?;
+    if args.bootstrap.is_zookeepers() {
+        for topic in &topics {
+            writeln!(out, "Topic {} is marked for deletion.", topic.name)?;
+            let note = "This will have no impact if delete.topic.enable is not set to true.";
+            writeln!(out, "Note: {note}")?;
+        }
+    }
+    Ok(())
 }
 
 fn describe(args: &TopicsArgs, cluster: &mut Cluster, out: &mut dyn Write) -> Result<(), Failure> {
@@ -201,7 +297,11 @@ fn describe(args: &TopicsArgs, cluster: &mut Cluster, out: &mut dyn Write) -> Re
     } else {
         cluster.call(&DescribeConfigsRequest { resources, include_synonyms: false })?
     };
-    let partitions_only = args.under_replicated_partitions || args.unavailable_partitions;
+    let partitions_only = args.under_replicated_partitions
+        || args.unavailable_partitions
+        || args.at_min_isr_partitions
+        || args.under_min_isr_partitions;
+    let old = args.bootstrap.is_zookeepers();
     // Kafka fills these two columns since DescribeTopicPartitions came (KIP-966), and says N/A to
     // a cluster that does not have it.
     let knows_elr = cluster.any()?.versions().range(DESCRIBE_TOPIC_PARTITIONS).is_some();
@@ -210,22 +310,26 @@ fn describe(args: &TopicsArgs, cluster: &mut Cluster, out: &mut dyn Write) -> Re
         let configs = found.map_or(&[][..], |described| &described.configs);
         if args.topics_with_overrides {
             if configs.iter().any(|config| config.source == ConfigSource::DYNAMIC_TOPIC) {
-                writeln!(out, "{}", topic_line(topic, configs))?;
+                writeln!(out, "{}", topic_line(topic, configs, old))?;
             }
             continue;
         }
         if !partitions_only {
-            writeln!(out, "{}", topic_line(topic, configs))?;
+            writeln!(out, "{}", topic_line(topic, configs, old))?;
         }
         let mut partitions: Vec<_> = topic.partitions.iter().collect();
         partitions.sort_by_key(|partition| partition.partition_index);
+        let least = configs.iter().find(|config| config.name == "min.insync.replicas");
+        let least = least.and_then(|config| config.value.as_deref()?.parse().ok()).unwrap_or(1);
         for partition in partitions {
             let shown = !partitions_only
                 || (args.unavailable_partitions && partition.leader_id < 0)
                 || (args.under_replicated_partitions
-                    && partition.isr_nodes.len() < partition.replica_nodes.len());
+                    && partition.isr_nodes.len() < partition.replica_nodes.len())
+                || (args.at_min_isr_partitions && partition.isr_nodes.len() == least)
+                || (args.under_min_isr_partitions && partition.isr_nodes.len() < least);
             if shown {
-                writeln!(out, "{}", partition_line(&topic.name, partition, knows_elr))?;
+                writeln!(out, "{}", partition_line(&topic.name, partition, knows_elr, old))?;
             }
         }
     }
@@ -236,13 +340,26 @@ fn describe(args: &TopicsArgs, cluster: &mut Cluster, out: &mut dyn Write) -> Re
 const DESCRIBE_TOPIC_PARTITIONS: i16 = 75;
 const _: () = assert!(Api::METADATA.version_max >= 10, "topic ids come with Metadata v10");
 
-fn topic_line(topic: &TopicMetadata, configs: &[ConfigEntry]) -> String {
+/// A topic's line; `old` is that of Kafka 2.1, which scripts with `--zookeeper` take apart.
+fn topic_line(topic: &TopicMetadata, configs: &[ConfigEntry], old: bool) -> String {
+    // ZooKeeper knew of the topic's own settings only.
+    let shown = |source| match old {
+        true => source == ConfigSource::DYNAMIC_TOPIC,
+        false => source != ConfigSource::DEFAULT,
+    };
     let own: Vec<String> = configs
         .iter()
-        .filter(|config| config.source != ConfigSource::DEFAULT)
+        .filter(|config| shown(config.source))
         .map(|config| format!("{}={}", config.name, config.value.as_deref().unwrap_or("null")))
         .collect();
     let replicas = topic.partitions.first().map_or(0, |p| p.replica_nodes.len());
+    if old {
+        let (name, count) = (&topic.name, topic.partitions.len());
+        let own = own.join(",");
+        return format!(
+            "Topic:{name}\tPartitionCount:{count}\tReplicationFactor:{replicas}\tConfigs:{own}"
+        );
+    }
     format!(
         "Topic: {}\tTopicId: {}\tPartitionCount: {}\tReplicationFactor: {replicas}\tConfigs: {}",
         topic.name,
@@ -252,15 +369,23 @@ fn topic_line(topic: &TopicMetadata, configs: &[ConfigEntry]) -> String {
     )
 }
 
-fn partition_line(topic: &str, partition: &PartitionMetadata, knows_elr: bool) -> String {
+fn partition_line(
+    topic: &str,
+    partition: &PartitionMetadata,
+    knows_elr: bool,
+    old: bool,
+) -> String {
     let leader = match partition.leader_id {
         id if id < 0 => "none".to_owned(),
         id => id.to_string(),
     };
-    let elr = if knows_elr { "" } else { "N/A" };
+    let elr = match (old, knows_elr) {
+        (true, _) => "",
+        (false, true) => "\tElr: \tLastKnownElr: ",
+        (false, false) => "\tElr: N/A\tLastKnownElr: N/A",
+    };
     format!(
-        "\tTopic: {topic}\tPartition: {}\tLeader: {leader}\tReplicas: {}\tIsr: {}\
-         \tElr: {elr}\tLastKnownElr: {elr}",
+        "\tTopic: {topic}\tPartition: {}\tLeader: {leader}\tReplicas: {}\tIsr: {}{elr}",
         partition.partition_index,
         nodes(&partition.replica_nodes),
         nodes(&partition.isr_nodes),
@@ -310,7 +435,7 @@ mod tests {
             isr_nodes: vec![1],
         };
         assert_eq!(
-            partition_line("foo", &partition, true),
+            partition_line("foo", &partition, true, false),
             "\tTopic: foo\tPartition: 1\tLeader: 1\tReplicas: 1\tIsr: 1\tElr: \tLastKnownElr: "
         );
         let topic = TopicMetadata {
@@ -330,9 +455,23 @@ mod tests {
         };
         let default = ConfigEntry { source: ConfigSource::DEFAULT, ..config.clone() };
         assert_eq!(
-            topic_line(&topic, &[config, default]),
+            topic_line(&topic, &[config.clone(), default], false),
             "Topic: foo\tTopicId: AAAAAAAAAAAAAAAAAAAAAA\tPartitionCount: 1\tReplicationFactor: 1\
              \tConfigs: retention.ms=60000"
         );
+        assert_eq!(
+            topic_line(&topic, &[config], true),
+            "Topic:foo\tPartitionCount:1\tReplicationFactor:1\tConfigs:retention.ms=60000"
+        );
+        assert_eq!(
+            partition_line("foo", &topic.partitions[0], true, true),
+            "\tTopic: foo\tPartition: 1\tLeader: 1\tReplicas: 1\tIsr: 1"
+        );
+    }
+
+    #[test]
+    fn an_assignment_is_counted() {
+        assert_eq!(counts("0:1:2,0:1:2,1:2:0"), (3, 3));
+        assert_eq!(counts("0"), (1, 1));
     }
 }

@@ -10,11 +10,11 @@
 //! start is. Absent: fetching anything, and starting a service that did not run.
 
 mod init;
-mod links;
 mod settings_text;
 mod steps;
 pub mod user;
 
+use super::kafka_commands::KAFKA_COMMANDS;
 use super::{Failure, process};
 use crate::config;
 use clap::Args;
@@ -136,7 +136,7 @@ pub fn run(args: &InstallArgs, out: &mut dyn Write) -> Result<(), Failure> {
     user::make(&mut steps)?;
     let upgraded = binary(&mut steps, &places, &program)?;
     if args.kafka_commands {
-        for name in links::KAFKA_COMMANDS {
+        for name in KAFKA_COMMANDS {
             steps.link(&format!("{}/{name}", places.bin()), "ottla")?;
         }
     }
@@ -310,7 +310,7 @@ pub fn run_uninstall(args: &UninstallArgs, out: &mut dyn Write) -> Result<(), Fa
         }
         init.reload(&mut steps)?;
     }
-    for name in links::KAFKA_COMMANDS {
+    for name in KAFKA_COMMANDS {
         steps.unlink(&format!("{}/{name}", places.bin()), "ottla")?;
     }
     steps.remove(&places.lib())?;
