@@ -26,6 +26,11 @@ pub const FRAME_ALIGN: u64 = 8;
 /// that nobody was promised.
 pub const COMMIT_ALIGN: u64 = 512;
 
+/// The largest number of a frame, at a million a second for a hundred thousand years.
+pub const SEQUENCE_MAX: u64 = 1 << 62;
+/// The largest generation, at a start a second for 60 years.
+pub const GENERATION_MAX: u32 = 1 << 31;
+
 /// How every frame begins.
 pub const MAGIC: &[u8; 4] = b"OtJ1";
 /// Bytes of a batch that the frame's CRC covers: up to the end of the batch's own CRC field.
@@ -145,6 +150,10 @@ impl FrameHeader {
         if h[0..4] != *MAGIC || le32(h, 4) != crc32c(&h[8..]) {
             return None;
         }
+        // Numbers that no journal comes to, whatever the sum says: nothing counts on from them.
+        if le64(h, 8) > SEQUENCE_MAX || le64(h, 16) > SEQUENCE_MAX || le32(h, 24) > GENERATION_MAX {
+            return None;
+        }
         Some(FrameHeader {
             sequence: le64(h, 8),
             durable: le64(h, 16),
@@ -253,6 +262,19 @@ mod tests {
         let mut builder = BatchBuilder::new(5);
         builder.push(5, None, Some(b"hello"), &[]);
         builder.finish()
+    }
+
+    #[test]
+    fn numbers_that_nothing_can_count_on_from_are_no_frame() {
+        let good = header(KIND_OPENED);
+        for bad in [
+            FrameHeader { sequence: u64::MAX, ..good },
+            FrameHeader { durable: SEQUENCE_MAX + 1, ..good },
+            FrameHeader { generation: u32::MAX, ..good },
+        ] {
+            assert_eq!(FrameHeader::read(&bad.seal(&[])), None, "{bad:?}");
+        }
+        assert!(FrameHeader::read(&good.seal(&[])).is_some());
     }
 
     #[test]
