@@ -26,7 +26,7 @@ mod limits;
 mod log_dump;
 mod logger;
 mod offsets;
-mod pattern;
+pub mod pattern;
 mod produce;
 mod produce_lines;
 mod produce_sender;
