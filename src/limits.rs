@@ -520,3 +520,23 @@ pub const FORWARD_LZ4_BLOCK_BYTES: usize = 64 * 1024;
 /// Why: a board's memory, for a moment; Java's and librdkafka's batches have at most 1 MB plain.
 /// At the limit: it goes up whole, with the producers' own timestamps.
 pub const FORWARD_UNPACKED_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+// ---- What recovery believes --------------------------------------------------------------------
+
+/// The largest number of a frame or a checkpoint, and position in the journal's endless ring.
+///
+/// Why: a million a second for a hundred thousand years. Beyond it a file is unreadable, whatever
+/// its sum says: whoever counted on from there would overflow, and not start.
+pub const COUNT_PLAUSIBLE_MAX: u64 = 1 << 62;
+
+/// The largest generation, number of a topic, and age of a store in seconds: one a second for 60
+/// years. Beyond it a file is unreadable.
+pub const NUMBER_PLAUSIBLE_MAX: u32 = 1 << 31;
+
+/// The largest offset in a log. Beyond it a file is unreadable.
+pub const OFFSET_PLAUSIBLE_MAX: i64 = 1 << 60;
+
+/// Partitions of one topic that a file or a directory's name may claim.
+///
+/// Why: more than any board has; `topics/t-4294967295` shall not make four billion of them.
+pub const TOPIC_PARTITIONS_PLAUSIBLE_MAX: u32 = 1 << 14;

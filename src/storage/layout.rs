@@ -13,6 +13,8 @@
 //!
 //! These are Kafka's own names where Kafka has one. Nothing else is read from the directory.
 
+use crate::limits::{OFFSET_PLAUSIBLE_MAX, TOPIC_PARTITIONS_PLAUSIBLE_MAX};
+
 /// The journal's path.
 pub const JOURNAL: &str = "journal";
 /// The coordinator file's path.
@@ -48,13 +50,14 @@ pub fn segment_base(name: &str) -> Option<i64> {
     if digits.len() != 20 || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    digits.parse().ok()
+    digits.parse().ok().filter(|base| *base <= OFFSET_PLAUSIBLE_MAX)
 }
 
 /// Topic and partition in a partition directory's name; `None` for any other name.
 pub fn partition_of(dir_name: &str) -> Option<(&str, u32)> {
     let (topic, partition) = dir_name.rsplit_once('-')?;
-    Some((topic, partition.parse().ok()?))
+    let partition = partition.parse().ok().filter(|p| *p < TOPIC_PARTITIONS_PLAUSIBLE_MAX)?;
+    Some((topic, partition))
 }
 
 #[cfg(test)]
@@ -68,6 +71,8 @@ mod tests {
         assert_eq!(segment_base("0000000000000000004x.log"), None);
         assert_eq!(partition_of("a-b-7"), Some(("a-b", 7)));
         assert_eq!(partition_of("plain"), None);
+        assert_eq!(partition_of("t-4294967295"), None, "nobody made so many partitions");
+        assert_eq!(segment_base("09223372036854775807.log"), None, "no log ends there");
         assert_eq!(segment_file(&partition_dir("t", 0), 5), "topics/t-0/00000000000000000005.log");
     }
 }
