@@ -2,9 +2,10 @@
 
 use super::memory;
 use ottla::config::{
-    AlterOperation, BrokerConfig, EffectiveTopicConfig, TOPIC_KEYS, TopicOverrides, describe_broker,
-    describe_topic, load,
+    AlterOperation, BrokerConfig, EffectiveTopicConfig, TOPIC_KEYS, TopicOverrides,
+    describe_broker, describe_topic, load,
 };
+use ottla::limits::Board;
 
 /// What reading a file may hold for each of its bytes, and in all.
 const BYTES_EACH_MAX: usize = 512;
@@ -28,7 +29,7 @@ pub fn run(data: &[u8]) {
 }
 
 fn broker(file: &str, text: &str, sets: &[String]) {
-    match load(file, text, sets, &[], None) {
+    match load(&Board::default(), file, text, sets, &[], None) {
         Ok((config, notes)) => {
             notes.iter().for_each(|note| assert!(!note.to_string().is_empty()));
             assert!(!config.listeners.is_empty(), "a broker listens somewhere");
@@ -50,7 +51,7 @@ fn said_again_is_the_same(config: &BrokerConfig) {
             said.push(format!("{key}={value}"));
         }
     }
-    let (again, _) = load("", "", &said, &[], None).unwrap_or_else(|errors| {
+    let (again, _) = load(&Board::default(), "", "", &said, &[], None).unwrap_or_else(|errors| {
         panic!("{said:?} was understood, and now it is not: {errors:?}");
     });
     let plain = |config: &BrokerConfig| BrokerConfig { given: Vec::new(), ..config.clone() };

@@ -23,7 +23,7 @@ use std::rc::Rc;
 /// Changes of one input.
 const CHANGES_MAX: usize = 16;
 /// What a start may hold.
-const START_BYTES_MAX: usize = 16 * 1024 * 1024;
+const START_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Slices that are read of one partition.
 const READS_MAX: usize = 400;
 /// Bytes of the journal's first block, and of a frame's header.
@@ -124,9 +124,8 @@ pub fn run(data: &[u8]) {
 fn start(disk: &SimDisk) -> Option<Gateway> {
     let now = start_time();
     let shared: Rc<dyn Disk> = Rc::new(disk.clone());
-    let opened = memory::bounded("a start", START_BYTES_MAX, || {
-        broker::open(shared, config(), 42, now)
-    });
+    let opened =
+        memory::bounded("a start", START_BYTES_MAX, || broker::open(shared, config(), 42, now));
     match opened {
         Ok(opened) => Some(Gateway { disk: disk.clone(), broker: opened.broker, now }),
         Err(OpenError::Newer { .. }) => None,
@@ -244,8 +243,9 @@ fn change(disk: &SimDisk, input: &mut Input<'_>) {
 fn strange_name(disk: &SimDisk, path: &str, input: &mut Input<'_>) {
     let bytes = bytes_of(disk, path);
     let (directory, _) = path.rsplit_once('/').unwrap_or(("topics/t-0", path));
-    let number = input.integer(64);
-    let name = match input.below(6) {
+    let kind = input.below(6);
+    let number = input.integer(if kind == 5 { 33 } else { 64 });
+    let name = match kind {
         0 => format!("{directory}/{number:020}.log"),
         1 => format!("{directory}/{number:020}.index"),
         2 => layout::COORDINATOR_NEW.to_owned(),

@@ -19,6 +19,7 @@ mod journal;
 mod memory;
 mod patterns;
 mod produce_stream;
+mod reader;
 mod requests;
 mod schema;
 mod segments;
@@ -41,6 +42,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("journal", journal::run),
     ("patterns", patterns::run),
     ("produce_stream", produce_stream::run),
+    ("reader", reader::run),
     ("requests", requests::run),
     ("segments", segments::run),
     ("upstream", upstream::run),

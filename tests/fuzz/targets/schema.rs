@@ -17,7 +17,18 @@ const ELEMENTS_MAX: usize = 3;
 
 /// Texts that lead somewhere.
 const TEXTS: [&str; 12] = [
-    "t", "u", "probe", "g", "", "range", "consumer", "retention.ms", "1000", "new", "0", "compact",
+    "t",
+    "u",
+    "probe",
+    "g",
+    "",
+    "range",
+    "consumer",
+    "retention.ms",
+    "1000",
+    "new",
+    "0",
+    "compact",
 ];
 
 thread_local! {

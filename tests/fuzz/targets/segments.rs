@@ -61,11 +61,8 @@ fn index(disk: &SimDisk, limit: u32) {
         assert!(found.position <= position && (found.position < limit || found.position == 0));
         last = last.max(Some(found.position));
     }
-    let after = Entry {
-        relative_offset: u32::MAX,
-        position: u32::MAX,
-        max_timestamp_before: i64::MAX,
-    };
+    let after =
+        Entry { relative_offset: u32::MAX, position: u32::MAX, max_timestamp_before: i64::MAX };
     if index.wants(u32::MAX) {
         index.add(after);
         assert_eq!(index.last_where(|_| true), after);
