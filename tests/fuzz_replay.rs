@@ -20,6 +20,7 @@ mod message;
 #[path = "fuzz/targets/mod.rs"]
 mod targets;
 #[path = "differential/value.rs"]
+#[expect(dead_code, reason = "most of it is for scripts")]
 mod value;
 
 use std::path::{Path, PathBuf};
