@@ -20,7 +20,6 @@ mod message;
 #[path = "fuzz/targets/mod.rs"]
 mod targets;
 #[path = "differential/value.rs"]
-#[expect(dead_code, reason = "most of it is for scripts")]
 mod value;
 
 use std::path::{Path, PathBuf};
@@ -73,6 +72,15 @@ fn every_kept_input_is_taken_as_promised() {
     }
     let count = replay_all();
     assert!(count >= 10 * TARGETS.len(), "{count} inputs are hardly any");
+}
+
+#[test]
+fn a_message_that_is_made_for_a_target_is_what_a_script_would_ask() {
+    let mut text = cursor::Cursor::new("a test", "{name: \"t\" batch: batch {values: [\"v\"]}}");
+    let value = value::evaluate(&value::read(&mut text), &value::Names::new());
+    let batch = value.field("batch").map(value::bytes).expect("a batch");
+    assert!(ottla::wire::batch::check(batch).is_ok(), "both make batches of the same kind");
+    assert_eq!(value.field("name").and_then(value::Value::text), Some("t"));
 }
 
 #[test]

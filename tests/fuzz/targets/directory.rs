@@ -234,7 +234,7 @@ fn change(disk: &SimDisk, input: &mut Input<'_>) {
             }
         }
     }
-    if how % 9 != 0 {
+    if !how.is_multiple_of(9) {
         write(disk, path, &bytes);
     }
 }

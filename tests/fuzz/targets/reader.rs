@@ -68,7 +68,7 @@ fn field(kind: u8, r: &mut Reader<'_>, w: &mut Writer<'_>) -> Option<()> {
             w.raw(text.as_bytes());
         }
         18 => {
-            r.tags_with(|_, tag| Ok(assert!(tag.len() < usize::MAX))).ok()?;
+            r.tags_with(|_, _| Ok(())).ok()?;
             w.tags();
         }
         _ => {

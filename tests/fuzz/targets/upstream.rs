@@ -176,7 +176,7 @@ impl Play {
             }
             _ => {
                 let until = self.machine.poll_timeout().map(|at| at.since(self.gateway.now.mono));
-                self.gateway.pass(until.unwrap_or(100).min(100_000).max(1));
+                self.gateway.pass(until.unwrap_or(100).clamp(1, 100_000));
                 self.handle(Event::Tick);
             }
         }
