@@ -461,6 +461,7 @@ pub const WATCHDOG_MS: u64 = 60_000;
 /// Why: years of events of a broker that is well, and no card fills up with those of a sick one.
 /// At the limit: the file is renamed to `….1`, over the last one of this name.
 pub const LOG_FILE_BYTES_MAX: u64 = 1 << 20;
+
 // ---- Tables of storage -------------------------------------------------------------------------
 
 /// Segments that a partition seals between two checkpoints.
@@ -478,3 +479,23 @@ pub const COORDINATOR_PIECE_BYTES: usize = 16 * 1024;
 ///
 /// Why: the largest are a topic with all of its own settings and a commit with its metadata.
 pub const CHANGE_BYTES: usize = 32 * 1024;
+
+// ---- What recovery believes --------------------------------------------------------------------
+
+/// The largest number of a frame or a checkpoint, and position in the journal's endless ring.
+///
+/// Why: a million a second for a hundred thousand years. Beyond it a file is unreadable, whatever
+/// its sum says: whoever counted on from there would overflow, and not start.
+pub const COUNT_PLAUSIBLE_MAX: u64 = 1 << 62;
+
+/// The largest generation, number of a topic, and age of a store in seconds: one a second for 60
+/// years. Beyond it a file is unreadable.
+pub const NUMBER_PLAUSIBLE_MAX: u32 = 1 << 31;
+
+/// The largest offset in a log. Beyond it a file is unreadable.
+pub const OFFSET_PLAUSIBLE_MAX: i64 = 1 << 60;
+
+/// Partitions of one topic that a file or a directory's name may claim.
+///
+/// Why: more than any board has; `topics/t-4294967295` shall not make four billion of them.
+pub const TOPIC_PARTITIONS_PLAUSIBLE_MAX: u32 = 1 << 14;

@@ -29,7 +29,7 @@ mod limits;
 mod log_dump;
 mod logger;
 mod offsets;
-mod pattern;
+pub mod pattern;
 mod process;
 mod produce;
 mod produce_lines;

@@ -10,7 +10,9 @@
 use super::forward::{ForwardHead, ForwardRow};
 use super::offsets::OffsetRow;
 use super::producers::ProducerRow;
+use super::topics::check_name;
 use crate::config::TopicOverrides;
+use crate::limits::{NUMBER_PLAUSIBLE_MAX, OFFSET_PLAUSIBLE_MAX, TOPIC_PARTITIONS_PLAUSIBLE_MAX};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -58,6 +60,14 @@ pub struct TopicRow {
     pub partitions: u32,
     /// Settings of its own.
     pub overrides: TopicOverrides,
+}
+
+impl TopicRow {
+    fn is_plausible(&self) -> bool {
+        check_name(&self.name).is_ok()
+            && self.number <= NUMBER_PLAUSIBLE_MAX
+            && self.partitions <= TOPIC_PARTITIONS_PLAUSIBLE_MAX
+    }
 }
 
 /// One change. Borrowed, because it is encoded on the request path and decoded at start.
@@ -120,8 +130,22 @@ impl Change<'_> {
     }
 
     /// Reads a journal frame's bytes; `None` for a kind that this version does not know.
+    /// So is one that names what cannot be.
     pub fn decode(bytes: &[u8]) -> Option<Change<'_>> {
-        postcard::from_bytes(bytes).ok()
+        postcard::from_bytes(bytes).ok().filter(Change::is_plausible)
+    }
+
+    /// Whether the state can count on from its numbers.
+    fn is_plausible(&self) -> bool {
+        match self {
+            Change::TopicCreated(row) => row.is_plausible(),
+            Change::PartitionsAdded { partitions, .. } => {
+                *partitions <= TOPIC_PARTITIONS_PLAUSIBLE_MAX
+            }
+            Change::ProducerIds { next } => (0..=OFFSET_PLAUSIBLE_MAX).contains(next),
+            Change::Forwarded(row) => row.topic <= NUMBER_PLAUSIBLE_MAX,
+            _ => true,
+        }
     }
 }
 
@@ -150,13 +174,44 @@ impl<'a> Snapshot<'a> {
             (snapshot.forward_rows, snapshot.forward_head) =
                 postcard::from_bytes(rest).map_err(|_| 0u16)?;
         }
-        Ok(snapshot)
+        let plausible = snapshot.next_topic <= NUMBER_PLAUSIBLE_MAX
+            && (0..=OFFSET_PLAUSIBLE_MAX).contains(&snapshot.next_producer_id)
+            && snapshot.topics.iter().all(TopicRow::is_plausible);
+        if plausible { Ok(snapshot) } else { Err(0) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn topic(name: &str, number: u32, partitions: u32) -> TopicRow {
+        let overrides = TopicOverrides::default();
+        TopicRow { number, name: name.into(), id: [7; 16], partitions, overrides }
+    }
+
+    #[test]
+    fn what_nothing_can_count_on_from_is_not_believed() {
+        let created = |row| {
+            let mut bytes = Vec::new();
+            Change::TopicCreated(row).encode_into(&mut bytes);
+            Change::decode(&bytes).is_some()
+        };
+        let snapshot = |row| {
+            let snapshot = Snapshot { version: 2, topics: vec![row], ..Snapshot::default() };
+            Snapshot::decode(&snapshot.encode()).is_ok()
+        };
+        for (row, good) in [
+            (topic("t", 1, 3), true),
+            (topic("../t", 1, 3), false),
+            (topic("t", u32::MAX, 3), false),
+            (topic("t", 1, u32::MAX), false),
+        ] {
+            assert_eq!((created(row.clone()), snapshot(row.clone())), (good, good), "{row:?}");
+        }
+        let next = Snapshot { version: 2, next_topic: u32::MAX, ..Snapshot::default() };
+        assert_eq!(Snapshot::decode(&next.encode()), Err(0));
+    }
 
     /// What the binary before version 2 wrote: a topic, a committed offset, a producer.
     const VERSION_1: &[u8] = b"\x01\x16abcdefghijklmnopqrstuv\x02\x03\xd0\x0f\

@@ -21,6 +21,9 @@
 use super::layout;
 use super::partition::Segment;
 use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
+use crate::limits::{
+    COUNT_PLAUSIBLE_MAX, NUMBER_PLAUSIBLE_MAX, OFFSET_PLAUSIBLE_MAX, TOPIC_PARTITIONS_PLAUSIBLE_MAX,
+};
 use crate::wire::crc::{crc32c, crc32c_combine, crc32c_parts};
 use serde::{Deserialize, Serialize};
 
@@ -230,9 +233,32 @@ pub fn decode(bytes: &[u8]) -> Found {
         return Found::Unreadable;
     }
     match postcard::from_bytes(payload) {
-        Ok(file) => Found::Whole(Box::new(file)),
-        Err(_) => Found::Unreadable,
+        Ok(file) if is_plausible(&file) => Found::Whole(Box::new(file)),
+        _ => Found::Unreadable,
     }
+}
+
+/// Whether recovery can count on from these numbers.
+fn is_plausible(file: &CoordinatorFile) -> bool {
+    let state = &file.storage;
+    let segment = |pair: &[Segment]| pair[0].base_offset < pair[1].base_offset;
+    let partition = |p: &PartitionRecord| {
+        let (first, last) = (p.segments.first(), p.segments.last());
+        p.partition < TOPIC_PARTITIONS_PLAUSIBLE_MAX
+            && p.topic <= NUMBER_PLAUSIBLE_MAX
+            && 0 <= p.log_start
+            && p.log_start <= p.log_end
+            && p.log_end <= OFFSET_PLAUSIBLE_MAX
+            && first.is_none_or(|first| first.base_offset >= 0)
+            && last.is_none_or(|last| last.base_offset <= p.log_end)
+            && p.segments.windows(2).all(segment)
+    };
+    (1..=COUNT_PLAUSIBLE_MAX).contains(&state.next_sequence)
+        && state.head <= COUNT_PLAUSIBLE_MAX
+        && state.checkpoint <= COUNT_PLAUSIBLE_MAX
+        && state.generation <= NUMBER_PLAUSIBLE_MAX
+        && state.age_s <= NUMBER_PLAUSIBLE_MAX
+        && state.partitions.iter().all(partition)
 }
 
 /// Reads one of the three files.
@@ -315,9 +341,32 @@ mod tests {
             log_end: 9,
             segments: vec![segment],
         };
-        let storage =
-            StorageState { checkpoint: 3, partitions: vec![record], ..StorageState::default() };
+        let storage = StorageState { checkpoint: 3, next_sequence: 1, ..StorageState::default() };
+        let storage = StorageState { partitions: vec![record], ..storage };
         CoordinatorFile { storage, state: vec![1, 2, 3] }
+    }
+
+    #[test]
+    fn numbers_that_recovery_cannot_count_on_from_are_no_file() {
+        let with = |spoil: fn(&mut StorageState)| {
+            let mut file = sample();
+            spoil(&mut file.storage);
+            decode(&encode(&file))
+        };
+        assert!(matches!(with(|_| ()), Found::Whole(_)));
+        for spoil in [
+            |s: &mut StorageState| s.next_sequence = 0,
+            |s| s.next_sequence = u64::MAX,
+            |s| s.head = u64::MAX,
+            |s| s.checkpoint = u64::MAX,
+            |s| s.generation = u32::MAX,
+            |s| s.partitions[0].log_end = i64::MAX,
+            |s| s.partitions[0].log_start = 10,
+            |s| s.partitions[0].segments[0].base_offset = -1,
+            |s| s.partitions[0].partition = u32::MAX,
+        ] {
+            assert_eq!(with(spoil), Found::Unreadable);
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@
 
 use super::journal_frame::{COMMIT_ALIGN, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader};
 use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
-use crate::limits::JOURNAL_FILL_BYTES;
+use crate::limits::{JOURNAL_BYTES_MAX, JOURNAL_FILL_BYTES};
 use crate::storage::layout;
 use crate::wire::crc32c;
 
@@ -108,7 +108,7 @@ pub fn read_file_header(file: &FileRef) -> DiskResult<FileHeader> {
     let mut ring = [0; 8];
     ring.copy_from_slice(&bytes[12..20]);
     let ring = u64::from_le_bytes(ring);
-    if ring < COMMIT_ALIGN || ring % COMMIT_ALIGN != 0 {
+    if !(COMMIT_ALIGN..=JOURNAL_BYTES_MAX as u64).contains(&ring) || ring % COMMIT_ALIGN != 0 {
         return Ok(FileHeader::Unreadable);
     }
     Ok(FileHeader::Ring(ring))

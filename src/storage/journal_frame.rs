@@ -15,6 +15,7 @@
 //! Of an inline batch `payload_crc` covers the place and the batch up to its own CRC field: the
 //! rest is covered by that one, which was checked when the batch arrived. So it is summed once.
 
+use crate::limits::{COUNT_PLAUSIBLE_MAX, NUMBER_PLAUSIBLE_MAX, OFFSET_PLAUSIBLE_MAX};
 use crate::wire::batch::{self, BatchHeader, HEADER_BYTES};
 use crate::wire::crc::{crc32c, crc32c_parts};
 
@@ -74,6 +75,16 @@ impl BatchPlace {
         bytes[8..16].copy_from_slice(&self.segment_base.to_le_bytes());
         bytes[16..20].copy_from_slice(&self.position.to_le_bytes());
         bytes
+    }
+
+    /// Whether a batch of this header can lie here.
+    fn fits(&self, header: &BatchHeader) -> bool {
+        let end = u64::from(self.position) + header.total_bytes as u64;
+        let offsets = self.segment_base..=OFFSET_PLAUSIBLE_MAX;
+        self.segment_base >= 0
+            && offsets.contains(&header.base_offset)
+            && u32::try_from(end).is_ok()
+            && self.key.topic <= NUMBER_PLAUSIBLE_MAX
     }
 
     fn decode(bytes: &[u8]) -> Option<(BatchPlace, &[u8])> {
@@ -145,6 +156,12 @@ impl FrameHeader {
         if h[0..4] != *MAGIC || le32(h, 4) != crc32c(&h[8..]) {
             return None;
         }
+        // Numbers that no journal comes to, whatever the sum says: nothing counts on from them.
+        let counts = [le64(h, 8), le64(h, 16)].into_iter().all(|n| n <= COUNT_PLAUSIBLE_MAX);
+        let numbers = [le32(h, 24), le32(h, 40)].into_iter().all(|n| n <= NUMBER_PLAUSIBLE_MAX);
+        if !counts || !numbers {
+            return None;
+        }
         Some(FrameHeader {
             sequence: le64(h, 8),
             durable: le64(h, 16),
@@ -204,12 +221,13 @@ pub fn open_payload<'a>(header: &FrameHeader, payload: &'a [u8]) -> Option<Paylo
     Some(match header.kind {
         KIND_BATCH => {
             let (place, bytes) = BatchPlace::decode(payload)?;
-            let header = batch::check_stored(bytes).ok()?;
+            let header = batch::check_stored(bytes).ok().filter(|header| place.fits(header))?;
             Payload::Batch { place, header, bytes: Some(bytes) }
         }
         KIND_REFERENCE => {
             let (place, bytes) = BatchPlace::decode(payload)?;
-            let header = BatchHeader::read(bytes.get(..HEADER_BYTES)?).ok()?;
+            let header = BatchHeader::read(bytes.get(..HEADER_BYTES)?).ok();
+            let header = header.filter(|header| place.fits(header))?;
             Payload::Batch { place, header, bytes: None }
         }
         KIND_OPENED => Payload::Opened,
@@ -217,7 +235,9 @@ pub fn open_payload<'a>(header: &FrameHeader, payload: &'a [u8]) -> Option<Paylo
         KIND_LOG_START => {
             let raw = payload.first_chunk::<16>()?;
             let key = PartitionKey { topic: le32(raw, 0), partition: le32(raw, 4) };
-            Payload::LogStart { key, offset: le64(raw, 8) as i64 }
+            let offset = le64(raw, 8) as i64;
+            (0..=OFFSET_PLAUSIBLE_MAX).contains(&offset).then_some(())?;
+            Payload::LogStart { key, offset }
         }
         _ => Payload::Unknown,
     })
@@ -253,6 +273,20 @@ mod tests {
         let mut builder = BatchBuilder::new(5);
         builder.push(5, None, Some(b"hello"), &[]);
         builder.finish()
+    }
+
+    #[test]
+    fn numbers_that_nothing_can_count_on_from_are_no_frame() {
+        let good = header(KIND_OPENED);
+        for bad in [
+            FrameHeader { sequence: u64::MAX, ..good },
+            FrameHeader { durable: COUNT_PLAUSIBLE_MAX + 1, ..good },
+            FrameHeader { generation: u32::MAX, ..good },
+            FrameHeader { age_s: u32::MAX, ..good },
+        ] {
+            assert_eq!(FrameHeader::read(&bad.seal(&[])), None, "{bad:?}");
+        }
+        assert!(FrameHeader::read(&good.seal(&[])).is_some());
     }
 
     #[test]

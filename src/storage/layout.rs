@@ -13,6 +13,7 @@
 //!
 //! These are Kafka's own names where Kafka has one. Nothing else is read from the directory.
 
+use crate::limits::{OFFSET_PLAUSIBLE_MAX, TOPIC_PARTITIONS_PLAUSIBLE_MAX};
 use core::fmt::Write;
 
 /// The journal's path.
@@ -69,13 +70,14 @@ pub fn segment_base(name: &str) -> Option<i64> {
     if digits.len() != 20 || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    digits.parse().ok()
+    digits.parse().ok().filter(|base| *base <= OFFSET_PLAUSIBLE_MAX)
 }
 
 /// Topic and partition in a partition directory's name; `None` for any other name.
 pub fn partition_of(dir_name: &str) -> Option<(&str, u32)> {
     let (topic, partition) = dir_name.rsplit_once('-')?;
-    Some((topic, partition.parse().ok()?))
+    let partition = partition.parse().ok().filter(|p| *p < TOPIC_PARTITIONS_PLAUSIBLE_MAX)?;
+    Some((topic, partition))
 }
 
 #[cfg(test)]
@@ -93,6 +95,8 @@ mod tests {
         let longest = "x".repeat(249);
         let dir = partition_dir(&longest, u32::MAX);
         assert!(topic_of(&dir) == longest && index_file(&dir, i64::MAX).ends_with(".index"));
+        assert_eq!(partition_of("t-4294967295"), None, "nobody made so many partitions");
+        assert_eq!(segment_base("09223372036854775807.log"), None, "no log ends there");
         assert_eq!(segment_file(&partition_dir("t", 0), 5), "topics/t-0/00000000000000000005.log");
     }
 }

@@ -262,8 +262,9 @@ impl Partition {
         if self.active.is_none() {
             let last = self.segments.last().ok_or(DiskError::NotFound)?;
             let open = open_segment(disk, &self.dir, &last, Open::Write)?;
-            // What lies behind the log's end was never acknowledged.
-            if open.log.length()? > u64::from(last.bytes) {
+            // What lies behind the log's end was never acknowledged; what is missing in front of
+            // it becomes zeros, which are no batches.
+            if open.log.length()? != u64::from(last.bytes) {
                 open.log.set_length(u64::from(last.bytes))?;
             }
             self.dir_exists = true;
@@ -448,6 +449,14 @@ impl Partition {
             self.bookmark(base, Place { segment_base: base, position: 0 });
         }
         let file = self.open_at(disk, at)?.log.clone();
+        // A file system check may have cut it off: nobody is promised bytes that are not there.
+        let there = if following.is_some() { file.length()? } else { u64::MAX };
+        if u64::from(end) > there {
+            if u64::from(position) + u64::from(first_bytes) > there {
+                return Err(LogError::Rotten { segment_base, position });
+            }
+            (end, next_offset) = self.boundary(disk, at, position, there as u32)?;
+        }
         Ok(Some(Slice { file, position, bytes: end - position, first, next_offset }))
     }
 
@@ -478,9 +487,14 @@ impl Partition {
         let rotten = LogError::Rotten { segment_base: base_offset, position };
         let mut next = None;
         while position <= to && position < limit {
-            let header = window.header(position)?;
-            next = Some(header.base_offset);
+            let header = match window.header(position) {
+                Ok(header) => header,
+                // What stands in front of it can be served all the same.
+                Err(_) if next.is_some() => break,
+                Err(error) => return Err(error),
+            };
             if position + header.total_bytes as u32 > to {
+                next = Some(header.base_offset);
                 break;
             }
             position += header.total_bytes as u32;

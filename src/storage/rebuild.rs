@@ -73,8 +73,11 @@ pub(super) fn rebuild(
 /// All that looks like a frame in the ring: position and header, in the order of their numbers.
 fn frames(file: &FileRef, ring: u64) -> Vec<(u64, FrameHeader)> {
     let mut scan = Scan::new(file, ring, 0, 0, 0);
-    let positions = (0..ring).step_by(FRAME_ALIGN as usize);
-    let mut frames: Vec<_> = positions.filter_map(|at| Some((at, scan.header_at(at)?))).collect();
+    let (mut frames, mut from) = (Vec::new(), 0);
+    while let Some(at) = scan.next_magic(from, ring) {
+        frames.extend(scan.header_at(at).map(|header| (at, header)));
+        from = at + FRAME_ALIGN;
+    }
     frames.sort_by_key(|(_, header)| (header.sequence, header.generation));
     frames
 }

@@ -145,7 +145,7 @@ impl<'a> Scan<'a> {
     }
 
     /// The next place from `at` on, before `end`, where something stands that begins like a frame.
-    fn next_magic(&mut self, mut at: u64, end: u64) -> Option<u64> {
+    pub(super) fn next_magic(&mut self, mut at: u64, end: u64) -> Option<u64> {
         let filled = self.file.length().map_or(u64::MAX, |all| all - JOURNAL_HEADER_BYTES.min(all));
         while at < end {
             let place = at % self.ring_bytes;

@@ -281,6 +281,8 @@ pub fn check(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
         // A claim of two billion records would move the log's end by as many. Compressed records
         // are not looked into: that would take memory that the sender chooses.
         Some(Codec::None) if !has_all_records(bytes, &header) => Err(BatchError::Count),
+        // Whatever the codec is, nothing does not become a record.
+        Some(_) if bytes.len() == HEADER_BYTES => Err(BatchError::Count),
         Some(_) => Ok(header),
     }
 }

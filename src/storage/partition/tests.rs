@@ -107,6 +107,29 @@ fn every_offset_is_found_with_and_without_index_and_bookmarks() {
 }
 
 #[test]
+fn of_a_segment_that_was_cut_off_the_whole_batches_are_served_and_nothing_beyond() {
+    let log = Log::filled();
+    let first = log.partition.segments[0];
+    let path = layout::segment_file("topics/t-0", first.base_offset);
+    let file = log.disk.open(&path, Open::Write).unwrap();
+    let mut ends = log.batches.iter().scan(0, |end, (_, next, bytes)| {
+        *end += *bytes as u64;
+        Some((*next, *end))
+    });
+    let (last, end) = ends.by_ref().take_while(|(_, end)| *end < 90_000).last().unwrap();
+    for length in [end, end + 1, end + 70] {
+        file.set_length(length).unwrap();
+        let mut partition = log.reopened();
+        let slice = partition.read(&log.disk, 0, 1 << 20, true).unwrap().unwrap();
+        assert_eq!((u64::from(slice.bytes), slice.next_offset), (end, last), "of {length}");
+        let behind = partition.read(&log.disk, last, 1 << 20, true).err();
+        assert!(matches!(behind, Some(LogError::Rotten { .. })), "{behind:?}");
+        let other = log.partition.segments[1].base_offset;
+        assert!(partition.read(&log.disk, other, 1 << 20, true).unwrap().is_some());
+    }
+}
+
+#[test]
 fn a_read_ends_at_a_batch_boundary_and_never_beyond_what_was_asked_for() {
     let log = Log::filled();
     let mut partition = log.reopened();

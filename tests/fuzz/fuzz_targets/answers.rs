@@ -1,0 +1,5 @@
+//! The target `answers` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ottla_fuzz::targets::run("answers", data));

@@ -1,0 +1,5 @@
+//! The target `coordinator` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ottla_fuzz::targets::run("coordinator", data));
