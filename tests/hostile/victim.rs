@@ -8,11 +8,19 @@ use crate::support::raw::{self, Raw, read_fetch, read_produce};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Times that the well-behaved client asks.
 const TRIES: usize = 7;
+
+/// Rounds of that, if the first ones were slow: the machine may have been busy.
+const ROUNDS: usize = 4;
+
+/// Between two records while an attack is under way, as consumers ask.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Topic of the well-behaved client.
 const TOPIC: &str = "good";
@@ -36,7 +44,7 @@ impl Memory {
 }
 
 /// How the well-behaved client is served.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Served {
     pub best: Duration,
     pub median: Duration,
@@ -122,14 +130,68 @@ impl Victim {
         Ok(start.elapsed())
     }
 
-    /// How it is served now.
-    pub fn serve(&mut self) -> Result<Served, String> {
-        let mut times = Vec::new();
-        for _ in 0..TRIES {
-            times.push(self.ask_once()?);
+    /// Runs an attack while the client has a record synced and fetched every now and then: the
+    /// longest that one took.
+    pub fn while_it_asks<R>(
+        &mut self,
+        attack: impl FnOnce() -> R,
+    ) -> (R, Result<Duration, String>) {
+        let over = AtomicBool::new(false);
+        let asking = Mutex::new(self);
+        std::thread::scope(|scope| {
+            let client = scope.spawn(|| {
+                let mut victim = asking.lock().unwrap();
+                let mut worst = Duration::ZERO;
+                while !over.load(Ordering::Relaxed) {
+                    match victim.ask_once() {
+                        Ok(time) => worst = worst.max(time),
+                        Err(what) => {
+                            victim.connect_again();
+                            return Err(what);
+                        }
+                    }
+                    std::thread::park_timeout(PAUSE);
+                }
+                Ok(worst)
+            });
+            let done = attack();
+            over.store(true, Ordering::Relaxed);
+            client.thread().unpark();
+            (done, client.join().unwrap())
+        })
+    }
+
+    /// Its connection is gone: the next one, for the next attack.
+    fn connect_again(&mut self) {
+        self.client = Raw::connect(self.ottla.address);
+        // What was sent last may have been taken or not.
+        self.client.send(&raw::fetch(0, TOPIC, self.sent, 1, 0));
+        if let Some((_, answer)) = self.client.receive() {
+            self.sent = read_fetch(&answer).high_watermark;
         }
-        times.sort();
-        Ok(Served { best: times[0], median: times[TRIES / 2] })
+    }
+
+    /// How it is served now; asked again if that was too slow.
+    pub fn serve(&mut self, within: Duration) -> Result<Served, String> {
+        let mut served = Served::default();
+        for _ in 0..ROUNDS {
+            let mut times = Vec::new();
+            for _ in 0..TRIES {
+                match self.ask_once() {
+                    Ok(time) => times.push(time),
+                    Err(what) => {
+                        self.connect_again();
+                        return Err(what);
+                    }
+                }
+            }
+            times.sort();
+            served = Served { best: times[0], median: times[TRIES / 2] };
+            if served.best <= within {
+                break;
+            }
+        }
+        Ok(served)
     }
 
     /// A new client connects and asks for the versions: how long that takes.
