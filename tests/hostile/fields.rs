@@ -152,7 +152,7 @@ pub fn noise(attacker: &Attacker) -> Held {
         for _ in 0..4 {
             let mut bytes = request.bytes.clone();
             for byte in bytes.iter_mut().skip(8) {
-                if random.next() % 100 == 0 {
+                if random.next().is_multiple_of(100) {
                     *byte = random.next() as u8;
                 }
             }

@@ -33,7 +33,7 @@ pub fn truncated(attacker: &Attacker) -> Held {
 
 /// Requests that come byte by byte.
 pub fn dripping(attacker: &Attacker) -> Held {
-    let request = raw::produce(1, -1, "hostile", &[7; 20_000]);
+    let request = raw::produce(1, -1, "hostile", &vec![7; 20_000]);
     let mut held: Held = (0..40).map(|_| attacker.send(&[])).collect();
     for byte in request.iter().take(100) {
         held.iter_mut().for_each(|stream| drop(stream.write_all(&[*byte])));
@@ -66,7 +66,7 @@ pub fn random_bodies(attacker: &Attacker) -> Held {
     for key in 0..=100 {
         for version in 0..=20 {
             let body = random.bytes(300);
-            let flexible = random.next() % 2 == 0;
+            let flexible = random.next().is_multiple_of(2);
             attacker.one_shot(&raw::request(key, version, 1, flexible, |w| w.raw(&body)));
         }
     }

@@ -69,7 +69,7 @@ pub fn producers(attacker: &Attacker) -> Held {
     let mut batch = BatchBuilder::new(0);
     batch.push(0, None, Some(&vec![b'y'; 1_000_000]), &[]);
     let one = raw::produce_batch(1, -1, "hostile", &batch.finish());
-    let small = raw::produce(1, -1, "hostile", &[b'z'; 30_000]);
+    let small = raw::produce(1, -1, "hostile", &vec![b'z'; 30_000]);
     let mut stream = one[..one.len() * 99 / 100].to_vec();
     // The same, as the start of a request of 50 MiB.
     stream[..4].copy_from_slice(&(50i32 << 20).to_be_bytes());
