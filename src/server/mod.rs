@@ -281,17 +281,17 @@ impl Server {
 
     /// A seat for a new client; if all are taken, that of somebody who is idle.
     async fn find_seat(&self, address: SocketAddr) -> Option<(Slot, Rc<Notify>, SeatMemory)> {
-        if let Some(seat) = self.take_seat() {
+        if let Some(seat) = self.take_seat(address.ip()) {
             return Some(seat);
         }
         let now = self.clock.now().mono;
-        let displaced = self.seats.borrow_mut().displace(now);
+        let displaced = self.seats.borrow_mut().displace(address.ip(), now);
         if let Some(slot) = displaced {
             self.wake(slot);
             // It leaves as soon as it is its turn.
             for _ in 0..SEATS_YIELDS {
                 tokio::task::yield_now().await;
-                if let Some(seat) = self.take_seat() {
+                if let Some(seat) = self.take_seat(address.ip()) {
                     return Some(seat);
                 }
             }
@@ -304,8 +304,8 @@ impl Server {
         None
     }
 
-    fn take_seat(&self) -> Option<(Slot, Rc<Notify>, SeatMemory)> {
-        let seat = self.seats.borrow_mut().take(self.clock.now().mono)?;
+    fn take_seat(&self, address: IpAddr) -> Option<(Slot, Rc<Notify>, SeatMemory)> {
+        let seat = self.seats.borrow_mut().take(address, self.clock.now().mono)?;
         self.broker.borrow_mut().figures.connections += 1;
         self.note_usage();
         Some(seat)

@@ -3,7 +3,8 @@
 //! ```text
 //! gives its seat up, the one that did so for longest first:
 //!   1. who never asked anything, silent for SILENT_MS or there for FIRST_REQUEST_MS
-//!   2. who has asked, and for whom nothing was done and nothing moved for DISPLACE_IDLE_MS
+//!   2. who never asked anything and comes from the newcomer's own address
+//!   3. who has asked, and for whom nothing was done and nothing moved for DISPLACE_IDLE_MS
 //! ```
 //!
 //! Promises: memory and wake handles are allocated at the start and used again; a flood of
@@ -15,12 +16,15 @@ use crate::broker::Slot;
 use crate::limits::{DISPLACE_IDLE_MS, FIRST_REQUEST_MS, SILENT_MS, Sizes};
 use crate::time::Millis;
 use core::mem::size_of;
+use std::net::IpAddr;
 use std::rc::Rc;
 use tokio::sync::Notify;
 
 /// What is known about whoever sits there.
 #[derive(Clone, Copy, Debug)]
 pub struct Guest {
+    /// From where.
+    address: IpAddr,
     /// Since when.
     came: Millis,
     /// When its socket last moved a byte.
@@ -36,12 +40,14 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Whether it gives its seat up: its class, the lower the sooner.
-    fn class(&self, now: Millis) -> Option<u8> {
+    /// Whether it gives its seat up to somebody from `newcomer`: its class, the lower the sooner.
+    fn class(&self, newcomer: IpAddr, now: Millis) -> Option<u8> {
         let (there, silent) = (now.since(self.came), now.since(self.moved));
         match self.asked {
             false if silent >= SILENT_MS || there >= FIRST_REQUEST_MS => Some(0),
-            true if self.clients_turn && silent >= DISPLACE_IDLE_MS => Some(1),
+            // Who opens connections faster than that pays for it alone.
+            false if self.address == newcomer => Some(1),
+            true if self.clients_turn && silent >= DISPLACE_IDLE_MS => Some(2),
             _ => None,
         }
     }
@@ -79,11 +85,12 @@ impl Seats {
     }
 
     /// A free seat, with what belongs to it.
-    pub fn take(&mut self, now: Millis) -> Option<(Slot, Rc<Notify>, SeatMemory)> {
+    pub fn take(&mut self, address: IpAddr, now: Millis) -> Option<(Slot, Rc<Notify>, SeatMemory)> {
         let at = self.seats.iter().position(|seat| seat.memory.is_some())?;
         let seat = &mut self.seats[at];
         let memory = seat.memory.take()?;
         seat.guest = Some(Guest {
+            address,
             came: now,
             moved: now,
             asked: false,
@@ -104,11 +111,12 @@ impl Seats {
         }
     }
 
-    /// Who makes room for a new connection, if anybody does: it is asked to leave, once.
-    pub fn displace(&mut self, now: Millis) -> Option<Slot> {
-        let order = |(_, guest): &(usize, Guest)| (guest.class(now), guest.moved);
+    /// Who makes room for a connection from `newcomer`, if anybody does: it is asked to leave, once.
+    pub fn displace(&mut self, newcomer: IpAddr, now: Millis) -> Option<Slot> {
+        let order = |(_, guest): &(usize, Guest)| (guest.class(newcomer, now), guest.moved);
         let guests = self.seats.iter().enumerate().filter_map(|(at, seat)| Some((at, seat.guest?)));
-        let ready = guests.filter(|(_, guest)| !guest.leaving && guest.class(now).is_some());
+        let ready =
+            guests.filter(|(_, guest)| !guest.leaving && guest.class(newcomer, now).is_some());
         let (at, _) = ready.min_by_key(order)?;
         if let Some(guest) = &mut self.seats[at].guest {
             guest.leaving = true;
@@ -158,6 +166,10 @@ impl Seats {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+    const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
 
     fn seats(count: usize) -> Seats {
         Seats::new(&Sizes { connections: count, ..Sizes::default() })
@@ -166,48 +178,62 @@ mod tests {
     #[test]
     fn there_are_as_many_as_the_board_has_and_they_are_used_again() {
         let mut seats = seats(2);
-        let (first, _, memory) = seats.take(Millis(0)).unwrap();
-        let (second, _, _) = seats.take(Millis(0)).unwrap();
+        let (first, _, memory) = seats.take(HERE, Millis(0)).unwrap();
+        let (second, _, _) = seats.take(HERE, Millis(0)).unwrap();
         assert_eq!((first, second), (0, 1));
-        assert!(seats.take(Millis(0)).is_none());
+        assert!(seats.take(HERE, Millis(0)).is_none());
         assert_eq!(seats.taken(), (2, 2));
         seats.leave(first, memory);
-        assert_eq!(seats.take(Millis(0)).unwrap().0, first);
+        assert_eq!(seats.take(HERE, Millis(0)).unwrap().0, first);
     }
 
     #[test]
     fn who_never_asked_makes_room_first_and_then_who_was_idle_longest() {
         let mut seats = seats(4);
-        (0..4).for_each(|_| drop(seats.take(Millis(0))));
+        (0..4).for_each(|_| drop(seats.take(HERE, Millis(0))));
         // 0 and 1 have asked, 2 waits for its records, 3 is silent.
         for (slot, moved, turn) in [(0, 200, true), (1, 100, true), (2, 50, false)] {
             assert!(!seats.note(slot, Millis(moved), true, turn));
         }
-        assert_eq!(seats.displace(Millis(500)), None, "too soon for anybody");
-        assert_eq!(seats.displace(Millis(10_000)), Some(3));
-        assert_eq!(seats.displace(Millis(10_000)), Some(1));
+        assert_eq!(seats.displace(THERE, Millis(500)), None, "too soon for anybody");
+        assert_eq!(seats.displace(THERE, Millis(10_000)), Some(3));
+        assert_eq!(seats.displace(THERE, Millis(10_000)), Some(1));
         assert!(seats.note(1, Millis(100), true, true), "it was asked to leave");
-        assert_eq!(seats.displace(Millis(10_000)), Some(0));
-        assert_eq!(seats.displace(Millis(10_000)), None, "each is asked once");
+        assert_eq!(seats.displace(THERE, Millis(10_000)), Some(0));
+        assert_eq!(seats.displace(THERE, Millis(10_000)), None, "each is asked once");
     }
 
     #[test]
     fn a_first_request_that_comes_drop_by_drop_keeps_no_seat() {
         let mut seats = seats(1);
-        seats.take(Millis(0)).unwrap();
+        seats.take(HERE, Millis(0)).unwrap();
         seats.note(0, Millis(9_999), false, true);
-        assert_eq!(seats.displace(Millis(9_999)), None);
+        assert_eq!(seats.displace(THERE, Millis(9_999)), None);
         seats.note(0, Millis(10_000), false, true);
-        assert_eq!(seats.displace(Millis(10_000)), Some(0));
+        assert_eq!(seats.displace(THERE, Millis(10_000)), Some(0));
     }
 
     #[test]
     fn nobody_is_told_of_a_sync_twice() {
         let mut seats = seats(1);
-        seats.take(Millis(0)).unwrap();
+        seats.take(HERE, Millis(0)).unwrap();
         assert!(seats.begins_to_await_sync(0));
         assert!(!seats.begins_to_await_sync(0));
         seats.sync_ended(0);
         assert!(seats.begins_to_await_sync(0));
+    }
+
+    #[test]
+    fn a_flood_from_one_address_takes_no_seat_from_another() {
+        let mut seats = seats(3);
+        seats.take(HERE, Millis(0)).unwrap();
+        seats.note(0, Millis(0), true, true);
+        // All within a second, so that nobody of them was silent for long.
+        for at in [9_000, 9_100] {
+            seats.take(THERE, Millis(at)).unwrap();
+        }
+        assert_eq!(seats.displace(THERE, Millis(9_200)), Some(1), "the flood's own first one");
+        assert_eq!(seats.displace(THERE, Millis(9_300)), Some(2));
+        assert_eq!(seats.displace(THERE, Millis(9_400)), Some(0), "nobody else is left");
     }
 }

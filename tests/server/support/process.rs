@@ -106,9 +106,15 @@ impl Ottla {
 
     /// The memory that it had at most, in bytes.
     pub fn peak_memory(&self) -> u64 {
+        self.memory("VmHWM")
+    }
+
+    /// What the kernel says under this name in `/proc/PID/status`, in bytes.
+    pub fn memory(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
+        let value = |line: &str| Some(line.strip_prefix(name)?.strip_prefix(':')?.to_owned());
+        let line = status.lines().find_map(value).expect("a line");
         let kib = line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number");
         kib * 1024
     }
