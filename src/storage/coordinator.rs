@@ -356,14 +356,14 @@ mod tests {
         assert!(matches!(with(|_| ()), Found::Whole(_)));
         for spoil in [
             |s: &mut StorageState| s.next_sequence = 0,
-            |s| s.next_sequence = u64::MAX,
-            |s| s.head = u64::MAX,
-            |s| s.checkpoint = u64::MAX,
-            |s| s.generation = u32::MAX,
-            |s| s.partitions[0].log_end = i64::MAX,
-            |s| s.partitions[0].log_start = 10,
-            |s| s.partitions[0].segments[0].base_offset = -1,
-            |s| s.partitions[0].partition = u32::MAX,
+            |s: &mut StorageState| s.next_sequence = u64::MAX,
+            |s: &mut StorageState| s.head = u64::MAX,
+            |s: &mut StorageState| s.checkpoint = u64::MAX,
+            |s: &mut StorageState| s.generation = u32::MAX,
+            |s: &mut StorageState| s.partitions[0].log_end = i64::MAX,
+            |s: &mut StorageState| s.partitions[0].log_start = 10,
+            |s: &mut StorageState| s.partitions[0].segments[0].base_offset = -1,
+            |s: &mut StorageState| s.partitions[0].partition = u32::MAX,
         ] {
             assert_eq!(with(spoil), Found::Unreadable);
         }

@@ -109,7 +109,7 @@ fn every_offset_is_found_with_and_without_index_and_bookmarks() {
 #[test]
 fn of_a_segment_that_was_cut_off_the_whole_batches_are_served_and_nothing_beyond() {
     let log = Log::filled();
-    let first = log.partition.segments[0];
+    let first = log.partition.segments.get(0).unwrap();
     let path = layout::segment_file("topics/t-0", first.base_offset);
     let file = log.disk.open(&path, Open::Write).unwrap();
     let mut ends = log.batches.iter().scan(0, |end, (_, next, bytes)| {
@@ -124,7 +124,7 @@ fn of_a_segment_that_was_cut_off_the_whole_batches_are_served_and_nothing_beyond
         assert_eq!((u64::from(slice.bytes), slice.next_offset), (end, last), "of {length}");
         let behind = partition.read(&log.disk, last, 1 << 20, true).err();
         assert!(matches!(behind, Some(LogError::Rotten { .. })), "{behind:?}");
-        let other = log.partition.segments[1].base_offset;
+        let other = log.partition.segments.get(1).unwrap().base_offset;
         assert!(partition.read(&log.disk, other, 1 << 20, true).unwrap().is_some());
     }
 }
@@ -294,6 +294,7 @@ fn offsets_on_both_sides_of_32_bits_are_found_like_small_ones() {
     let mut log = Log::filled_from((1 << 32) - 300);
     assert!(log.batches.first().unwrap().0 < 1 << 32 && log.batches.last().unwrap().0 > 1 << 32);
     log.check_every_offset(&mut log.reopened());
-    let mut partition = std::mem::replace(&mut log.partition, Partition::new(KEY, "other"));
+    let other = Partition::new(KEY, "other", &Segments::new(64, 1)).unwrap();
+    let mut partition = std::mem::replace(&mut log.partition, other);
     log.check_every_offset(&mut partition);
 }

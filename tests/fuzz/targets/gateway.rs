@@ -299,9 +299,9 @@ impl<'a> Asking<'a> {
     fn whole(&mut self) -> Vec<u8> {
         let mut bytes = core::mem::take(&mut self.answer);
         for piece in self.pieces.drain(..).rev() {
-            let mut part = vec![0; piece.slice.bytes as usize];
-            let from = u64::from(piece.slice.position);
-            piece.slice.file.read_exact_at(&mut part, from).expect("a piece that is there");
+            let mut part = vec![0; piece.bytes as usize];
+            let from = u64::from(piece.position);
+            piece.file.read_exact_at(&mut part, from).expect("a piece that is there");
             bytes.splice(piece.at..piece.at, part);
         }
         let length = bytes.first_chunk::<4>().map_or(0, |length| i32::from_be_bytes(*length));
