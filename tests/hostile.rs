@@ -223,3 +223,17 @@ fn whoever_attacks_others_are_served_and_memory_stays_as_it_is() {
     println!("{table}");
     assert!(failures.is_empty(), "{table}\n{}", failures.join("\n"));
 }
+
+#[test]
+fn a_flood_of_connections_takes_no_seat_from_who_is_silent_for_a_while() {
+    raise_descriptor_limit();
+    let victim = Victim::start();
+    let mut silent = support::raw::Raw::connect(victim.ottla.address);
+    silent.ask(&support::raw::api_versions(1));
+    // From five seconds on (`DISPLACE_IDLE_MS`) a seat may go to a new client.
+    std::thread::sleep(Duration::from_millis(5_500));
+    let attacker = Attacker::new(victim.ottla.address, 99);
+    let held: Held = (0..300).map(|_| attacker.connect()).collect();
+    silent.ask(&support::raw::api_versions(2));
+    drop(held);
+}
