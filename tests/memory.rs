@@ -1,10 +1,11 @@
 //! Every board profile, filled to its limits and one past each of them, by the real process: its
 //! high-water mark stays within what `ottla limits` prints.
 //!
-//! Promises: the load fills every table (topics, partitions, producer ids, groups, members, offsets)
-//! and every pool of buffers (connections, large requests under way, answers that nobody reads), with
-//! the real binary; what is measured is `VmHWM` of that process. `OTTLA=path` takes another binary,
-//! such as a board's static one; a table of figures goes to standard output (`-- --nocapture`).
+//! Promises: the load fills every table (topics, partitions, producer ids, groups, members,
+//! offsets) and every pool of buffers (connections, large requests under way, answers that nobody
+//! reads), with the real binary; what is measured is `VmHWM` of that process. `OTTLA=path` takes
+//! another binary, such as a board's static one; a table of figures goes to standard output
+//! (`-- --nocapture`).
 //! Absent: time. Nothing here passes or fails by how long it took.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test says what is wrong")]

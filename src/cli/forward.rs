@@ -14,7 +14,7 @@ use super::forward_seek;
 use super::table::{row, width};
 use super::time_text::{format_utc, span};
 use crate::client::messages::configs::{Alteration, IncrementalAlterConfigsRequest, ResourceType};
-use crate::server::wall_ms;
+use crate::disk::os::wall_ms;
 use crate::wire::ErrorCode;
 use clap::Args;
 use std::io::Write;

@@ -13,7 +13,7 @@ use crate::client::messages::ByTopic;
 use crate::client::messages::offsets::{
     CommitPartition, EARLIEST, LATEST, OffsetCommitRequest, OffsetFetchRequest,
 };
-use crate::server::wall_ms;
+use crate::disk::os::wall_ms;
 use crate::wire::ErrorCode;
 use std::collections::HashMap;
 use std::io::Write;

@@ -4,7 +4,7 @@
 //! with colour only on a terminal. Nothing is logged per request, so it needs no buffer.
 
 use super::time_text::format_utc;
-use crate::server::wall_ms;
+use crate::disk::os::wall_ms;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::io::{IsTerminal, Write};
 

@@ -389,6 +389,15 @@ pub fn descriptor_limit() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current
 }
 
+/// Unix milliseconds as the machine believes them.
+///
+/// Not the standard library's: on 32-bit musl its seconds end in 2038 (libc's `time_t`).
+pub fn wall_ms() -> i64 {
+    let since = Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::Realtime))
+        .unwrap_or_default();
+    since.as_millis() as i64
+}
+
 /// Random bytes from the kernel, for ids that are unlike those of other machines. Early at boot,
 /// when it has none yet, the clock and the process id have to do.
 pub fn random_seed() -> u128 {

@@ -31,7 +31,6 @@ use crate::limits::{HELPER_STACK_BYTES, Ledger, SEATS_YIELDS, STOP_MS, Sizes, Us
 use crate::time::{Millis, Now};
 use gather::Gather;
 use notes::{Kind, LeftOut, Notes};
-use rustix::time::{ClockId, clock_gettime};
 use seats::Seats;
 use shared::{SeatMemory, Shared};
 use std::cell::{Cell, RefCell};
@@ -42,14 +41,6 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-
-/// Unix milliseconds as the machine believes them.
-///
-/// Not the standard library's: on 32-bit musl its seconds end in 2038 (libc's `time_t`).
-pub fn wall_ms() -> i64 {
-    let since = Duration::try_from(clock_gettime(ClockId::Realtime)).unwrap_or_default();
-    since.as_millis() as i64
-}
 
 /// The two clocks, read in the event loop and nowhere else.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +57,7 @@ impl Clock {
     /// Both times.
     pub fn now(&self) -> Now {
         let mono = Millis(self.start.elapsed().as_millis() as u64);
-        Now { mono, wall_ms: wall_ms() }
+        Now { mono, wall_ms: crate::disk::os::wall_ms() }
     }
 
     /// The moment for the runtime's timers.

@@ -219,7 +219,7 @@ impl World {
     fn segment_of(&self, offset: i64) -> i64 {
         let (_, partition) = self.broker.storage().partitions().next().expect("one partition");
         let before = |s: &&ottla::storage::partition::Segment| s.base_offset <= offset;
-        partition.segments.iter().rfind(before).map_or(0, |segment| segment.base_offset)
+        partition.segments.all().iter().rfind(before).map_or(0, |segment| segment.base_offset)
     }
 
     /// Bytes come in from a client and are worked on.

@@ -7,7 +7,7 @@ use super::finding::Finding;
 use crate::cli::board::mebibytes;
 use crate::cli::time_text::format_utc;
 use crate::config::BrokerConfig;
-use crate::server::wall_ms;
+use crate::disk::os::wall_ms;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
