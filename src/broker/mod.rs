@@ -371,3 +371,6 @@ impl From<WriteError> for CommitError {
         CommitError::Storage(error.into())
     }
 }
+
+#[cfg(test)]
+mod room_tests;

@@ -467,9 +467,9 @@ impl Storage {
             || self.sync.checkpoint.as_ref().is_some_and(|c| c.retry_at.is_some())
     }
 
-    /// Whether a checkpoint is under way.
+    /// Whether a checkpoint is under way, or is to be begun as soon as the disk has space.
     pub fn is_checkpointing(&self) -> bool {
-        self.sync.checkpoint.is_some()
+        self.sync.checkpoint.is_some() || self.sync.wants_checkpoint
     }
 
     /// Begins a checkpoint of this very moment; `state` writes the state's part of the coordinator
@@ -492,8 +492,8 @@ impl Storage {
         self.write_segments()?;
         self.sync.wants_checkpoint = false;
         let listed = self.list_checkpoint_files();
-        let written = listed.and_then(|()| self.write_coordinator_file(state, clean, now));
-        match written {
+        let was_listed = listed.is_ok();
+        match listed.and_then(|()| self.write_coordinator_file(state, clean, now)) {
             Ok(checkpoint) => self.sync.checkpoint = Some(checkpoint),
             Err(DiskError::NoSpace) => {
                 // Nothing is lost by waiting; deletions may free space meanwhile.
@@ -505,6 +505,10 @@ impl Storage {
             }
             Err(error) => {
                 self.sync.checkpoint_files.clear();
+                if was_listed || self.checkpoint_number == 0 {
+                    // Nothing may be promised before the first coordinator file is there.
+                    self.fail(error);
+                }
                 return Err(error.into());
             }
         }

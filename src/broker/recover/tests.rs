@@ -290,6 +290,9 @@ fn a_checkpoint_without_space_is_tried_again_and_holds_up_nobody() {
     let now = NOW.mono.saturating_add(crate::limits::CHECKPOINT_RETRY_MS);
     assert_eq!(broker.storage().sync_deadline(), Some(now));
     disk.set_capacity(1 << 30);
+    assert!(broker.storage_mut().start_sync(now).is_none(), "the time has come");
+    assert_eq!(broker.storage().sync_deadline(), Some(Millis(0)));
+    broker.checkpoint(false, false, NOW).unwrap();
     while let Some(file) = broker.storage_mut().start_sync(now) {
         broker.storage_mut().finish_sync(file.sync(), now);
     }
