@@ -79,8 +79,8 @@ fn whatever_a_cut_leaves_of_any_scenario_comes_up_with_all_that_was_promised() {
         tallies.iter().flat_map(|tally| &tally.kinds).map(String::as_str).collect();
     if tallies.len() == ALL.len() && plan.every == 1 {
         assert!(states >= 20_000, "only {states} crash states");
-        // "empty" is what is left: only a failed write leaves a file that is opened like that.
-        let all = ["create", "create_dir", "remove", "remove_dir", "rename"];
+        // What is emptied is the coordinator file of a checkpoint that the process did not survive.
+        let all = ["create", "create_dir", "empty", "remove", "remove_dir", "rename"];
         let all = all.into_iter().chain(["reserve", "set_length", "sync", "write"]);
         assert_eq!(kinds, all.collect());
     }
