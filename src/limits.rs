@@ -488,11 +488,14 @@ pub const CHANGE_BYTES: usize = 32 * 1024;
 /// its sum says: whoever counted on from there would overflow, and not start.
 pub const COUNT_PLAUSIBLE_MAX: u64 = 1 << 62;
 
-/// The largest generation, number of a topic, and age of a store in seconds: one a second for 60
-/// years. Beyond it a file is unreadable.
+/// The largest generation, number of a topic, and age of a store in seconds.
+///
+/// Why: one a second for 60 years. Beyond it a file is unreadable.
 pub const NUMBER_PLAUSIBLE_MAX: u32 = 1 << 31;
 
-/// The largest offset in a log. Beyond it a file is unreadable.
+/// The largest offset in a log, and the largest producer id that a file may claim.
+///
+/// Why: a million records a second for 30,000 years. Beyond it a file is unreadable.
 pub const OFFSET_PLAUSIBLE_MAX: i64 = 1 << 60;
 
 /// Partitions of one topic that a file or a directory's name may claim.

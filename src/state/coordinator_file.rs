@@ -185,7 +185,7 @@ impl<'a> Snapshot<'a> {
 mod tests {
     use super::*;
 
-    fn topic(name: &str, number: u32, partitions: u32) -> TopicRow {
+    fn named(name: &str, number: u32, partitions: u32) -> TopicRow {
         let overrides = TopicOverrides::default();
         TopicRow { number, name: name.into(), id: [7; 16], partitions, overrides }
     }
@@ -202,10 +202,10 @@ mod tests {
             Snapshot::decode(&snapshot.encode()).is_ok()
         };
         for (row, good) in [
-            (topic("t", 1, 3), true),
-            (topic("../t", 1, 3), false),
-            (topic("t", u32::MAX, 3), false),
-            (topic("t", 1, u32::MAX), false),
+            (named("t", 1, 3), true),
+            (named("../t", 1, 3), false),
+            (named("t", u32::MAX, 3), false),
+            (named("t", 1, u32::MAX), false),
         ] {
             assert_eq!((created(row.clone()), snapshot(row.clone())), (good, good), "{row:?}");
         }

@@ -80,9 +80,8 @@ impl BatchPlace {
     /// Whether a batch of this header can lie here.
     fn fits(&self, header: &BatchHeader) -> bool {
         let end = u64::from(self.position) + header.total_bytes as u64;
-        let offsets = self.segment_base..=OFFSET_PLAUSIBLE_MAX;
-        self.segment_base >= 0
-            && offsets.contains(&header.base_offset)
+        let offsets = [self.segment_base, header.base_offset];
+        offsets.iter().all(|offset| (0..=OFFSET_PLAUSIBLE_MAX).contains(offset))
             && u32::try_from(end).is_ok()
             && self.key.topic <= NUMBER_PLAUSIBLE_MAX
     }
