@@ -146,6 +146,8 @@ fn status(context: &Context<'_>) -> Vec<ConfigEntry> {
         None => "ok".to_owned(),
         Some(error) => format!("{error}; nothing is acknowledged until a restart"),
     };
+    let usage = broker.usage().map(|it| format!("{} {}/{}", it.name, it.used, it.limit));
+    let usage = usage.collect::<Vec<_>>().join(", ");
     let data_dir = broker.config().log_dir.display().to_string();
     vec![
         text("ottla.status.version", env!("CARGO_PKG_VERSION"), "This program's version."),
@@ -181,6 +183,7 @@ fn status(context: &Context<'_>) -> Vec<ConfigEntry> {
         number("ottla.status.syncs", counters.syncs, "Syncs since start."),
         number("ottla.status.checkpoints", counters.checkpoints, "Checkpoints since start."),
         text("ottla.status.storage", &storage_words, "ok, or what failed."),
+        text("ottla.status.limits", &usage, "What is in use of every table and pool, and all."),
     ]
 }
 

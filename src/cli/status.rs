@@ -92,6 +92,10 @@ fn lines(
     say("topics", format!("{} with {partitions} partitions", metadata.topics.len()));
     say("groups", groups_text(groups));
     let mut lagging: Vec<&GroupOffsets> = groups.iter().filter(|group| group.lag() > 0).collect();
+    let limits = figures.remove("limits").unwrap_or_default();
+    for (at, line) in wrapped(&limits).into_iter().enumerate() {
+        say(if at == 0 { "in use" } else { "" }, line);
+    }
     lagging.sort_by_key(|group| std::cmp::Reverse(group.lag()));
     for group in lagging.iter().take(LAGGING_GROUPS_SHOWN) {
         let (name, lag, state) = (&group.group_id, group.lag(), &group.state);
@@ -99,6 +103,24 @@ fn lines(
     }
     lines
 }
+
+/// A list with commas, in lines that a terminal shows.
+fn wrapped(list: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for item in list.split(", ").filter(|item| !item.is_empty()) {
+        match lines.last_mut() {
+            Some(line) if line.len() + item.len() + 2 <= LIMITS_COLUMNS => {
+                line.push_str(", ");
+                line.push_str(item);
+            }
+            _ => lines.push(item.to_owned()),
+        }
+    }
+    lines
+}
+
+/// Columns of a line of limits.
+const LIMITS_COLUMNS: usize = 84;
 
 /// What came in and went out, in one line of what is known of it.
 fn traffic(figures: &mut Figures) -> Option<String> {
@@ -151,6 +173,7 @@ mod tests {
             ("last.sync.ago.ms", "70"),
             ("syncs", "27"),
             ("something.new", "x"),
+            ("limits", "connections 2/128, partitions 9/256"),
             ("forward.state", "down"),
             ("forward.error", "k:9092: connection refused"),
         ]
@@ -170,6 +193,7 @@ mod tests {
                 "             k:9092: connection refused",
                 "topics       0 with 0 partitions",
                 "groups       0 (0 with members), lag 0 records in all",
+                "in use       connections 2/128, partitions 9/256",
             ]
         );
         assert_eq!(lines(&metadata, Figures::new(), &[]).len(), 4);

@@ -111,7 +111,8 @@ impl Seats {
         }
     }
 
-    /// Who makes room for a connection from `newcomer`, if anybody does: it is asked to leave, once.
+    /// Who makes room for a connection from `newcomer`, if anybody does: it is asked to leave,
+    /// once.
     pub fn displace(&mut self, newcomer: IpAddr, now: Millis) -> Option<Slot> {
         let order = |(_, guest): &(usize, Guest)| (guest.class(newcomer, now), guest.moved);
         let guests = self.seats.iter().enumerate().filter_map(|(at, seat)| Some((at, seat.guest?)));

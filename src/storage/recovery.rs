@@ -19,6 +19,10 @@
 //! the page cache shows frames that a power cut would still take. Where the disk refuses to make
 //! them durable, the store is served as far as it is known durable, and nothing is written.
 
+mod report;
+
+pub use report::{OpenError, Report, TooLarge};
+
 use super::behind::Behind;
 use super::coordinator::{self, CoordinatorFile, Found, StorageState};
 use super::journal::{self, FileHeader, Journal, Resume};
@@ -29,10 +33,9 @@ use super::table::Table;
 use super::{Counters, Options, Storage, layout, rebuild, ring_bytes, sync::SyncState};
 use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
 use crate::fixed::{self, List};
-use crate::limits::{COORDINATOR_PIECE_BYTES, RECOVERY_NOTES_MAX};
+use crate::limits::COORDINATOR_PIECE_BYTES;
 use crate::time::Millis;
 use crate::wire::batch::BatchHeader;
-use core::fmt;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -84,94 +87,6 @@ pub trait Replay {
     fn batch(&mut self, key: PartitionKey, header: &BatchHeader);
     /// A topic was found as directories only; `number` is free, or was the topic's before.
     fn adopt(&mut self, number: u32, name: &str, partitions: u32);
-}
-
-/// Why a data directory cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenError {
-    /// A file was written by a newer ottla.
-    Newer {
-        /// Which.
-        file: &'static str,
-        /// In which format.
-        version: u32,
-    },
-    /// The disk refused even what start-up needs.
-    Disk(DiskError),
-    /// The directory was written with a larger board.
-    TooLarge(TooLarge),
-}
-
-/// What a directory has more of than the board has room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooLarge {
-    /// What it is, in the plural.
-    pub what: &'static str,
-    /// How many there are at least; 0 where nobody has counted them.
-    pub found: usize,
-}
-
-impl TooLarge {
-    /// More segments than rows for them.
-    pub const SEGMENTS: TooLarge = TooLarge { what: "segments", found: 0 };
-    /// More partitions than rows for them.
-    pub const PARTITIONS: TooLarge = TooLarge { what: "partitions", found: 0 };
-}
-
-impl From<DiskError> for OpenError {
-    fn from(error: DiskError) -> Self {
-        OpenError::Disk(error)
-    }
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OpenError::Newer { file, version } => write!(
-                f,
-                "the file '{file}' has format {version}, which a newer ottla wrote; start that one"
-            ),
-            OpenError::Disk(error) => write!(f, "{error}"),
-            OpenError::TooLarge(TooLarge { what, found }) => {
-                f.write_str("the data directory holds ")?;
-                match found {
-                    0 => f.write_str("more ")?,
-                    found => write!(f, "{found} ")?,
-                }
-                write!(
-                    f,
-                    "{what} than this board has room for: start with a larger one \
-                     (`ottla limits --board NAME` shows what each holds); nothing was removed"
-                )
-            }
-        }
-    }
-}
-
-/// What start-up found, for one log line and for tests.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// This directory was empty.
-    pub first_start: bool,
-    /// The last stop was an orderly one.
-    pub clean: bool,
-    /// Journal frames replayed.
-    pub frames: u64,
-    /// Record batches among them.
-    pub batches: u64,
-    /// The coordinator file had to be rebuilt from the directories.
-    pub rebuilt: bool,
-    /// What could not be read, one sentence each.
-    pub notes: Vec<String>,
-}
-
-impl Report {
-    /// Adds a sentence about something that could not be read.
-    pub fn note(&mut self, text: String) {
-        if self.notes.len() < RECOVERY_NOTES_MAX {
-            self.notes.push(text);
-        }
-    }
 }
 
 /// A coordinator file and its path.

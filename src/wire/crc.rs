@@ -4,8 +4,8 @@
 //! a Pi 3's Cortex-A53 and all later ones) and takes them in 64-bit programs; a 32-bit ARM program
 //! works with eight tables, 8 KiB, which is half of the first-level cache of a Pi Zero.
 //!
-//! Why not 16 tables (crate `crc`, 16 KiB): they are that whole cache. With cachegrind as an ARM1176
-//! (16 KiB, 4 ways, lines of 32 bytes), 8 KiB of other memory touched before each batch:
+//! Why not 16 tables (crate `crc`, 16 KiB): they are that whole cache. With cachegrind as an
+//! ARM1176 (16 KiB, 4 ways, lines of 32 bytes), 8 KiB of other memory touched before each batch:
 //!
 //! | tables | instructions a byte | misses a byte: batches of 256 bytes | 1 KiB | 16 KiB |
 //! |---|--:|--:|--:|--:|
