@@ -271,7 +271,7 @@ mod tests {
         for broker in ["1", ""] {
             let names = names(&mut test, 4, broker);
             let figures = names.iter().filter(|name| name.starts_with("ottla.status.")).count();
-            assert_eq!((names.len() - figures, figures), (BROKER_KEYS.len(), 20));
+            assert_eq!((names.len() - figures, figures), (BROKER_KEYS.len(), 21));
         }
     }
 
