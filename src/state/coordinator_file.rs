@@ -261,7 +261,7 @@ mod tests {
     fn the_kinds_of_change_keep_their_numbers() {
         let row = ForwardRow::new(0, 0, 0);
         for (number, change) in [
-            (0, Change::TopicCreated(TopicRow { id: [0; 16], ..topic("t", 1, 1) })),
+            (0, Change::TopicCreated(TopicRow { id: [0; 16], ..named("t", 1, 1) })),
             (1, Change::TopicDeleted { number: 0 }),
             (7, Change::ProducerIds { next: 0 }),
             (8, Change::Forwarded(Cow::Borrowed(&row))),
