@@ -116,7 +116,9 @@ pub fn run(data: &[u8]) {
     };
     let before = end(&gateway);
     let mut again = start(&gateway.disk.fork()).expect("it has started before");
-    assert_eq!(end(&again), before, "what was durable is there after the next start");
+    // A forged checkpoint may name a place in the journal where older frames count on from it: only
+    // where no sum was forged, the next start has to find what the last one promised.
+    assert!(good_sums || end(&again) == before, "what was durable is gone after the next start");
     reads_what_is_there(&mut again.broker);
 }
 
