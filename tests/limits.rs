@@ -12,3 +12,5 @@ mod groups;
 #[expect(dead_code, reason = "the other end-to-end tests use the rest")]
 #[path = "server/support/mod.rs"]
 mod support;
+#[path = "limits/tables.rs"]
+mod tables;
