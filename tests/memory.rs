@@ -93,9 +93,9 @@ fn the_default_board_filled_to_the_brim_stays_within_its_ledger() {
     fill("gateway-1g");
 }
 
-/// The others, which take longer: `cargo test --test memory -- --include-ignored`, as CI does.
+/// The others, which take longer: `cargo test --test memory -- --include-ignored`.
 #[test]
-#[ignore = "half a minute; CI runs it"]
+#[ignore = "some minutes"]
 fn every_other_board_filled_to_the_brim_stays_within_its_ledger() {
     for (board, _) in ottla::config::BOARDS {
         if !matches!(board, "pi-zero" | "gateway-1g") {

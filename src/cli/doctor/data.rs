@@ -149,6 +149,10 @@ fn judge_coordinator(found: &[Found; 3]) -> Finding {
         Found::Missing if matches!(found[1..], [Found::Missing, Found::Missing]) => {
             Finding::note("coordinator", "not there: no broker has run here yet", "")
         }
+        // A first file that is not finished: nothing was promised before it.
+        Found::Missing if matches!(found[2], Found::Missing) => {
+            Finding::note("coordinator", "the first one is not finished yet", "")
+        }
         _ => Finding::fail(
             "coordinator",
             "no copy can be read: topics are found again by their directories, groups are not",
