@@ -231,7 +231,8 @@ mod tests {
         let level = |found| judge_coordinator(&found).level;
         assert_eq!(level([Found::Missing, Found::Missing, Found::Missing]), Level::Note);
         assert_eq!(level([Found::Unreadable, Found::Missing, Found::Missing]), Level::Fail);
-        assert_eq!(level([Found::Missing, Found::Unreadable, Found::Missing]), Level::Fail);
+        assert_eq!(level([Found::Missing, Found::Unreadable, Found::Missing]), Level::Note);
+        assert_eq!(level([Found::Missing, Found::Missing, Found::Unreadable]), Level::Fail);
         assert_eq!(level([Found::Missing, Found::Missing, Found::Newer(9)]), Level::Fail);
     }
 }
