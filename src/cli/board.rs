@@ -112,7 +112,7 @@ pub fn check_memory(chosen: &Chosen, config: &BrokerConfig) -> Result<(), String
     };
     Err(format!(
         "board {} allows {} of memory, and its tables and buffers need {}: lower connections, \
-         partitions, groups, message.max.bytes or forward.batch.size, {hint}; \
+         partitions, groups or message.max.bytes, {hint}; \
          `ottla limits` shows what takes how much",
         chosen.name,
         mebibytes(memory),

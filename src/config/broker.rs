@@ -206,15 +206,13 @@ impl BrokerConfig {
     }
 
     /// Brings `sizes` into line with the settings: `max.connections` takes the place of the board's
-    /// number, a `message.max.bytes` above the board's costs the memory that it needs, and so does
-    /// `forward.batch.size`.
+    /// number, and a `message.max.bytes` above the board's costs the memory that it needs.
     pub fn set_sizes(&mut self, board: &Board) {
         self.sizes = Sizes::of(&Board {
             connections: self.max_connections,
             message_bytes: board.message_bytes.max(self.message_max_bytes),
             ..*board
         });
-        self.sizes.forward_batch_bytes = self.forward.batch_size as usize;
     }
 
     /// What was given for `name`, in its normal form; `None` where the default holds.

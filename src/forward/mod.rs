@@ -111,6 +111,8 @@ pub struct Forwarder {
     cluster: Cluster,
     bootstrap: Bootstrap,
     links: Vec<Link>,
+    /// How many there may be on this board.
+    links_max: usize,
     next_link: LinkId,
     actions: VecDeque<Action>,
     lanes: Vec<Lane>,
@@ -142,6 +144,7 @@ impl Forwarder {
             cluster: Cluster::default(),
             bootstrap: Bootstrap::default(),
             links: Vec::new(),
+            links_max: broker.config().sizes.forward_links.min(FORWARD_LINKS_MAX),
             next_link: 1,
             actions: VecDeque::new(),
             lanes: Vec::new(),
@@ -402,7 +405,7 @@ impl Forwarder {
     }
 
     fn open_link(&mut self, node: Option<i32>, host: String, port: u16, now: Now) {
-        if self.links.len() == FORWARD_LINKS_MAX {
+        if self.links.len() >= self.links_max {
             // The one that was not used for longest, if any is idle; else it has to wait.
             let idle = |link: &Link| link.flights.is_empty() && link.state == State::Ready;
             let oldest = self.links.iter().filter(|l| idle(l)).min_by_key(|l| l.used);

@@ -157,12 +157,6 @@ pub struct Sizes {
     ///
     /// At the limit: the one that was unused for longest is closed, or the others wait.
     pub forward_links: usize,
-    /// Bytes of a batch that goes upstream (`forward.batch.size`).
-    pub forward_batch_bytes: usize,
-    /// Bytes for what is compressed or decompressed on the way up.
-    ///
-    /// At the limit: the broker does not start, and says which codec would fit.
-    pub forward_codec_bytes: usize,
 }
 
 impl Sizes {
@@ -201,9 +195,7 @@ impl Sizes {
             member_bytes: 512 * members + MEMBER_METADATA_BYTES_MAX,
             offsets,
             offset_bytes: 64 * offsets,
-            forward_links: if small { 2 } else { 4 },
-            forward_batch_bytes: 64 * 1024,
-            forward_codec_bytes: if small { 256 * 1024 } else { 512 * 1024 },
+            forward_links: if small { 3 } else { 4 },
         }
     }
 }
