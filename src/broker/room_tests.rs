@@ -127,7 +127,7 @@ fn a_directory_of_a_larger_board_is_refused_in_a_sentence_and_nothing_is_lost() 
     let small = Sizes { partitions: 4, ..Sizes::default() };
     let Err(error) = open(Rc::new(disk.clone()), config(small), 7, NOW) else { panic!("opened") };
     assert_eq!(error, OpenError::TooLarge(TooLarge { what: "partitions", found: 5 }));
-    assert!(error.to_string().contains("5 partitions than this board"), "{error}");
+    assert!(error.to_string().contains("5 partitions, more than this board"), "{error}");
     assert!(disk.operations() <= before + 1, "at most a sync of the directory");
     let broker = start(Rc::new(disk), Sizes::default());
     assert_eq!(broker.topics().partitions(), 5);

@@ -53,12 +53,12 @@ impl fmt::Display for OpenError {
             OpenError::TooLarge(TooLarge { what, found }) => {
                 f.write_str("the data directory holds ")?;
                 match found {
-                    0 => f.write_str("more ")?,
-                    found => write!(f, "{found} ")?,
+                    0 => write!(f, "more {what}")?,
+                    found => write!(f, "{found} {what}, more")?,
                 }
                 write!(
                     f,
-                    "{what} than this board has room for: start with a larger one \
+                    " than this board has room for: start with a larger one \
                      (`ottla limits --board NAME` shows what each holds); nothing was removed"
                 )
             }
