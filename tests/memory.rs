@@ -13,7 +13,7 @@
 #[path = "memory/load.rs"]
 mod load;
 #[path = "server/support/mod.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "the end-to-end tests use the rest")]
+#[expect(dead_code, reason = "the end-to-end tests use the rest")]
 mod support;
 
 use std::path::PathBuf;

@@ -293,7 +293,7 @@ impl Broker {
         Ok(storage.begin_checkpoint(&state, clean, now.mono)?)
     }
 
-    /// The rows of the ledger for storage and the tables beside it, but for groups and forwarding.
+    /// The rows of the ledger for storage and the tables beside it, but for forwarding.
     pub fn account(sizes: &Sizes, ledger: &mut Ledger) {
         Storage::account(sizes, ledger);
         Producers::account(sizes, ledger);

@@ -42,8 +42,6 @@ struct Recovering {
     next_topic: u32,
     next_producer_id: i64,
     has_snapshot: bool,
-    /// What the snapshot has more of than the board has room for.
-    too_large: Option<TooLarge>,
     ids: Ids,
     now: Now,
 }
@@ -194,7 +192,6 @@ pub fn open(
         next_topic: 1,
         next_producer_id: 0,
         has_snapshot: false,
-        too_large: None,
         ids: Ids::new(seed),
         now,
     };
@@ -222,9 +219,6 @@ pub fn open(
     let mut ids = recovering.ids;
     let cluster_id = recovering.cluster_id.unwrap_or_else(|| ids.cluster_id());
     let waiting = Waiting::new(&config.sizes);
-    if let Some(error) = recovering.too_large {
-        return Err(OpenError::TooLarge(error));
-    }
     let found = recovering.topics.len();
     if found > config.sizes.topics {
         return Err(OpenError::TooLarge(TooLarge { what: "topics", found }));

@@ -66,7 +66,9 @@ fn for_this_machine() -> Chosen {
 
 /// Bytes of memory that this process may use, and who says so.
 fn machine_memory() -> (Option<u64>, &'static str) {
-    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| total(&text));
+    let machine = std::fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| meminfo_row(&text, "MemTotal"));
     let groups = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
     let group = groups.iter().find_map(|path| std::fs::read_to_string(path).ok());
     let group = group.and_then(|text| text.trim().parse().ok());
@@ -79,11 +81,11 @@ fn machine_memory() -> (Option<u64>, &'static str) {
     }
 }
 
-/// `MemTotal` of `/proc/meminfo`, in bytes.
-fn total(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+/// A row of `/proc/meminfo`, in bytes.
+pub fn meminfo_row(meminfo: &str, name: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
+    kib.checked_mul(1024)
 }
 
 /// Every row that the broker allocates at start, for this configuration.
@@ -104,9 +106,7 @@ pub fn check_memory(chosen: &Chosen, config: &BrokerConfig) -> Result<(), String
     if needed <= memory {
         return Ok(());
     }
-    let larger = BOARDS.iter().filter_map(|(name, _)| Some((*name, board_named(name)?)));
-    let larger = larger.filter(|(_, board)| board.memory_bytes >= needed).map(|(name, _)| name);
-    let hint = match larger.into_iter().next() {
+    let hint = match smallest_board(|board| board.memory_bytes >= needed) {
         Some(name) => format!("or choose a larger board (--board {name})"),
         None => "or raise memory in a board file of your own".to_owned(),
     };
@@ -128,12 +128,16 @@ pub fn with_room(what: &str, found: usize) -> Option<&'static str> {
             "partitions" => sizes.partitions,
             "topics" => sizes.topics,
             "segments" => sizes.segments,
-            "committed offsets" => sizes.offsets,
             _ => 0,
         }
     };
+    smallest_board(|board| found > 0 && room(board) >= found)
+}
+
+/// The shipped board with the least memory among those that `fit`.
+fn smallest_board(fit: impl Fn(&Board) -> bool) -> Option<&'static str> {
     let boards = BOARDS.iter().filter_map(|(name, _)| Some((*name, board_named(name)?)));
-    let fitting = boards.filter(|(_, board)| found > 0 && room(board) >= found);
+    let fitting = boards.filter(|(_, board)| fit(board));
     fitting.min_by_key(|(_, board)| board.memory_bytes).map(|(name, _)| name)
 }
 
@@ -149,8 +153,8 @@ mod tests {
     #[test]
     fn the_total_is_read_as_the_kernel_prints_it() {
         let text = "MemTotal:         441084 kB\nMemFree:           10000 kB\n";
-        assert_eq!(total(text), Some(441_084 * 1024));
-        assert_eq!(total("MemTotal: lots"), None);
+        assert_eq!(meminfo_row(text, "MemTotal"), Some(441_084 * 1024));
+        assert_eq!(meminfo_row("MemTotal: lots", "MemTotal"), None);
     }
 
     #[test]

@@ -73,6 +73,13 @@ pub struct Usage {
     pub limit: u64,
 }
 
+impl Usage {
+    /// So much of a table is in use, in rows or bytes.
+    pub fn new(name: &'static str, used: usize, limit: usize) -> Usage {
+        Usage { name, used: used as u64, limit: limit as u64 }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

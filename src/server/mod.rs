@@ -198,7 +198,7 @@ impl Server {
     pub fn usage(&self) -> impl Iterator<Item = Usage> + use<> {
         let (used, limit) = self.seats.borrow().taken();
         let mut usages = self.shared.borrow().usages();
-        usages[0] = Usage { name: "connections", used: used as u64, limit: limit as u64 };
+        usages[0] = Usage::new("connections", used, limit);
         usages.into_iter()
     }
 

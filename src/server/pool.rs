@@ -106,7 +106,7 @@ impl<T> Pool<T> {
 
     /// How many are in use.
     pub fn usage(&self, name: &'static str) -> Usage {
-        Usage { name, used: self.holders.len() as u64, limit: self.free.capacity() as u64 }
+        Usage::new(name, self.holders.len(), self.free.capacity())
     }
 }
 

@@ -150,7 +150,8 @@ impl Change<'_> {
 }
 
 impl<'a> Snapshot<'a> {
-    /// The bytes for the coordinator file.
+    /// The bytes of the coordinator file, all at once: for tests. `Broker::checkpoint` writes the
+    /// same field by field.
     pub fn encode(&self) -> Vec<u8> {
         let since_2 = (&self.forward_rows, &self.forward_head);
         let bytes = postcard::to_stdvec(self);

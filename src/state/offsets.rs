@@ -154,14 +154,9 @@ impl Offsets {
 
     /// How full the tables are.
     pub(super) fn usage(&self) -> [Usage; 2] {
-        let usage = |name, used: usize, limit: usize| Usage {
-            name,
-            used: used as u64,
-            limit: limit as u64,
-        };
         [
-            usage("group.offsets", self.rows.len(), self.rows.capacity()),
-            usage("group.offsets.bytes", self.metadata_bytes, self.metadata_bytes_max),
+            Usage::new("group.offsets", self.rows.len(), self.rows.capacity()),
+            Usage::new("group.offsets.bytes", self.metadata_bytes, self.metadata_bytes_max),
         ]
     }
 

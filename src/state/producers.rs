@@ -119,8 +119,7 @@ impl Producers {
 
     /// How full the table is.
     pub fn usage(&self) -> Usage {
-        let (used, limit) = (self.entries.len() as u64, self.entries.capacity() as u64);
-        Usage { name: "producers", used, limit }
+        Usage::new("producers", self.entries.len(), self.entries.capacity())
     }
 
     /// How many entries there are.

@@ -83,7 +83,7 @@ impl Topics {
             ("topics.name.bytes", self.name_bytes, sizes.name_bytes),
             ("topics.setting.bytes", self.setting_bytes, sizes.setting_bytes),
         ]
-        .map(|(name, used, limit)| Usage { name, used: used as u64, limit: limit as u64 })
+        .map(|(name, used, limit)| Usage::new(name, used, limit))
     }
 
     /// All topics in the order of their numbers.

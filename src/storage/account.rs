@@ -65,6 +65,6 @@ impl Storage {
             ("journal.memory.bytes", staged, staged_max),
         ]
         .into_iter()
-        .map(|(name, used, limit)| Usage { name, used: used as u64, limit: limit as u64 })
+        .map(|(name, used, limit)| Usage::new(name, used, limit))
     }
 }

@@ -1,8 +1,8 @@
 //! What groups are asked, in the newest versions, and which error code the answer has to have.
 
-use crate::requests::Ask;
-use ottla::api::find;
-use ottla::wire::{ReadError, Reader, Writer};
+pub use crate::requests::list_groups;
+use crate::requests::{Ask, after_throttle};
+use ottla::wire::{ReadError, Reader};
 
 /// Milliseconds.
 pub const SESSION_TIMEOUT_MS: u64 = 10_000;
@@ -11,11 +11,6 @@ pub const SESSION_TIMEOUT_MS: u64 = 10_000;
 pub const REBALANCE_IN_PROGRESS: i16 = 27;
 /// To a first JoinGroup.
 pub const MEMBER_ID_REQUIRED: i16 = 79;
-
-fn after_throttle(r: &mut Reader<'_>) -> Result<i16, ReadError> {
-    r.i32("throttle_time_ms")?;
-    r.i16("error_code")
-}
 
 /// 0 where that code is what is expected.
 fn expecting(code: i16) -> fn(&mut Reader<'_>) -> Result<i16, ReadError> {
@@ -26,17 +21,9 @@ fn expecting(code: i16) -> fn(&mut Reader<'_>) -> Result<i16, ReadError> {
     }
 }
 
-fn newest(
-    key: i16,
-    error_of: fn(&mut Reader<'_>) -> Result<i16, ReadError>,
-    write: impl FnOnce(&mut Writer<'_>),
-) -> Ask {
-    Ask::in_version(key, find(key).expect("it is served").versions.1, error_of, write)
-}
-
 /// JoinGroup, by a member that offers two protocols.
 pub fn join(group_id: &str, member_id: &str, code: i16) -> Ask {
-    newest(11, expecting(code), |w| {
+    Ask::new(11, expecting(code), |w| {
         w.string(group_id);
         w.i32(SESSION_TIMEOUT_MS as i32);
         w.i32(60_000);
@@ -72,7 +59,7 @@ pub fn member_id_in(answer: &[u8]) -> String {
 
 /// SyncGroup; the leader's gives everybody a share.
 pub fn sync(group_id: &str, member_id: &str, generation: i32, gives: &[(&str, &[u8])]) -> Ask {
-    newest(14, after_throttle, |w| {
+    Ask::new(14, after_throttle, |w| {
         w.string(group_id);
         w.i32(generation);
         w.string(member_id);
@@ -91,7 +78,7 @@ pub fn sync(group_id: &str, member_id: &str, generation: i32, gives: &[(&str, &[
 
 /// Heartbeat.
 pub fn beat(group_id: &str, member_id: &str, generation: i32, code: i16) -> Ask {
-    newest(12, expecting(code), |w| {
+    Ask::new(12, expecting(code), |w| {
         w.string(group_id);
         w.i32(generation);
         w.string(member_id);
@@ -102,7 +89,7 @@ pub fn beat(group_id: &str, member_id: &str, generation: i32, code: i16) -> Ask 
 
 /// LeaveGroup.
 pub fn leave(group_id: &str, member_id: &str) -> Ask {
-    newest(13, after_throttle, |w| {
+    Ask::new(13, after_throttle, |w| {
         w.string(group_id);
         w.array(1);
         w.string(member_id);
@@ -123,7 +110,7 @@ pub fn simple_commit(group_id: &str, offset: i64, metadata: &str) -> Ask {
         r.i32("partition_index")?;
         r.i16("error_code")
     };
-    newest(8, error_of, |w| {
+    Ask::new(8, error_of, |w| {
         w.string(group_id);
         w.i32(-1);
         w.string("");
@@ -156,7 +143,7 @@ pub fn offset_fetch(group_id: &str, all: bool) -> Ask {
         r.nullable_string("metadata")?;
         r.i16("error_code")
     };
-    newest(9, error_of, |w| {
+    Ask::new(9, error_of, |w| {
         w.array(1);
         w.string(group_id);
         if all {
@@ -185,7 +172,7 @@ pub fn offset_delete(group_id: &str) -> Ask {
         r.i32("partition_index")?;
         Ok(error | r.i16("error_code")?)
     };
-    newest(47, error_of, |w| {
+    Ask::new(47, error_of, |w| {
         w.string(group_id);
         w.array(1);
         w.string("t");
@@ -202,17 +189,9 @@ pub fn delete_group(group_id: &str) -> Ask {
         r.string("group_id")?;
         r.i16("error_code")
     };
-    newest(42, error_of, |w| {
+    Ask::new(42, error_of, |w| {
         w.array(1);
         w.string(group_id);
-        w.tags();
-    })
-}
-
-/// ListGroups, of all states.
-pub fn list_groups() -> Ask {
-    newest(16, after_throttle, |w| {
-        w.array(0);
         w.tags();
     })
 }
@@ -227,7 +206,7 @@ pub fn describe_groups(group_ids: &[&str]) -> Ask {
         assert_eq!(r.string("group_state")?, "Stable");
         Ok(error)
     };
-    newest(15, error_of, |w| {
+    Ask::new(15, error_of, |w| {
         w.array(group_ids.len());
         for group_id in group_ids {
             w.string(group_id);

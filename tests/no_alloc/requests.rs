@@ -8,7 +8,7 @@ use ottla::wire::record::{BatchBuilder, Producer};
 use ottla::wire::{ReadError, Reader, Writer};
 
 /// Finds the error code in an answer's body.
-type ErrorOf = fn(&mut Reader<'_>) -> Result<i16, ReadError>;
+pub type ErrorOf = fn(&mut Reader<'_>) -> Result<i16, ReadError>;
 
 /// A request.
 pub struct Ask {
@@ -24,7 +24,8 @@ pub struct Ask {
 }
 
 impl Ask {
-    fn new(key: i16, error_of: ErrorOf, write: impl FnOnce(&mut Writer<'_>)) -> Ask {
+    /// A request in the newest version.
+    pub fn new(key: i16, error_of: ErrorOf, write: impl FnOnce(&mut Writer<'_>)) -> Ask {
         let api = find(key).expect("it is served");
         Ask::in_version(key, api.versions.1, error_of, write)
     }
@@ -84,7 +85,8 @@ fn of_partition_after_throttle(r: &mut Reader<'_>) -> Result<i16, ReadError> {
     of_partition(r)
 }
 
-fn after_throttle(r: &mut Reader<'_>) -> Result<i16, ReadError> {
+/// The error code that stands behind the throttle time.
+pub fn after_throttle(r: &mut Reader<'_>) -> Result<i16, ReadError> {
     r.i32("throttle_time_ms")?;
     r.i16("error_code")
 }

@@ -4,7 +4,7 @@
 //! word on whether the clock is synchronised (adjtimex), which no safe call gives.
 
 use super::finding::Finding;
-use crate::cli::board::mebibytes;
+use crate::cli::board::{mebibytes, meminfo_row};
 use crate::cli::time_text::format_utc;
 use crate::config::BrokerConfig;
 use crate::disk::os::wall_ms;
@@ -33,12 +33,6 @@ pub fn check(config: &BrokerConfig) -> Vec<Finding> {
     findings
 }
 
-/// A row of `/proc/meminfo`, in bytes.
-fn row(meminfo: &str, name: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
-}
-
 /// What the control group of this process allows, if it is of version 2.
 fn group_limit(cgroup: &str) -> Option<u64> {
     let path = cgroup.lines().find_map(|line| line.strip_prefix("0::"))?;
@@ -48,7 +42,9 @@ fn group_limit(cgroup: &str) -> Option<u64> {
 
 fn judge_memory(meminfo: &str, swaps: &str, group: Option<u64>, needed: u64) -> Vec<Finding> {
     let subject = "memory";
-    let (Some(total), Some(free)) = (row(meminfo, "MemTotal"), row(meminfo, "MemAvailable")) else {
+    let (Some(total), Some(free)) =
+        (meminfo_row(meminfo, "MemTotal"), meminfo_row(meminfo, "MemAvailable"))
+    else {
         return vec![Finding::note(subject, "the kernel does not say how much there is", "")];
     };
     let text = format!("{} free of {}", mebibytes(free), mebibytes(total));

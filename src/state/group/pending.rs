@@ -40,8 +40,7 @@ impl Pending {
     }
 
     pub(in crate::state) fn usage(&self) -> Usage {
-        let (used, limit) = (self.rows.len() as u64, self.rows.capacity() as u64);
-        Usage { name: "group.members.pending", used, limit }
+        Usage::new("group.members.pending", self.rows.len(), self.rows.capacity())
     }
 
     fn of(&self, group: u32) -> impl Iterator<Item = &PendingMember> {

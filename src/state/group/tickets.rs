@@ -68,8 +68,7 @@ impl Tickets {
 
     /// How full the table is.
     pub(in crate::state) fn usage(&self) -> Usage {
-        let (used, limit) = (self.parked.len() as u64, self.parked.capacity() as u64);
-        Usage { name: "group.waits", used, limit }
+        Usage::new("group.waits", self.parked.len(), self.parked.capacity())
     }
 
     /// Parks `waiter` for `member` of `group`; what it waited for before is forgotten.

@@ -35,11 +35,7 @@ impl Groups {
 
     /// How full the tables are.
     pub fn usage(&self) -> impl Iterator<Item = Usage> {
-        let usage = |name, (used, limit): (usize, usize)| Usage {
-            name,
-            used: used as u64,
-            limit: limit as u64,
-        };
+        let usage = |name, (used, limit)| Usage::new(name, used, limit);
         let members = &self.tables.members;
         let own = [
             usage("groups", (self.groups.len(), self.groups.capacity())),
