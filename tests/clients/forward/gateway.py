@@ -18,8 +18,10 @@ FIGURE = "ottla.status.forward."
 
 
 class Gateway:
-    def __init__(self, name, settings):
+    def __init__(self, name, settings, board=None):
+        """`board` is a profile's name; None: what the machine gets unasked."""
         self.settings = dict(settings)
+        self.board = board
         self.port = free_port()
         self.data = os.path.join(WORK, f"{name}-data")
         self.process = Process(f"{name}-ottla")
@@ -31,6 +33,8 @@ class Gateway:
         """Dots are underscores in the names of `changed`, which stays set."""
         self.settings.update({name.replace("_", "."): value for name, value in changed.items()})
         command = [OTTLA, "serve", "--data", self.data, "--listen", f"127.0.0.1:{self.port}"]
+        if self.board:
+            command += ["--board", self.board]
         for name, value in self.settings.items():
             command += ["--set", f"{name}={value}"]
         self.process.spawn(command)

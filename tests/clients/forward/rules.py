@@ -21,11 +21,11 @@ BATCH_LENGTH_END = 12
 LEADER_EPOCH_END = 16
 
 
-def gateway_for(run, name, **settings):
+def gateway_for(run, name, board=None, **settings):
     """Dots are underscores in the names of settings."""
     upstream = run.single(started=False)
     named = {key.replace("_", "."): value for key, value in settings.items()}
-    return Gateway(name, {"forward.bootstrap.servers": upstream.proxied_bootstrap, **HASTE, **named})
+    return Gateway(name, {"forward.bootstrap.servers": upstream.proxied_bootstrap, **HASTE, **named}, board)
 
 
 def send(gateway, topic, partition, values, **more):
@@ -220,6 +220,7 @@ def rejected(run):
         gateway = gateway_for(
             run,
             f"rejected-{policy}",
+            board="desktop",  # The default board has no room for buffers of such batches.
             forward_on_rejected=policy,
             forward_topics=f"{policy}-*",
             message_max_bytes=5_000_000,
