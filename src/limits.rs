@@ -62,6 +62,24 @@ pub const SEGMENTS_BEHIND_BYTES: usize = 128 * 1024;
 /// with ten records does not take a whole segment of an SD card.
 pub const SEGMENT_RESERVE_BYTES: u64 = 1024 * 1024;
 
+/// Bytes of the buffer through which segments are checked for rot.
+///
+/// Why: a file's read-ahead brings as much at once. There is one.
+pub const ROT_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Places in the segments that are known to be rotten.
+///
+/// Why: a card with more of them is to be replaced. At the limit: a further one is found again,
+/// and passed over again, by each who reads there; `ottla status` counts that.
+pub const ROT_GAPS_MAX: usize = 64;
+
+/// Bytes that are checked for rot at most before an answer to one fetch is sent from a segment that
+/// was not checked since the start.
+///
+/// Why: the event loop waits for it, some ms on a slow card. At the limit: the answer ends there, and
+/// the consumer asks on.
+pub const ROT_CHECK_BYTES_MAX: u32 = 1024 * 1024;
+
 /// Places of batches that a partition remembers, so that sequential readers need no lookup.
 ///
 /// Why: as many readers as a partition of a gateway has. At the limit: the place that was

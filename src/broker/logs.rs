@@ -248,19 +248,27 @@ impl Broker {
         bytes_max: u32,
         at_least_one: bool,
     ) -> Result<Option<Slice>, FetchError> {
-        let slice = self.storage.read(index, offset, bytes_max, at_least_one).inspect_err(|e| {
-            if let LogError::Rotten { segment_base, position } = e
-                && let Some(partition) = self.storage.partition(index)
-                // Consumers ask again, ten times a second: that shall not fill the card.
-                && self.rotten_told.insert((partition.key, *segment_base))
-            {
-                log::error!(
-                    "{}: segment {segment_base} is unreadable at byte {position}",
-                    partition.dir
-                );
-            }
-        })?;
-        Ok(slice)
+        let slice = self.storage.read(index, offset, bytes_max, at_least_one);
+        self.tell_gaps();
+        Ok(slice?)
+    }
+
+    /// Says what was found to be rotten, once.
+    fn tell_gaps(&mut self) {
+        while let Some(gap) = self.storage.take_untold_gap() {
+            let Some(partition) = self.storage.find(gap.key) else { continue };
+            let Some(partition) = self.storage.partition(partition) else { continue };
+            log::error!(
+                "{}/{:020}.log: bytes {} to {} are not what was written there; the records with \
+                 offsets {} to {} are lost, and readers go on behind them",
+                partition.dir,
+                gap.segment_base,
+                gap.position,
+                gap.end,
+                gap.first,
+                gap.next - 1,
+            );
+        }
     }
 
     /// A fetch waits at the end of a partition: wake `slot` when there is more to read, and sync

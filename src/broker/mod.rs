@@ -30,11 +30,10 @@ use crate::state::offsets::{Commit, OffsetRow};
 use crate::state::producers::Producers;
 use crate::state::topics::Topics;
 use crate::storage::coordinator::Pieces;
-use crate::storage::{Lsn, PartitionKey, Storage, WriteError};
+use crate::storage::{Lsn, Storage, WriteError};
 use crate::time::{Millis, Now};
 use forward::Wakes;
 use ids::Ids;
-use std::collections::BTreeSet;
 use waiting::Waiting;
 
 pub use ids::base64;
@@ -122,8 +121,6 @@ pub struct Broker {
     wakes: Wakes,
     topics_version: u64,
     retention_due: Millis,
-    /// Segments of which was said that they are unreadable.
-    rotten_told: BTreeSet<(PartitionKey, i64)>,
     started: Now,
     /// Figures for `ottla status`.
     pub figures: Figures,

@@ -17,7 +17,7 @@ use crate::storage::recovery::{Effect, OpenError, Replay, Report, TooLarge};
 use crate::storage::{Options, PartitionKey, Storage};
 use crate::time::Now;
 use crate::wire::batch::BatchHeader;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// A broker, and what start-up found.
@@ -241,7 +241,6 @@ pub fn open(
         wakes: Wakes::default(),
         topics_version: 0,
         retention_due: now.mono,
-        rotten_told: BTreeSet::new(),
         started: now,
         figures: Figures::default(),
     };

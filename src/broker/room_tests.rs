@@ -6,6 +6,7 @@ use crate::disk::Disk;
 use crate::disk::os::OsDisk;
 use crate::disk::sim::SimDisk;
 use crate::storage::Options;
+use crate::storage::PartitionKey;
 use crate::storage::recovery::{Effect, OpenError, Replay, TooLarge};
 use crate::wire::batch::{self, BatchHeader};
 use crate::wire::record::BatchBuilder;

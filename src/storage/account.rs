@@ -1,6 +1,7 @@
 //! What storage takes of the memory, and how full its tables are.
 
 use super::behind::{self, Behind};
+use super::rot::Rot;
 use super::segments::Segments;
 use super::sync::SyncState;
 use super::table::Table;
@@ -45,6 +46,8 @@ impl Storage {
             FILES_EACH * OPEN_FILE_BYTES,
             "a full segment goes on growing until a checkpoint",
         );
+        let again = "found again by each who reads there";
+        ledger.row("looking for rot, and what was found", 1, Rot::memory(), again);
         ledger.row("coordinator file on its way", 1, COORDINATOR_PIECE_BYTES, "written in pieces");
     }
 

@@ -36,6 +36,7 @@ pub mod partition;
 mod rebuild;
 pub mod recovery;
 pub mod retention;
+pub mod rot;
 pub mod scan;
 pub mod segment;
 pub mod segments;
@@ -152,6 +153,7 @@ pub struct Storage {
     checkpoint_number: u64,
     failed: Option<DiskError>,
     counters: Counters,
+    rot: rot::Rot,
 }
 
 impl Storage {
@@ -439,7 +441,9 @@ impl Storage {
     ) -> Result<Option<Slice>, LogError> {
         let disk = self.disk.clone();
         match self.partitions.get_mut(index) {
-            Some(partition) => partition.read(&*disk, offset, bytes_max, at_least_one),
+            Some(partition) => {
+                partition.read(&*disk, &mut self.rot, offset, bytes_max, at_least_one)
+            }
             None => Err(LogError::OutOfRange),
         }
     }
@@ -457,9 +461,21 @@ impl Storage {
     ) -> Result<Option<BatchHeader>, LogError> {
         let disk = self.disk.clone();
         match self.partitions.get_mut(index) {
-            Some(partition) => partition.batch_at_time(&*disk, timestamp, from, buffer),
+            Some(partition) => {
+                partition.batch_at_time(&*disk, &mut self.rot, timestamp, from, buffer)
+            }
             None => Err(LogError::OutOfRange),
         }
+    }
+
+    /// What is rotten.
+    pub fn rot(&self) -> &rot::Rot {
+        &self.rot
+    }
+
+    /// The next gap that nobody was told of.
+    pub fn take_untold_gap(&mut self) -> Option<rot::Gap> {
+        self.rot.take_untold()
     }
 
     /// All partitions with their handles.

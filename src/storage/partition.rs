@@ -20,7 +20,6 @@ use super::journal::Lsn;
 use super::journal_frame::PartitionKey;
 use super::layout;
 pub use super::segment::LogError;
-use super::segment::{Window, read_batch, read_header};
 use super::segments::{Run, Segments};
 use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
 use crate::limits::{PARTITION_BOOKMARKS, SEALED_DIRTY_MAX, SEGMENT_RESERVE_BYTES};
@@ -96,6 +95,8 @@ pub struct Partition {
     sealed: Option<OpenSegment>,
     bookmarks: [(i64, Place); PARTITION_BOOKMARKS],
     bookmark_next: usize,
+    /// Where this process began to append to a segment that was there before.
+    fresh: Option<Place>,
     /// Bytes since the last checkpoint are in the active segment.
     pub dirty: bool,
     /// Segments sealed since the last checkpoint.
@@ -132,6 +133,7 @@ impl Partition {
             sealed: None,
             bookmarks: [NOWHERE; PARTITION_BOOKMARKS],
             bookmark_next: 0,
+            fresh: None,
             dirty: false,
             sealed_dirty: heapless::Vec::new(),
             names_dirty: false,
@@ -236,6 +238,8 @@ impl Partition {
             appended_age_s: age_s,
         });
         debug_assert!(room, "the caller asked can_roll");
+        // All that will be in it is written by this process.
+        self.segments.set_checked(self.segments.len() - 1, u32::MAX);
         let reserved = SEGMENT_RESERVE_BYTES;
         self.active = Some(OpenSegment { base_offset, log, index, reserved, reserves });
         Ok(())
@@ -301,6 +305,7 @@ impl Partition {
             open.log.write_at(&batch.parts(), u64::from(segment.bytes))?;
         }
         let place = Place { segment_base: segment.base_offset, position: segment.bytes };
+        self.fresh.get_or_insert(place);
         self.note_appended(place, header, age_s);
         Ok((place, later))
     }
@@ -341,209 +346,6 @@ impl Partition {
         Ok(self.open_active(disk)?.log.clone())
     }
 
-    fn segment_at(&self, offset: i64) -> Option<usize> {
-        self.segments.all().partition_point(|s| s.base_offset <= offset).checked_sub(1)
-    }
-
-    fn open_at(&mut self, disk: &dyn Disk, at: usize) -> DiskResult<&mut OpenSegment> {
-        if at + 1 == self.segments.len() {
-            return self.open_active(disk);
-        }
-        let segment = self.segments.get(at).ok_or(DiskError::NotFound)?;
-        if self.sealed.as_ref().is_none_or(|open| open.base_offset != segment.base_offset) {
-            self.sealed = Some(open_segment(disk, &self.dir, &segment, Open::Read)?);
-        }
-        self.sealed.as_mut().ok_or(DiskError::NotFound)
-    }
-
-    /// Bytes of segment `at` that may be read: all, or up to the high watermark.
-    fn readable(&self, at: usize) -> u32 {
-        let Some(segment) = self.segments.get(at) else { return 0 };
-        match segment.base_offset.cmp(&self.high_place.segment_base) {
-            core::cmp::Ordering::Less => segment.bytes,
-            core::cmp::Ordering::Equal => self.high_place.position,
-            core::cmp::Ordering::Greater => 0,
-        }
-    }
-
-    /// Finds the batch that holds `offset`, which must be below the high watermark.
-    fn locate(
-        &mut self,
-        disk: &dyn Disk,
-        offset: i64,
-    ) -> Result<(usize, u32, BatchHeader), LogError> {
-        let mut at = self.segment_at(offset).ok_or(LogError::OutOfRange)?;
-        // An offset between two segments (records lost to rot) belongs to the later one.
-        if self.readable(at) == 0 && at + 1 < self.segments.len() {
-            at += 1;
-        }
-        let segment = self.segments.get(at).ok_or(LogError::OutOfRange)?;
-        let limit = self.readable(at);
-        let known = self.bookmarks.iter().find(|(known, place)| {
-            *known == offset && place.segment_base == segment.base_offset && place.position < limit
-        });
-        let known = known.map(|(_, place)| place.position);
-        let relative = offset - segment.base_offset;
-        let open = self.open_at(disk, at)?;
-        let mut position = known.unwrap_or_else(|| {
-            open.index.last_where(|e| i64::from(e.relative_offset) <= relative).position
-        });
-        let mut restarted = known.is_none() && position == 0;
-        loop {
-            match read_header(&open.log, position, limit) {
-                Ok(h) if h.base_offset <= offset || position == 0 => {
-                    if h.next_offset() > offset {
-                        return Ok((at, position, h));
-                    }
-                    position += h.total_bytes as u32;
-                    if position >= limit {
-                        return Err(LogError::Rotten {
-                            segment_base: segment.base_offset,
-                            position,
-                        });
-                    }
-                }
-                // The index or a bookmark led astray: walk from the segment's start, once.
-                _ if !restarted => {
-                    open.index.clear();
-                    restarted = true;
-                    position = 0;
-                }
-                Err(LogError::Disk(error)) => return Err(LogError::Disk(error)),
-                _ => return Err(LogError::Rotten { segment_base: segment.base_offset, position }),
-            }
-        }
-    }
-
-    /// The batches from the one that holds `offset` on, whole ones only, up to `bytes_max` bytes,
-    /// but at least the first if `at_least_one`. `None` when `offset` is the high watermark.
-    ///
-    /// # Errors
-    /// [`LogError::OutOfRange`] outside the log, or what is wrong with the segment.
-    pub fn read(
-        &mut self,
-        disk: &dyn Disk,
-        offset: i64,
-        bytes_max: u32,
-        at_least_one: bool,
-    ) -> Result<Option<Slice>, LogError> {
-        if offset < self.log_start || offset > self.high_watermark {
-            return Err(LogError::OutOfRange);
-        }
-        if offset == self.high_watermark {
-            return Ok(None);
-        }
-        let (at, position, first) = self.locate(disk, offset)?;
-        let limit = self.readable(at);
-        let segment_base = self.segments.get(at).ok_or(LogError::OutOfRange)?.base_offset;
-        let first_bytes = first.total_bytes as u32;
-        let wanted = if at_least_one { bytes_max.max(first_bytes) } else { bytes_max };
-        let following = self.segments.get(at + 1).map(|s| s.base_offset);
-        let mut end = limit;
-        // Behind a segment's last record the next segment begins, or there is nothing durable.
-        let mut next_offset = following.unwrap_or(i64::MAX).min(self.high_watermark);
-        if wanted < limit - position {
-            (end, next_offset) = self.boundary(disk, at, position, position + wanted)?;
-            self.bookmark(next_offset, Place { segment_base, position: end });
-        } else if let Some(base) = following {
-            self.bookmark(base, Place { segment_base: base, position: 0 });
-        }
-        let file = self.open_at(disk, at)?.log.clone();
-        // A file system check may have cut it off: nobody is promised bytes that are not there.
-        let there = if following.is_some() { file.length()? } else { u64::MAX };
-        if u64::from(end) > there {
-            if u64::from(position) + u64::from(first_bytes) > there {
-                return Err(LogError::Rotten { segment_base, position });
-            }
-            (end, next_offset) = self.boundary(disk, at, position, there as u32)?;
-        }
-        Ok(Some(Slice { file, position, bytes: end - position, first, next_offset }))
-    }
-
-    /// The last batch boundary in `from..=to` of segment `at`, and the offset that begins there.
-    fn boundary(
-        &mut self,
-        disk: &dyn Disk,
-        at: usize,
-        from: u32,
-        to: u32,
-    ) -> Result<(u32, i64), LogError> {
-        let base_offset = self.segments.get(at).ok_or(LogError::OutOfRange)?.base_offset;
-        let limit = self.readable(at);
-        let open = self.open_at(disk, at)?;
-        let entry = open.index.last_where(|e| e.position <= to);
-        let mut position = entry.position;
-        let mut window = Window::new(&open.log, limit);
-        let offset = base_offset + i64::from(entry.relative_offset);
-        match window.header(position) {
-            Ok(header) if position >= from && header.base_offset == offset => {
-                if position > from && position - from >= (to - from) / 4 * 3 {
-                    // As good as what was asked for: no walk to get the rest.
-                    return Ok((position, header.base_offset));
-                }
-            }
-            _ => position = from,
-        }
-        let rotten = LogError::Rotten { segment_base: base_offset, position };
-        let mut next = None;
-        while position <= to && position < limit {
-            let header = match window.header(position) {
-                Ok(header) => header,
-                // What stands in front of it can be served all the same.
-                Err(_) if next.is_some() => break,
-                Err(error) => return Err(error),
-            };
-            if position + header.total_bytes as u32 > to {
-                next = Some(header.base_offset);
-                break;
-            }
-            position += header.total_bytes as u32;
-            next = Some(header.next_offset());
-        }
-        Ok((position, next.ok_or(rotten)?))
-    }
-
-    /// The first batch with records at or behind offset `from` whose maximum timestamp is at least
-    /// `timestamp`, and the whole batch in `buffer`.
-    ///
-    /// # Errors
-    /// What is wrong with a segment.
-    pub fn batch_at_time(
-        &mut self,
-        disk: &dyn Disk,
-        timestamp: i64,
-        from: i64,
-        buffer: &mut Vec<u8>,
-    ) -> Result<Option<BatchHeader>, LogError> {
-        for at in 0..self.segments.len() {
-            let Some(segment) = self.segments.get(at) else { break };
-            let limit = self.readable(at);
-            let gone = self.segments.get(at + 1).is_some_and(|next| next.base_offset <= from);
-            if gone || segment.max_timestamp < timestamp || limit == 0 {
-                continue;
-            }
-            let open = self.open_at(disk, at)?;
-            // Both rule out what lies before them, so the later one is where to begin.
-            let by_time = open.index.last_where(|e| e.max_timestamp_before < timestamp);
-            let relative = from - segment.base_offset;
-            let by_offset = open.index.last_where(|e| i64::from(e.relative_offset) <= relative);
-            let mut position = by_time.position.max(by_offset.position);
-            if read_header(&open.log, position, limit).is_err() {
-                position = 0;
-            }
-            let mut window = Window::new(&open.log, limit);
-            while position < limit {
-                let header = window.header(position)?;
-                if header.max_timestamp >= timestamp && header.next_offset() > from {
-                    read_batch(&open.log, position, &header, buffer)?;
-                    return Ok(Some(header));
-                }
-                position += header.total_bytes as u32;
-            }
-        }
-        Ok(None)
-    }
-
     /// Gives up the segments that lie wholly before the log's start; says whether there were any.
     /// Their files can be removed by [`Partition::take_given_up`].
     pub fn drop_before_start(&mut self) -> bool {
@@ -581,6 +383,9 @@ fn open_segment(disk: &dyn Disk, dir: &str, s: &Segment, mode: Open) -> DiskResu
     Ok(OpenSegment { base_offset, log, index, reserved, reserves: false })
 }
 
+mod read;
 mod restore;
+#[cfg(test)]
+mod rot_tests;
 #[cfg(test)]
 mod tests;

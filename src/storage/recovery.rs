@@ -28,6 +28,7 @@ use super::coordinator::{self, CoordinatorFile, Found, StorageState};
 use super::journal::{self, FileHeader, Journal, Resume};
 use super::journal_frame::{FrameHeader, KIND_OPENED, PartitionKey, Payload};
 use super::partition::{Partition, Place};
+use super::rot::Rot;
 use super::scan::{Scan, Step};
 use super::table::Table;
 use super::{Counters, Options, Storage, layout, rebuild, ring_bytes, sync::SyncState};
@@ -485,6 +486,7 @@ impl Recovery<'_> {
             checkpoint_number: start.checkpoint,
             failed: self.failed,
             counters: Counters::default(),
+            rot: Rot::new(),
             disk: self.disk,
             partitions: self.partitions,
         };

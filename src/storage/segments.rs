@@ -23,6 +23,8 @@ struct Place {
 #[derive(Debug)]
 struct Table {
     rows: List<Segment>,
+    /// How far each of them was checked for rot since the start.
+    checked: List<u32>,
     places: Slab<Place>,
 }
 
@@ -44,13 +46,15 @@ pub struct Segments(Rc<RefCell<Table>>);
 impl Segments {
     /// A table for so many segments of so many partitions.
     pub fn new(segments: usize, partitions: usize) -> Segments {
-        let (rows, places) = (List::new(segments), Slab::new(partitions));
-        Segments(Rc::new(RefCell::new(Table { rows, places })))
+        let (rows, checked) = (List::new(segments), List::new(segments));
+        let places = Slab::new(partitions);
+        Segments(Rc::new(RefCell::new(Table { rows, checked, places })))
     }
 
     /// Bytes that the table takes.
     pub const fn memory(segments: usize, partitions: usize) -> usize {
         List::<Segment>::memory(segments)
+            + List::<u32>::memory(segments)
             + Slab::<Place>::memory(partitions)
             + size_of::<RefCell<Table>>()
             + 2 * size_of::<usize>()
@@ -125,6 +129,22 @@ impl Run {
         }
     }
 
+    /// Up to which byte the one at `at` is known to be sound, or its gaps to be known.
+    pub fn checked(&self, at: usize) -> u32 {
+        let place = self.place();
+        let table = self.table.0.borrow();
+        table.checked.get(place.start + place.given_up + at).copied().unwrap_or(0)
+    }
+
+    /// The one at `at` was checked up to `bytes`.
+    pub fn set_checked(&self, at: usize, bytes: u32) {
+        let place = self.place();
+        let mut table = self.table.0.borrow_mut();
+        if let Some(known) = table.checked.get_mut(place.start + place.given_up + at) {
+            *known = bytes;
+        }
+    }
+
     /// Whether another one has room.
     pub fn has_room(&self) -> bool {
         !self.table.0.borrow().rows.is_full()
@@ -141,6 +161,8 @@ impl Run {
         if table.rows.insert(behind, segment).is_err() {
             return false;
         }
+        // As many places as rows.
+        table.checked.insert(behind, 0).ok();
         table.moved(behind, self.at, 1);
         place.count += 1;
         if let Some(known) = table.places.get_mut(self.at) {
@@ -171,6 +193,7 @@ impl Run {
             return None;
         }
         let segment = table.rows.remove(place.start)?;
+        table.checked.remove(place.start);
         table.moved(place.start + 1, self.at, -1);
         if let Some(known) = table.places.get_mut(self.at) {
             (known.count, known.given_up) = (place.count - 1, place.given_up - 1);

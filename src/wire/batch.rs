@@ -37,6 +37,9 @@ mod field {
 /// Bytes of a batch before its records.
 pub const HEADER_BYTES: usize = 61;
 
+/// Where the bytes begin that a batch's CRC covers; they end with the batch.
+pub const CRC_FROM: usize = field::ATTRIBUTES;
+
 /// Bytes that `batch_length` does not count: base offset and the length itself.
 pub const LENGTH_OVERHEAD: usize = 12;
 
@@ -289,6 +292,19 @@ pub fn check(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
 
 fn has_all_records(bytes: &[u8], header: &BatchHeader) -> bool {
     bytes.len() > HEADER_BYTES && records(bytes, header).are_complete()
+}
+
+/// Reads what may be the header of a stored batch. Refuses what is none at a glance, so that it can
+/// be asked for every byte of a file.
+///
+/// # Errors
+/// The first check that failed.
+pub fn read_stored(bytes: &[u8], leader_epoch: i32) -> Result<BatchHeader, BatchError> {
+    let glance = bytes.get(field::LEADER_EPOCH..=field::MAGIC).ok_or(BatchError::Cut)?;
+    if glance[4] != 2 || glance[..4] != leader_epoch.to_be_bytes() {
+        return Err(BatchError::Magic);
+    }
+    BatchHeader::read(bytes)
 }
 
 /// Checks the batch at the start of `bytes`, which may go on behind it: length, magic, CRC.

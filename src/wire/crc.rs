@@ -28,6 +28,11 @@ pub fn crc32c_parts(parts: &[&[u8]]) -> u32 {
     parts.iter().fold(0, |crc, part| crc32c::crc32c_append(crc, part))
 }
 
+/// The CRC-32C of a message whose front has the CRC `front`, 0 for none, and goes on with `bytes`.
+pub fn crc32c_append(front: u32, bytes: &[u8]) -> u32 {
+    crc32c::crc32c_append(front, bytes)
+}
+
 /// The CRC-32C of a message whose front has the CRC `front`, and whose `back_bytes` behind that
 /// have the CRC `back`; the bytes themselves are not needed. Linear also where `front` is the
 /// difference of two sums, and no bytes have the CRC `back`.

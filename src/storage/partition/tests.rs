@@ -3,18 +3,19 @@
 use super::*;
 use crate::disk::sim::SimDisk;
 use crate::limits::INDEX_INTERVAL_BYTES;
+use crate::storage::rot::Rot;
 use crate::wire::record::BatchBuilder;
 
 const KEY: PartitionKey = PartitionKey { topic: 1, partition: 0 };
 
-struct Log {
-    disk: SimDisk,
-    partition: Partition,
+pub(super) struct Log {
+    pub(super) disk: SimDisk,
+    pub(super) partition: Partition,
     /// Base offset, next offset and bytes of every batch.
-    batches: Vec<(i64, i64, usize)>,
+    pub(super) batches: Vec<(i64, i64, usize)>,
 }
 
-fn batch(records: i32, bytes: usize, timestamp: i64) -> Vec<u8> {
+pub(super) fn batch(records: i32, bytes: usize, timestamp: i64) -> Vec<u8> {
     let mut builder = BatchBuilder::new(timestamp);
     for _ in 0..records {
         builder.push(timestamp, None, Some(&vec![7; bytes]), &[]);
@@ -23,14 +24,23 @@ fn batch(records: i32, bytes: usize, timestamp: i64) -> Vec<u8> {
 }
 
 impl Log {
-    fn new() -> Log {
+    pub(super) fn new() -> Log {
         let partition = Partition::new(KEY, "t", &Segments::new(64, 1)).unwrap();
         Log { disk: SimDisk::new(), partition, batches: Vec::new() }
     }
 
-    fn append(&mut self, records: i32, bytes: usize, timestamp: i64, segment_bytes: u32) {
-        let raw = batch(records, bytes, timestamp);
-        let stamped = Stamped::new(&raw, self.partition.log_end, 0, None).unwrap();
+    pub(super) fn append(
+        &mut self,
+        records: i32,
+        bytes: usize,
+        timestamp: i64,
+        segment_bytes: u32,
+    ) {
+        self.append_raw(&batch(records, bytes, timestamp), segment_bytes);
+    }
+
+    pub(super) fn append_raw(&mut self, raw: &[u8], segment_bytes: u32) {
+        let stamped = Stamped::new(raw, self.partition.log_end, 0, None).unwrap();
         let header = stamped.header().unwrap();
         if self.partition.must_roll(raw.len(), segment_bytes, u32::MAX, 0) {
             self.partition.roll(&self.disk, 0).unwrap();
@@ -56,7 +66,7 @@ impl Log {
     }
 
     /// As after a restart: the same segments, nothing open, no bookmarks.
-    fn reopened(&self) -> Partition {
+    pub(super) fn reopened(&self) -> Partition {
         let mut again = Partition::new(KEY, "t", &Segments::new(64, 1)).unwrap();
         self.partition.segments.all().iter().for_each(|s| assert!(again.segments.push(*s)));
         again.log_start = self.partition.log_start;
@@ -68,7 +78,8 @@ impl Log {
     fn check_every_offset(&self, partition: &mut Partition) {
         for (base, next, bytes) in &self.batches {
             for offset in *base..*next {
-                let slice = partition.read(&self.disk, offset, 1, true).unwrap().unwrap();
+                let slice =
+                    partition.read(&self.disk, &mut Rot::new(), offset, 1, true).unwrap().unwrap();
                 assert_eq!((slice.first.base_offset, slice.bytes as usize), (*base, *bytes));
             }
         }
@@ -82,7 +93,7 @@ fn every_offset_is_found_with_and_without_index_and_bookmarks() {
     log.check_every_offset(&mut partition);
     // Backwards, so that no bookmark helps.
     for (base, _, _) in log.batches.iter().rev() {
-        let slice = partition.read(&log.disk, *base, 1, true).unwrap().unwrap();
+        let slice = partition.read(&log.disk, &mut Rot::new(), *base, 1, true).unwrap().unwrap();
         assert_eq!(slice.first.base_offset, *base);
     }
     let mut spoiled = 0;
@@ -120,12 +131,14 @@ fn of_a_segment_that_was_cut_off_the_whole_batches_are_served_and_nothing_beyond
     for length in [end, end + 1, end + 70] {
         file.set_length(length).unwrap();
         let mut partition = log.reopened();
-        let slice = partition.read(&log.disk, 0, 1 << 20, true).unwrap().unwrap();
+        let slice = partition.read(&log.disk, &mut Rot::new(), 0, 1 << 20, true).unwrap().unwrap();
         assert_eq!((u64::from(slice.bytes), slice.next_offset), (end, last), "of {length}");
-        let behind = partition.read(&log.disk, last, 1 << 20, true).err();
-        assert!(matches!(behind, Some(LogError::Rotten { .. })), "{behind:?}");
+        let mut rot = Rot::new();
+        let behind = partition.read(&log.disk, &mut rot, last, 1 << 20, true).unwrap().unwrap();
         let other = log.partition.segments.get(1).unwrap().base_offset;
-        assert!(partition.read(&log.disk, other, 1 << 20, true).unwrap().is_some());
+        assert_eq!(behind.first.base_offset, other, "a reader goes on behind what is missing");
+        let gap = rot.gaps()[0];
+        assert_eq!((gap.first, gap.next, u64::from(gap.position)), (last, other, end));
     }
 }
 
@@ -136,7 +149,9 @@ fn a_read_ends_at_a_batch_boundary_and_never_beyond_what_was_asked_for() {
     for bytes_max in [1, 500, 3_000, 20_000, 1 << 20] {
         let mut offset = 0;
         let mut at = 0;
-        while let Some(slice) = partition.read(&log.disk, offset, bytes_max, true).unwrap() {
+        while let Some(slice) =
+            partition.read(&log.disk, &mut Rot::new(), offset, bytes_max, true).unwrap()
+        {
             let mut left = slice.bytes as usize;
             assert!(left <= (bytes_max as usize).max(log.batches[at].2), "{bytes_max} at {offset}");
             assert_eq!(slice.first.base_offset, log.batches[at].0);
@@ -151,7 +166,7 @@ fn a_read_ends_at_a_batch_boundary_and_never_beyond_what_was_asked_for() {
         }
         assert_eq!((offset, at), (partition.high_watermark, log.batches.len()));
     }
-    let none = partition.read(&log.disk, 0, 1, false).unwrap().unwrap();
+    let none = partition.read(&log.disk, &mut Rot::new(), 0, 1, false).unwrap().unwrap();
     assert_eq!(none.bytes, 0, "the first batch is larger than asked for");
 }
 
@@ -163,11 +178,11 @@ fn nothing_above_the_high_watermark_is_read() {
     log.append(1, 100, 2, 4096);
     log.append(1, 5_000, 3, 4096);
     let p = &mut log.partition;
-    let slice = p.read(&log.disk, 0, 1 << 20, true).unwrap().unwrap();
+    let slice = p.read(&log.disk, &mut Rot::new(), 0, 1 << 20, true).unwrap().unwrap();
     assert_eq!(slice.bytes as usize, log.batches[0].2);
-    assert!(p.read(&log.disk, 1, 1, true).unwrap().is_none());
-    assert!(matches!(p.read(&log.disk, 2, 1, true), Err(LogError::OutOfRange)));
-    assert!(p.batch_at_time(&log.disk, 2, 0, &mut Vec::new()).unwrap().is_none());
+    assert!(p.read(&log.disk, &mut Rot::new(), 1, 1, true).unwrap().is_none());
+    assert!(matches!(p.read(&log.disk, &mut Rot::new(), 2, 1, true), Err(LogError::OutOfRange)));
+    assert!(p.batch_at_time(&log.disk, &mut Rot::new(), 2, 0, &mut Vec::new()).unwrap().is_none());
 }
 
 #[test]
@@ -180,7 +195,8 @@ fn a_batch_is_found_by_time_and_a_late_one_does_not_hide_it() {
     let mut partition = log.reopened();
     let mut buffer = Vec::new();
     let mut at = |time| {
-        let found = partition.batch_at_time(&log.disk, time, 0, &mut buffer).unwrap();
+        let found =
+            partition.batch_at_time(&log.disk, &mut Rot::new(), time, 0, &mut buffer).unwrap();
         found.map(|header| header.max_timestamp)
     };
     for time in [0, 1, 10, 555, 3_989, 3_990] {
@@ -189,7 +205,7 @@ fn a_batch_is_found_by_time_and_a_late_one_does_not_hide_it() {
     assert_eq!(at(3_991), Some(9_999));
     assert_eq!(at(10_000), None);
     let from = log.batches[50].0;
-    let found = partition.batch_at_time(&log.disk, 0, from, &mut buffer).unwrap();
+    let found = partition.batch_at_time(&log.disk, &mut Rot::new(), 0, from, &mut buffer).unwrap();
     assert_eq!(found.map(|header| header.base_offset), Some(from));
 }
 
@@ -207,14 +223,22 @@ fn segments_before_the_start_go_and_the_log_goes_on_when_all_are_gone() {
     log.partition.log_start = log.partition.log_end;
     assert!(log.partition.drop_before_start());
     assert_eq!(given_up(&mut log.partition), bases[1..]);
-    assert!(log.partition.read(&log.disk, log.partition.log_end, 1, true).unwrap().is_none());
+    assert!(
+        log.partition
+            .read(&log.disk, &mut Rot::new(), log.partition.log_end, 1, true)
+            .unwrap()
+            .is_none()
+    );
     let end = log.partition.log_end;
     log.append(2, 50, 7, 4096);
     log.partition.all_durable();
     for mut partition in [log.reopened(), log.partition] {
-        let slice = partition.read(&log.disk, end + 1, 1, true).unwrap().unwrap();
+        let slice = partition.read(&log.disk, &mut Rot::new(), end + 1, 1, true).unwrap().unwrap();
         assert_eq!(slice.first.base_offset, end);
-        assert!(matches!(partition.read(&log.disk, end - 1, 1, true), Err(LogError::OutOfRange)));
+        assert!(matches!(
+            partition.read(&log.disk, &mut Rot::new(), end - 1, 1, true),
+            Err(LogError::OutOfRange)
+        ));
     }
 }
 
@@ -260,7 +284,8 @@ fn what_lies_behind_the_end_after_a_cut_is_cut_off_and_its_index_entries_are_not
     }
     log.partition.all_durable();
     log.check_every_offset(&mut log.reopened());
-    let found = log.reopened().batch_at_time(&log.disk, 111, 0, &mut Vec::new()).unwrap();
+    let found =
+        log.reopened().batch_at_time(&log.disk, &mut Rot::new(), 111, 0, &mut Vec::new()).unwrap();
     assert_eq!(found.map(|header| header.max_timestamp), Some(111));
 }
 
@@ -284,7 +309,7 @@ fn a_replay_passes_over_a_segment_that_was_deleted_before_the_cut() {
     partition.log_start = 2;
     partition.drop_before_start();
     partition.all_durable();
-    let read = partition.read(&log.disk, 2, u32::MAX, true).unwrap().unwrap();
+    let read = partition.read(&log.disk, &mut Rot::new(), 2, u32::MAX, true).unwrap().unwrap();
     assert_eq!((read.first.base_offset, read.next_offset), (2, 3));
     assert!(matches!(log.disk.open(&first, Open::Read), Err(DiskError::NotFound)));
 }
