@@ -80,6 +80,11 @@ pub const ROT_GAPS_MAX: usize = 64;
 /// the consumer asks on.
 pub const ROT_CHECK_BYTES_MAX: u32 = 1024 * 1024;
 
+/// Milliseconds between two turns of the background search for rot.
+///
+/// Why: with 1 MiB a second a turn reads 256 KiB, some 10 ms of a slow card.
+pub const SCRUB_TURN_MS: u64 = 250;
+
 /// Places of batches that a partition remembers, so that sequential readers need no lookup.
 ///
 /// Why: as many readers as a partition of a gateway has. At the limit: the place that was

@@ -3,6 +3,7 @@
 use super::forward::stage_row;
 use super::{Broker, Refusal, Slot};
 use crate::config::{EffectiveTopicConfig, TimestampType};
+use crate::limits::SCRUB_TURN_MS;
 use crate::state::producers::{Claim, SequenceError, Verdict};
 use crate::state::topics::Topic;
 use crate::storage::partition::{LogError, Slice};
@@ -251,6 +252,16 @@ impl Broker {
         let slice = self.storage.read(index, offset, bytes_max, at_least_one);
         self.tell_gaps();
         Ok(slice?)
+    }
+
+    /// A turn of the background search for rot.
+    pub(super) fn scrub(&mut self, now: Now) {
+        let a_second = u64::from(self.config.log_scrub_bytes_per_second);
+        let bytes = (a_second * SCRUB_TURN_MS / 1000).clamp(1, u64::from(u32::MAX)) as u32;
+        let ended = self.storage.scrub(bytes);
+        self.tell_gaps();
+        let pause = if ended { self.config.log_scrub_interval_ms } else { SCRUB_TURN_MS };
+        self.scrub_due = Some(now.mono.saturating_add(pause));
     }
 
     /// Says what was found to be rotten, once.

@@ -121,6 +121,7 @@ pub struct Broker {
     wakes: Wakes,
     topics_version: u64,
     retention_due: Millis,
+    scrub_due: Option<Millis>,
     started: Now,
     /// Figures for `ottla status`.
     pub figures: Figures,
@@ -309,7 +310,10 @@ impl Broker {
 
     /// When [`Broker::handle_timeout`] has something to do. Syncs have their own deadline.
     pub fn poll_timeout(&self) -> Option<Millis> {
-        [self.groups.poll_timeout(), Some(self.retention_due)].into_iter().flatten().min()
+        [self.groups.poll_timeout(), Some(self.retention_due), self.scrub_due]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Lets everything happen that is due: sessions, rebalances, expiry, retention.
@@ -326,6 +330,9 @@ impl Broker {
             let interval = configured.min(RETENTION_CHECK_S * 1000);
             self.retention_due = now.mono.saturating_add(interval);
             self.apply_retention(now);
+        }
+        if self.scrub_due.is_some_and(|due| due <= now.mono) {
+            self.scrub(now);
         }
     }
 

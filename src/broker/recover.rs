@@ -6,7 +6,7 @@ use super::waiting::Waiting;
 use super::{Broker, Figures};
 use crate::config::BrokerConfig;
 use crate::disk::Disk;
-use crate::limits::{CHANGE_BYTES, LARGE_BATCH_BYTES, PRODUCER_ID_PLAUSIBLE_MAX};
+use crate::limits::{CHANGE_BYTES, LARGE_BATCH_BYTES, PRODUCER_ID_PLAUSIBLE_MAX, SCRUB_TURN_MS};
 use crate::state::coordinator_file::{Change, Snapshot, TopicRow};
 use crate::state::forward::Forwarding;
 use crate::state::groups::{Groups, GroupsConfig};
@@ -223,6 +223,7 @@ pub fn open(
     if found > config.sizes.topics {
         return Err(OpenError::TooLarge(TooLarge { what: "topics", found }));
     }
+    let scrubs = config.log_scrub_bytes_per_second > 0;
     let mut broker = Broker {
         config,
         cluster_id,
@@ -241,6 +242,7 @@ pub fn open(
         wakes: Wakes::default(),
         topics_version: 0,
         retention_due: now.mono,
+        scrub_due: scrubs.then(|| now.mono.saturating_add(SCRUB_TURN_MS)),
         started: now,
         figures: Figures::default(),
     };

@@ -104,6 +104,10 @@ pub struct BrokerConfig {
     /// -1 sets no bound.
     pub log_retention_bytes: i64,
     pub log_retention_check_interval_ms: u64,
+    /// `log.scrub.bytes.per.second`.
+    pub log_scrub_bytes_per_second: u32,
+    /// `log.scrub.interval.ms`.
+    pub log_scrub_interval_ms: u64,
     pub log_cleanup_policy: CleanupPolicy,
     pub message_max_bytes: u32,
     pub socket_request_max_bytes: u32,
@@ -159,6 +163,9 @@ impl Default for BrokerConfig {
             log_retention_ms: 168 * HOUR_MS,
             log_retention_bytes: -1,
             log_retention_check_interval_ms: 300_000,
+            // 32 GB in nine hours, and 3 % of what a cheap card can.
+            log_scrub_bytes_per_second: 1 << 20,
+            log_scrub_interval_ms: 7 * 24 * 3_600_000,
             log_cleanup_policy: CleanupPolicy { delete: true, compact: false },
             message_max_bytes: 1_048_588,
             socket_request_max_bytes: 100 << 20,

@@ -319,6 +319,23 @@ const OWN_KEYS: &[BrokerKey] = &[
         "How often the broker looks for segments that retention lets go.",
     ),
     key(
+        "log.scrub.bytes.per.second",
+        Int,
+        Range(0, 1 << 30),
+        |c| show(&c.log_scrub_bytes_per_second),
+        |c, v| c.log_scrub_bytes_per_second = number(v),
+        "How fast segments are searched for rot in the background; 0 searches none, and only what \
+         is read is checked. (ottla)",
+    ),
+    key(
+        "log.scrub.interval.ms",
+        Long,
+        Range(1000, LONG_MAX),
+        |c| show(&c.log_scrub_interval_ms),
+        |c, v| c.log_scrub_interval_ms = number(v),
+        "How long after such a search the next one begins; the first begins with the start. (ottla)",
+    ),
+    key(
         "log.cleanup.policy",
         List,
         Words(&["compact", "delete"]),

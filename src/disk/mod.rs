@@ -146,6 +146,12 @@ pub trait DiskFile {
     /// What the device said.
     fn length(&self) -> DiskResult<u64>;
 
+    /// Whoever reads these bytes next shall read the device, if the system has them in memory
+    /// and they are not to be written. A hint.
+    fn forget(&self, at: u64, bytes: u64) {
+        let _ = (at, bytes);
+    }
+
     /// Makes what was written so far durable, in place: for start-up and for simulated disks.
     ///
     /// # Errors

@@ -233,6 +233,11 @@ impl DiskFile for OsFile {
         }
     }
 
+    fn forget(&self, at: u64, bytes: u64) {
+        let bytes = core::num::NonZeroU64::new(bytes);
+        fs::fadvise(&self.descriptor, at, bytes, fs::Advice::DontNeed).ok();
+    }
+
     fn set_length(&self, length: u64) -> DiskResult<()> {
         finish(|| fs::ftruncate(&self.descriptor, length))
     }

@@ -52,6 +52,16 @@ pub struct PartitionKey {
     pub partition: u32,
 }
 
+impl PartitionKey {
+    /// The least key behind this one.
+    pub const fn following(self) -> PartitionKey {
+        match self.partition.checked_add(1) {
+            Some(partition) => PartitionKey { partition, ..self },
+            None => PartitionKey { topic: self.topic.saturating_add(1), partition: 0 },
+        }
+    }
+}
+
 /// Where a batch lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchPlace {

@@ -38,6 +38,7 @@ pub mod recovery;
 pub mod retention;
 pub mod rot;
 pub mod scan;
+mod scrub;
 pub mod segment;
 pub mod segments;
 mod sweep;
@@ -62,6 +63,7 @@ use table::Table;
 
 pub use journal::Lsn;
 pub use journal_frame::PartitionKey;
+pub use scrub::Scrubbed;
 
 /// Which partition, as a short-lived handle: valid until the partition is removed.
 pub type PartitionIndex = usize;
@@ -154,6 +156,7 @@ pub struct Storage {
     failed: Option<DiskError>,
     counters: Counters,
     rot: rot::Rot,
+    scrub: scrub::Scrub,
 }
 
 impl Storage {

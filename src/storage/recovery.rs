@@ -30,6 +30,7 @@ use super::journal_frame::{FrameHeader, KIND_OPENED, PartitionKey, Payload};
 use super::partition::{Partition, Place};
 use super::rot::Rot;
 use super::scan::{Scan, Step};
+use super::scrub::Scrub;
 use super::table::Table;
 use super::{Counters, Options, Storage, layout, rebuild, ring_bytes, sync::SyncState};
 use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
@@ -487,6 +488,7 @@ impl Recovery<'_> {
             failed: self.failed,
             counters: Counters::default(),
             rot: Rot::new(),
+            scrub: Scrub::NEW,
             disk: self.disk,
             partitions: self.partitions,
         };

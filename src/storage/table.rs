@@ -64,6 +64,12 @@ impl Table {
         (key.topic == topic).then_some(*index as usize)
     }
 
+    /// The handle of the first partition whose key is `key` or behind it.
+    pub fn from(&self, key: PartitionKey) -> Option<PartitionIndex> {
+        let at = self.by_key.partition_point(|(known, _)| *known < key);
+        self.by_key.get(at).map(|(_, index)| *index as usize)
+    }
+
     /// The partition behind a handle.
     pub fn get(&self, index: PartitionIndex) -> Option<&Partition> {
         self.rows.get(index)?.as_ref().filter(|partition| !partition.removed)

@@ -12,6 +12,7 @@ use super::{OpenSegment, Partition, Place, Slice, open_segment};
 use crate::disk::{Disk, DiskResult, Open};
 use crate::limits::ROT_CHECK_BYTES_MAX;
 use crate::storage::rot::{Checked, Gap, Rot, Stretch, is_loss};
+use crate::storage::scrub;
 use crate::storage::segment::{LogError, Window, read_batch, read_header};
 use crate::wire::batch::BatchHeader;
 
@@ -408,5 +409,52 @@ impl Partition {
         let entry = if by_time.position > by_offset.position { by_time } else { by_offset };
         let expected = base + i64::from(entry.relative_offset);
         Walk::begin(at, entry.position, expected, entry.position > 0)
+    }
+
+    /// Checks some `bytes_max` bytes more from a place on, whatever was checked before, and at
+    /// least one batch. Returns where to go on and how many bytes were read; `None` behind the
+    /// last segment. What the disk refuses otherwise than by losing it is left for the next pass.
+    pub fn scrub(
+        &mut self,
+        disk: &dyn Disk,
+        rot: &mut Rot,
+        place: scrub::Place,
+        bytes_max: u32,
+    ) -> Option<(scrub::Place, u32)> {
+        let at = self.segments.all().partition_point(|s| s.base_offset < place.segment_base);
+        let segment_base = self.segments.get(at)?.base_offset;
+        let mut walk = Walk::begin(at, 0, segment_base, false);
+        if segment_base == place.segment_base && place.position > 0 {
+            (walk.position, walk.expected) = (place.position, place.expected);
+        }
+        let following = scrub::Place {
+            segment_base: segment_base.saturating_add(1),
+            position: 0,
+            expected: 0,
+            ..place
+        };
+        let Ok(Some(header)) = self.look(disk, rot, &mut walk) else { return Some((following, 0)) };
+        let from = walk.position;
+        let to = from.saturating_add(bytes_max.max(header.total_bytes as u32));
+        let Ok((end, _)) = self.boundary(disk, &walk, to) else { return Some((following, 0)) };
+        let Ok(log) = self.open_at(disk, at).map(|open| open.log.clone()) else {
+            return Some((following, 0));
+        };
+        if at + 1 < self.segments.len() {
+            log.forget(u64::from(from), u64::from(end - from));
+        }
+        let Ok(checked) = rot.check(&log, from, end, walk.expected) else {
+            return Some((following, 0));
+        };
+        self.note_checked(at, from, checked.end);
+        (walk.position, walk.expected) = (checked.end, checked.next);
+        if !checked.all {
+            match self.find_gap(disk, rot, at, checked.end, checked.next) {
+                Ok(gap) => walk.pass(&gap),
+                Err(_) => return Some((following, end - from)),
+            }
+        }
+        let Walk { position, expected, .. } = walk;
+        Some((scrub::Place { segment_base, position, expected, ..place }, end - from))
     }
 }

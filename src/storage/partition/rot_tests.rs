@@ -1,8 +1,9 @@
 //! Bytes that change on the card: what is lost, and that nothing else is.
 
-use super::tests::{Log, batch};
+use super::tests::{KEY, Log, batch};
 use super::*;
 use crate::storage::rot::Rot;
+use crate::storage::scrub;
 use crate::wire::batch::check_stored;
 
 /// Reads the whole log from `offset` on; checks every batch and returns their base offsets.
@@ -198,4 +199,33 @@ fn a_batch_inside_a_rotten_one_is_not_taken_for_one_of_the_log() {
     let expected: Vec<i64> =
         log.batches.iter().map(|(base, _, _)| *base).filter(|base| *base != 1).collect();
     assert_eq!(found, expected);
+}
+
+#[test]
+fn a_background_search_finds_what_a_reader_would_whatever_it_reads_at_a_time() {
+    let (log, places) = small();
+    for (touched, (segment, start, _)) in places.iter().enumerate() {
+        let path = layout::segment_file("topics/t-0", *segment);
+        let file = log.disk.open(&path, Open::Write).unwrap();
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, start + 65).unwrap();
+        file.write_at(&[&[byte[0] ^ 4]], start + 65).unwrap();
+        for bytes_max in [1, 150, 1 << 20] {
+            let (mut partition, mut rot) = (log.reopened(), Rot::new());
+            let mut place = scrub::Place { key: KEY, ..scrub::START };
+            let mut turns = 0;
+            while let Some((next, _)) = partition.scrub(&log.disk, &mut rot, place, bytes_max) {
+                assert!(next != place);
+                (place, turns) = (next, turns + 1);
+            }
+            assert!(turns >= if bytes_max == 1 { log.batches.len() } else { 3 });
+            let (base, next, _) = log.batches[touched];
+            let found: Vec<_> = rot.gaps().iter().map(|gap| (gap.first, gap.next)).collect();
+            assert_eq!(found, [(base, next)]);
+            // Whoever reads now does not look again.
+            let all = served(&log, &mut partition, &mut rot, 1 << 20);
+            assert!(!all.contains(&base) && all.len() == log.batches.len() - 1);
+        }
+        file.write_at(&[&byte], start + 65).unwrap();
+    }
 }

@@ -6,7 +6,7 @@ use crate::limits::INDEX_INTERVAL_BYTES;
 use crate::storage::rot::Rot;
 use crate::wire::record::BatchBuilder;
 
-const KEY: PartitionKey = PartitionKey { topic: 1, partition: 0 };
+pub(super) const KEY: PartitionKey = PartitionKey { topic: 1, partition: 0 };
 
 pub(super) struct Log {
     pub(super) disk: SimDisk,
