@@ -34,7 +34,7 @@ fn config() -> BrokerConfig {
     BrokerConfig {
         journal_bytes: RING_BYTES_MIN as u32,
         log_segment_bytes: SEGMENT_BYTES_MIN,
-        ..BrokerConfig::default()
+        ..super::gateway::config()
     }
 }
 
@@ -122,7 +122,8 @@ pub fn run(data: &[u8]) {
     reads_what_is_there(&mut again.broker);
 }
 
-/// It always starts; only a file of a newer version is a reason not to.
+/// It always starts; only a file of a newer version is a reason not to, or names and numbers of
+/// more topics than the board has room for.
 fn start(disk: &SimDisk) -> Option<Gateway> {
     let now = start_time();
     let shared: Rc<dyn Disk> = Rc::new(disk.clone());
@@ -130,7 +131,7 @@ fn start(disk: &SimDisk) -> Option<Gateway> {
         memory::bounded("a start", START_BYTES_MAX, || broker::open(shared, config(), 42, now));
     match opened {
         Ok(opened) => Some(Gateway { disk: disk.clone(), broker: opened.broker, now }),
-        Err(OpenError::Newer { .. }) => None,
+        Err(OpenError::Newer { .. } | OpenError::TooLarge(_)) => None,
         Err(error) => panic!("it does not start: {error}"),
     }
 }
