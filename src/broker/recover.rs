@@ -6,7 +6,7 @@ use super::waiting::Waiting;
 use super::{Broker, Figures};
 use crate::config::BrokerConfig;
 use crate::disk::Disk;
-use crate::limits::{CHANGE_BYTES, LARGE_BATCH_BYTES, PRODUCER_ID_PLAUSIBLE_MAX};
+use crate::limits::{CHANGE_BYTES, LARGE_BATCH_BYTES, PRODUCER_ID_PLAUSIBLE_MAX, Sizes};
 use crate::state::coordinator_file::{Change, Snapshot, TopicRow};
 use crate::state::forward::Forwarding;
 use crate::state::groups::{Groups, GroupsConfig};
@@ -163,6 +163,22 @@ impl Recovering {
     }
 }
 
+/// Whether the topics of a directory, which a larger board may have written, have room on this one.
+fn check_room(topics: &BTreeMap<u32, TopicRow>, sizes: &Sizes) -> Result<(), OpenError> {
+    let sum = |of: fn(&TopicRow) -> usize| topics.values().map(of).sum();
+    for (what, found, room) in [
+        ("topics", topics.len(), sizes.topics),
+        ("partitions", sum(|row| row.partitions as usize), sizes.partitions),
+        ("bytes of topics' names", sum(|row| row.name.len()), sizes.name_bytes),
+        ("bytes of topics' own settings", sum(|row| row.overrides.bytes()), sizes.setting_bytes),
+    ] {
+        if found > room {
+            return Err(OpenError::TooLarge(TooLarge { what, found }));
+        }
+    }
+    Ok(())
+}
+
 /// Opens a data directory. `seed` makes ids unlike those of other brokers.
 ///
 /// # Errors
@@ -219,10 +235,7 @@ pub fn open(
     let mut ids = recovering.ids;
     let cluster_id = recovering.cluster_id.unwrap_or_else(|| ids.cluster_id());
     let waiting = Waiting::new(&config.sizes);
-    let found = recovering.topics.len();
-    if found > config.sizes.topics {
-        return Err(OpenError::TooLarge(TooLarge { what: "topics", found }));
-    }
+    check_room(&recovering.topics, &config.sizes)?;
     let mut broker = Broker {
         config,
         cluster_id,
@@ -246,7 +259,10 @@ pub fn open(
         figures: Figures::default(),
     };
     for row in recovering.topics.into_values() {
-        broker.insert_topic(row);
+        if !broker.insert_topic(row) {
+            // Storage has partitions of no topic that is known: more than the topics' own.
+            return Err(OpenError::TooLarge(TooLarge::PARTITIONS));
+        }
     }
     broker.mend_forward_rows(&mut report);
     if (report.first_start || report.rebuilt) && broker.checkpoint(true, false, now).is_err() {

@@ -133,6 +133,31 @@ fn a_directory_of_a_larger_board_is_refused_in_a_sentence_and_nothing_is_lost() 
     assert_eq!(broker.topics().partitions(), 5);
 }
 
+#[test]
+fn names_and_settings_of_a_larger_board_are_refused_too() {
+    let disk = SimDisk::new();
+    let mut broker = start(Rc::new(disk.clone()), Sizes::default());
+    create(&mut broker, &"x".repeat(200), 2).unwrap();
+    let number = broker.topics().iter().next().map(|topic| topic.number).unwrap();
+    let mut overrides = TopicOverrides::default();
+    overrides.set("retention.ms", "60000").unwrap();
+    let bytes = overrides.bytes();
+    broker.configure_topic(number, overrides, NOW).unwrap();
+    sync(&mut broker);
+    drop(broker);
+    for (sizes, what, found) in [
+        (Sizes { topics: 0, ..Sizes::default() }, "topics", 1),
+        (Sizes { name_bytes: 199, ..Sizes::default() }, "bytes of topics' names", 200),
+        (Sizes { setting_bytes: 9, ..Sizes::default() }, "bytes of topics' own settings", bytes),
+    ] {
+        let opened = open(Rc::new(disk.fork()), config(sizes), 7, NOW);
+        let error = opened.map(|_| ()).unwrap_err();
+        assert_eq!(error, OpenError::TooLarge(TooLarge { what, found }));
+    }
+    let enough = Sizes { topics: 1, partitions: 2, name_bytes: 200, ..Sizes::default() };
+    start(Rc::new(disk), Sizes { setting_bytes: bytes, ..enough });
+}
+
 struct Nothing;
 
 impl Replay for Nothing {

@@ -102,20 +102,21 @@ impl Broker {
         self.next_topic += 1;
         self.topics_version += 1;
         log::info!("topic {} created with {partitions} partitions", row.name);
-        self.insert_topic(row);
+        let has_room = self.insert_topic(row);
+        debug_assert!(has_room, "check_new_topic has made sure of it");
         Ok(lsn)
     }
 
-    /// Puts a topic into the tables; its partitions are found or made.
-    pub(super) fn insert_topic(&mut self, row: TopicRow) {
+    /// Puts a topic into the tables; its partitions are found or made. Whether all had room.
+    pub(super) fn insert_topic(&mut self, row: TopicRow) -> bool {
         let key = |partition| PartitionKey { topic: row.number, partition };
         let mut partitions = Vec::with_capacity(row.partitions as usize);
         for partition in 0..row.partitions {
             let known = self.storage.find(key(partition));
             let added = known.or_else(|| self.storage.add_partition(key(partition), &row.name));
-            debug_assert!(added.is_some(), "who calls has made sure of the room");
             partitions.extend(added);
         }
+        let has_room = partitions.len() == row.partitions as usize;
         let forwarded = self.config.forward.forwards(&row.name);
         partitions.iter().for_each(|index| self.wakes.follow(*index, forwarded));
         let config = EffectiveTopicConfig::new(&self.config, &row.overrides);
@@ -127,6 +128,7 @@ impl Broker {
             overrides: row.overrides,
             config,
         });
+        has_room
     }
 
     /// Deletes a topic with everything that was committed for it.

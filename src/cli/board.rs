@@ -120,7 +120,7 @@ pub fn check_memory(chosen: &Chosen, config: &BrokerConfig) -> Result<(), String
     ))
 }
 
-/// The smallest board that has room for so many partitions, topics or segments.
+/// The smallest board that has room for so many of what a directory may hold too many of.
 pub fn with_room(what: &str, found: usize) -> Option<&'static str> {
     let room = |board: &Board| {
         let sizes = Sizes::of(board);
@@ -128,6 +128,8 @@ pub fn with_room(what: &str, found: usize) -> Option<&'static str> {
             "partitions" => sizes.partitions,
             "topics" => sizes.topics,
             "segments" => sizes.segments,
+            "bytes of topics' names" => sizes.name_bytes,
+            "bytes of topics' own settings" => sizes.setting_bytes,
             _ => 0,
         }
     };

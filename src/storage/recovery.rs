@@ -465,6 +465,10 @@ impl Recovery<'_> {
     ) -> Result<(Storage, Report), OpenError> {
         let disk = self.disk.clone();
         for partition in self.partitions.iter_mut() {
+            if let Some((first, last)) = partition.go_on_at_start() {
+                let note = format!("{}: records {first} to {last} are unreadable", partition.dir);
+                self.report.note(note);
+            }
             partition.drop_before_start();
             while partition.take_given_up().is_some() {}
             if partition.dirty
