@@ -24,7 +24,8 @@ use super::segment::{Window, read_batch, read_header};
 use super::segments::{Run, Segments};
 use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
 use crate::limits::{PARTITION_BOOKMARKS, SEALED_DIRTY_MAX, SEGMENT_RESERVE_BYTES};
-use crate::wire::batch::{BatchHeader, Stamped};
+use crate::wire::batch::{BatchHeader, HEADER_BYTES, Stamped};
+use core::ops::Range;
 use serde::{Deserialize, Serialize};
 
 /// What is remembered of a segment, also in the coordinator file.
@@ -49,6 +50,17 @@ pub struct Place {
     pub segment_base: i64,
     /// Byte position in it.
     pub position: u32,
+}
+
+/// When a batch's bytes get into the segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Now.
+    Now,
+    /// Later, if their space is certain: the caller has them.
+    Later,
+    /// They are there: see [`Partition::write_ahead`].
+    There,
 }
 
 /// A run of whole batches to be sent from a file.
@@ -273,9 +285,8 @@ impl Partition {
         self.active.as_mut().ok_or(DiskError::NotFound)
     }
 
-    /// Puts a batch at the log's end, into the active segment. With `later` its bytes need not be
-    /// written now, if their space is certain: the caller has them, and does that with
-    /// [`Partition::write`]. Returns whether they are left to be written.
+    /// Puts a batch at the log's end, into the active segment. Returns whether its bytes are left to
+    /// be written with [`Partition::write`].
     ///
     /// # Errors
     /// What the disk said; the log is as before.
@@ -285,24 +296,47 @@ impl Partition {
         batch: &Stamped<'_>,
         header: &BatchHeader,
         age_s: u32,
-        later: bool,
+        how: How,
     ) -> DiskResult<(Place, bool)> {
         let segment = self.segments.last().ok_or(DiskError::NotFound)?;
-        let open = self.open_active(disk)?;
-        let end = u64::from(segment.bytes) + batch.len() as u64;
-        if end > open.reserved {
-            let ahead = end.next_multiple_of(SEGMENT_RESERVE_BYTES);
-            let bytes = ahead - u64::from(segment.bytes);
-            open.reserves = open.log.reserve(u64::from(segment.bytes), bytes)?;
-            open.reserved = ahead;
-        }
-        let later = later && open.reserves;
-        if !later {
-            open.log.write_at(&batch.parts(), u64::from(segment.bytes))?;
+        let later = how == How::Later && self.reserve(disk, batch.len())?.reserves;
+        if how != How::There && !later {
+            self.write_ahead(disk, batch, 0..batch.len())?;
         }
         let place = Place { segment_base: segment.base_offset, position: segment.bytes };
         self.note_appended(place, header, age_s);
         Ok((place, later))
+    }
+
+    /// Reserves space for so many bytes behind the log's end.
+    fn reserve(&mut self, disk: &dyn Disk, bytes: usize) -> DiskResult<&mut OpenSegment> {
+        let end = u64::from(self.segments.last().ok_or(DiskError::NotFound)?.bytes);
+        let open = self.open_active(disk)?;
+        if end + bytes as u64 > open.reserved {
+            let ahead = (end + bytes as u64).next_multiple_of(SEGMENT_RESERVE_BYTES);
+            open.reserves = open.log.reserve(end, ahead - end)?;
+            open.reserved = ahead;
+        }
+        Ok(open)
+    }
+
+    /// Writes these bytes of a batch to where it belongs behind the log's end. It is no part of it.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn write_ahead(
+        &mut self,
+        disk: &dyn Disk,
+        batch: &Stamped<'_>,
+        range: Range<usize>,
+    ) -> DiskResult<()> {
+        let end = self.segments.last().ok_or(DiskError::NotFound)?.bytes;
+        let log = &self.reserve(disk, batch.len())?.log;
+        let [head, rest] = batch.parts();
+        let head = &head[range.start.min(HEADER_BYTES)..range.end.min(HEADER_BYTES)];
+        let behind = |at: usize| at.saturating_sub(HEADER_BYTES);
+        let rest = &rest[behind(range.start)..behind(range.end)];
+        log.write_at(&[head, rest], u64::from(end) + range.start as u64)
     }
 
     /// Writes the bytes of batches that were appended before, into the active segment.
