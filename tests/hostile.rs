@@ -5,8 +5,8 @@
 //! says, the process lives, and the log has one line per kind of event, about the attacker's own
 //! address. The table of figures is printed at the end.
 //!
-//! Beside that, each with a broker of its own: who keeps a shared buffer (`holders`), and one address
-//! that wants all seats (`shares`).
+//! Beside that, each with a broker of its own: who keeps a shared buffer (`holders`), and one
+//! address that wants all seats (`shares`).
 //!
 //! Absent: fuzzing (`tests/fuzz`), fairness under load (`cargo bench --bench fairness`), what each
 //! table does when it is full (`tests/limits.rs`).
