@@ -33,6 +33,25 @@ pub const PRODUCER_BATCHES: usize = 5;
 /// Why: measured with `cargo bench --bench large_batch`, see `storage/mod.rs`.
 pub const LARGE_BATCH_BYTES: usize = 128 * 1024;
 
+/// Bytes of large batches that one commit has to sync in their segments, at which the next ones
+/// wait for it to begin.
+///
+/// Why: whoever waits for a small record waits for that sync as well: 40 ms at 100 MB/s. Commits
+/// of that size already cost little more per byte than larger ones. At the limit: the Produce
+/// request is parked, and its connection is not read.
+pub const UNSYNCED_LARGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Milliseconds after a small record or change for which large batches are synced one by one,
+/// before the journal refers to them, so that no small one waits for them.
+///
+/// Why: a sensor writes once a second or more often; alone, large batches share their syncs.
+pub const SMALL_RECENT_MS: u64 = 2_000;
+
+/// Large batches that may stand behind the ends of logs, waiting for their sync.
+///
+/// Why: as many as there are batch buffers at most. At the limit: a batch goes the usual way.
+pub const AHEAD_BATCHES: usize = 8;
+
 /// Bytes by which the journal is written ahead of its frames on the first way around.
 ///
 /// Why: a first start need not wait for the whole file; one sync in a thousand pays for a step.

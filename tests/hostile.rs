@@ -5,6 +5,9 @@
 //! says, the process lives, and the log has one line per kind of event, about the attacker's own
 //! address. The table of figures is printed at the end.
 //!
+//! Beside that, each with a broker of its own: who keeps a shared buffer (`holders`), and one
+//! address that wants all seats (`shares`).
+//!
 //! Absent: fuzzing (`tests/fuzz`), fairness under load (`cargo bench --bench fairness`), what each
 //! table does when it is full (`tests/limits.rs`).
 
@@ -23,6 +26,10 @@ mod fields;
 mod floods;
 #[path = "hostile/frames.rs"]
 mod frames;
+#[path = "hostile/holders.rs"]
+mod holders;
+#[path = "hostile/shares.rs"]
+mod shares;
 #[path = "hostile/slow.rs"]
 mod slow;
 #[expect(dead_code, reason = "the end-to-end tests need more of it")]

@@ -481,6 +481,7 @@ impl Recovery<'_> {
         let mut storage = Storage {
             journal: Journal::new(file, ring, resume, options.sizes.staged_bytes)?,
             sync: SyncState::new(options.sizes.partitions),
+            ahead: Default::default(),
             behind: List::<Behind>::new(super::behind::rows(&options.sizes)),
             pieces: fixed::bytes(COORDINATOR_PIECE_BYTES),
             options,
