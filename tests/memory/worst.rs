@@ -155,7 +155,7 @@ fn read_slowly(address: SocketAddr, until: Instant, done: &Done) -> std::io::Res
     for _ in 0..SLOW_CONSUMERS {
         let mut socket = dial(address)?;
         socket.set_nonblocking(true)?;
-        socket.write(&bytes).ok();
+        socket.write_all(&bytes).ok();
         sockets.push(socket);
     }
     let mut piece = [0; 1024];

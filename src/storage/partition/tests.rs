@@ -3,6 +3,7 @@
 use super::*;
 use crate::disk::sim::SimDisk;
 use crate::limits::INDEX_INTERVAL_BYTES;
+use crate::wire::batch::Stamped;
 use crate::wire::record::BatchBuilder;
 
 const KEY: PartitionKey = PartitionKey { topic: 1, partition: 0 };
