@@ -521,3 +521,41 @@ pub const OFFSET_PLAUSIBLE_MAX: i64 = 1 << 60;
 ///
 /// Why: more than any board has; `topics/t-4294967295` shall not make four billion of them.
 pub const TOPIC_PARTITIONS_PLAUSIBLE_MAX: u32 = 1 << 14;
+
+// Topics and their settings.
+
+/// Bytes of a topic's own settings: for each its number, two bytes of length, and its value.
+///
+/// Why: all of Kafka's 33 settings at once, with the longest numbers; every topic's row has them.
+/// At the limit: INVALID_CONFIG (40), with a message.
+pub const TOPIC_SETTING_BYTES_MAX: usize = 512;
+
+/// Bytes of all settings of topics and of the broker as text, with where they come from.
+///
+/// Why: some 140 rows of a few words. They are made once, at start.
+/// At the limit: there is none; it is what settings take, and a test measures it.
+pub const DESCRIBED_BYTES: usize = 40 * 1024;
+
+/// Bytes of a figure in DescribeConfigs (`ottla.status.*`) while it becomes text.
+///
+/// Why: the longest names every table with what is in use of it.
+/// At the limit: the text ends there.
+pub const FIGURE_BYTES_MAX: usize = 8 * 1024;
+
+/// Segments of which it was said once that they are unreadable.
+///
+/// Why: consumers ask again, ten times a second, and a log line each would fill the card.
+/// At the limit: others are not spoken of until the next start.
+pub const ROTTEN_TOLD_MAX: usize = 64;
+
+/// Settings that CreateTopics may have for one topic, the repeated ones counted.
+///
+/// Why: there are 33; of what is repeated the last one counts, and to find it they are read again.
+/// At the limit: INVALID_CONFIG (40), with a message.
+pub const TOPIC_CONFIGS_MAX: usize = 128;
+
+/// Files that the process has open beside those of partitions and connections.
+///
+/// Why: listeners, the journal, the lock, the event loop, files for large answers, links upstream.
+/// At the limit: there is none; it is what is added up.
+pub const FILES_OF_THE_PROCESS: usize = 32;

@@ -177,8 +177,8 @@ impl Broker {
     }
 
     /// Whether this topic is forwarded.
-    pub fn forwards(&self, topic: &Topic) -> bool {
-        self.config.forward.forwards(&topic.name)
+    pub fn forwards(&self, topic: Topic<'_>) -> bool {
+        self.config.forward.forwards(topic.name)
     }
 
     /// Names the forwarded partitions whose high watermark moved since this was last called, and
@@ -223,7 +223,7 @@ impl Broker {
     }
 
     /// What retention may not take of a partition.
-    pub(super) fn protected_from(&self, topic: &Topic, partition: usize) -> Option<i64> {
+    pub(super) fn protected_from(&self, topic: Topic<'_>, partition: usize) -> Option<i64> {
         // No row yet: nothing of it was ever sent.
         let row = || self.forwarding.row((topic.number, partition as u32));
         self.forwards(topic).then(|| row().map_or(0, |row| row.cursor))
@@ -260,7 +260,7 @@ impl Broker {
         }
         let (to, view) =
             self.find_partition(&name, partition as i32).ok_or(Refusal::UnknownTopicOrPartition)?;
-        let policy = segment_policy(&to.config);
+        let policy = segment_policy(to.config);
         let appended = self.storage.append(view.index, policy, now.mono, |base_offset| {
             Stamped::new(batch, base_offset, LEADER_EPOCH, None)
         })?;

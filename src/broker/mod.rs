@@ -10,18 +10,22 @@
 mod forward;
 mod ids;
 mod logs;
+mod names;
 mod recover;
 mod topics;
 mod waiting;
 
 pub use forward::{Backlog, REJECTED_SUFFIX, TopicFigures};
 pub use logs::{FetchError, LEADER_EPOCH, PartitionView, ProduceError, Produced};
+pub use names::Names;
 pub use recover::{Opened, open};
 pub use topics::NewTopic;
 
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, Described};
+use crate::fixed::List;
 use crate::limits::{
-    COMMIT_SYNC_MS, Ledger, PRODUCER_ID_BLOCK, RETENTION_CHECK_S, SERVER_USAGES, Sizes, Usage,
+    COMMIT_SYNC_MS, FIGURE_BYTES_MAX, Ledger, PRODUCER_ID_BLOCK, RETENTION_CHECK_S,
+    ROTTEN_TOLD_MAX, SERVER_USAGES, Sizes, Usage,
 };
 use crate::state::coordinator_file::{Change, SNAPSHOT_VERSION};
 use crate::state::forward::Forwarding;
@@ -34,7 +38,6 @@ use crate::storage::{Lsn, PartitionKey, Storage, WriteError};
 use crate::time::{Millis, Now};
 use forward::Wakes;
 use ids::Ids;
-use std::collections::BTreeSet;
 use waiting::Waiting;
 
 pub use ids::base64;
@@ -105,6 +108,10 @@ pub struct Broker {
     cluster_id: String,
     storage: Storage,
     topics: Topics,
+    /// All settings in words, as DescribeConfigs shows them.
+    described: Described,
+    names: Names,
+    text: String,
     producers: Producers,
     /// Consumer groups. Offsets are committed through [`Broker::commit_offset`], which makes them
     /// durable; everything else about groups is in memory only, as their members rejoin.
@@ -123,7 +130,7 @@ pub struct Broker {
     topics_version: u64,
     retention_due: Millis,
     /// Segments of which was said that they are unreadable.
-    rotten_told: BTreeSet<(PartitionKey, i64)>,
+    rotten_told: List<(PartitionKey, i64)>,
     started: Now,
     /// Figures for `ottla status`.
     pub figures: Figures,
@@ -166,6 +173,32 @@ impl Broker {
     /// The topics.
     pub fn topics(&self) -> &Topics {
         &self.topics
+    }
+
+    /// All settings in words.
+    pub fn described(&self) -> &Described {
+        &self.described
+    }
+
+    /// The list in which a request's names are sorted; to be given back with
+    /// [`Broker::give_names`]. Meanwhile there is one without room.
+    pub fn take_names(&mut self) -> Names {
+        core::mem::take(&mut self.names)
+    }
+
+    /// Takes it back.
+    pub fn give_names(&mut self, names: Names) {
+        self.names = names;
+    }
+
+    /// The buffer in which a figure becomes text, in the same way.
+    pub fn take_text(&mut self) -> String {
+        core::mem::take(&mut self.text)
+    }
+
+    /// Takes it back.
+    pub fn give_text(&mut self, text: String) {
+        self.text = text;
     }
 
     /// The frame that whoever is told about topics has to wait for, if it is not durable yet:
@@ -279,8 +312,8 @@ impl Broker {
             pieces.put_count(topics.len());
             for topic in topics.in_order_of_numbers() {
                 let partitions = topic.partitions.len() as u32;
-                pieces.put(&(topic.number, topic.name.as_str(), topic.id, partitions));
-                pieces.put(&topic.overrides);
+                pieces.put(&(topic.number, topic.name, topic.id, partitions));
+                pieces.put(topic.overrides);
             }
             pieces.put_count(groups.offsets().rows().count());
             groups.offsets().rows().for_each(|row| pieces.put(&row));
@@ -298,6 +331,11 @@ impl Broker {
         Storage::account(sizes, ledger);
         Producers::account(sizes, ledger);
         Topics::account(sizes, ledger);
+        Names::account(sizes, ledger);
+        Described::account(ledger);
+        let told = List::<(PartitionKey, i64)>::memory(1);
+        ledger.row("segments known to be rotten", ROTTEN_TOLD_MAX, told, "no further log lines");
+        ledger.row("a figure as text", 1, FIGURE_BYTES_MAX, "it is cut off");
         Waiting::account(sizes, ledger);
         Groups::account(sizes, ledger);
     }

@@ -2,11 +2,16 @@
 
 use super::forward::Wakes;
 use super::ids::Ids;
+use super::names::Names;
 use super::waiting::Waiting;
 use super::{Broker, Figures};
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, Described};
 use crate::disk::Disk;
-use crate::limits::{CHANGE_BYTES, LARGE_BATCH_BYTES, PRODUCER_ID_PLAUSIBLE_MAX, Sizes};
+use crate::fixed::List;
+use crate::limits::{
+    CHANGE_BYTES, FIGURE_BYTES_MAX, LARGE_BATCH_BYTES, PRODUCER_ID_PLAUSIBLE_MAX, ROTTEN_TOLD_MAX,
+    Sizes,
+};
 use crate::state::coordinator_file::{Change, Snapshot, TopicRow};
 use crate::state::forward::Forwarding;
 use crate::state::groups::{Groups, GroupsConfig};
@@ -17,7 +22,7 @@ use crate::storage::recovery::{Effect, OpenError, Replay, Report, TooLarge};
 use crate::storage::{Options, PartitionKey, Storage};
 use crate::time::Now;
 use crate::wire::batch::BatchHeader;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// A broker, and what start-up found.
@@ -33,7 +38,7 @@ pub struct Opened {
 struct Recovering {
     cluster_id: Option<String>,
     node_id: Option<i32>,
-    topics: BTreeMap<u32, TopicRow>,
+    topics: BTreeMap<u32, TopicRow<'static>>,
     groups: Groups,
     /// Committed offsets for which there was no room.
     offsets_lost: u64,
@@ -61,7 +66,7 @@ impl Replay for Recovering {
         self.next_topic = snapshot.next_topic;
         self.next_producer_id = snapshot.next_producer_id;
         for row in snapshot.topics {
-            self.topics.insert(row.number, row);
+            self.topics.insert(row.number, row.into_owned());
         }
         snapshot.offsets.iter().for_each(|row| self.restore_offset(row));
         snapshot.producers.into_iter().for_each(|row| self.producers.restore(row));
@@ -73,7 +78,8 @@ impl Replay for Recovering {
     fn effect(&self, change: &[u8]) -> Effect {
         match Change::decode(change) {
             Some(Change::TopicCreated(row)) => {
-                Effect::Create { topic: row.number, name: row.name, partitions: row.partitions }
+                let name = row.name.into_owned();
+                Effect::Create { topic: row.number, name, partitions: row.partitions }
             }
             Some(Change::PartitionsAdded { number, partitions }) => {
                 Effect::Grow { topic: number, partitions }
@@ -89,7 +95,7 @@ impl Replay for Recovering {
         match Change::decode(change) {
             Some(Change::TopicCreated(row)) => {
                 self.next_topic = self.next_topic.max(row.number + 1);
-                self.topics.insert(row.number, row);
+                self.topics.insert(row.number, row.into_owned());
             }
             Some(Change::TopicDeleted { number }) => {
                 if let Some(row) = self.topics.remove(&number) {
@@ -147,7 +153,7 @@ impl Replay for Recovering {
         self.next_topic = self.next_topic.max(number + 1);
         let row = TopicRow {
             number,
-            name: name.to_owned(),
+            name: name.to_owned().into(),
             id: self.ids.uuid(),
             partitions,
             overrides: crate::config::TopicOverrides::default(),
@@ -164,13 +170,12 @@ impl Recovering {
 }
 
 /// Whether the topics of a directory, which a larger board may have written, have room on this one.
-fn check_room(topics: &BTreeMap<u32, TopicRow>, sizes: &Sizes) -> Result<(), OpenError> {
-    let sum = |of: fn(&TopicRow) -> usize| topics.values().map(of).sum();
+fn check_room(topics: &BTreeMap<u32, TopicRow<'static>>, sizes: &Sizes) -> Result<(), OpenError> {
+    let sum = |of: fn(&TopicRow<'static>) -> usize| topics.values().map(of).sum();
     for (what, found, room) in [
         ("topics", topics.len(), sizes.topics),
         ("partitions", sum(|row| row.partitions as usize), sizes.partitions),
         ("bytes of topics' names", sum(|row| row.name.len()), sizes.name_bytes),
-        ("bytes of topics' own settings", sum(|row| row.overrides.bytes()), sizes.setting_bytes),
     ] {
         if found > room {
             return Err(OpenError::TooLarge(TooLarge { what, found }));
@@ -236,11 +241,17 @@ pub fn open(
     let cluster_id = recovering.cluster_id.unwrap_or_else(|| ids.cluster_id());
     let waiting = Waiting::new(&config.sizes);
     check_room(&recovering.topics, &config.sizes)?;
+    let topics = Topics::new(&config.sizes);
+    let described = Described::new(&config);
+    let names = Names::new(&config.sizes);
     let mut broker = Broker {
         config,
         cluster_id,
         storage,
-        topics: Topics::default(),
+        topics,
+        described,
+        names,
+        text: String::with_capacity(FIGURE_BYTES_MAX),
         producers: recovering.producers,
         groups: recovering.groups,
         next_topic: recovering.next_topic,
@@ -254,11 +265,11 @@ pub fn open(
         wakes: Wakes::default(),
         topics_version: 0,
         retention_due: now.mono,
-        rotten_told: BTreeSet::new(),
+        rotten_told: List::new(ROTTEN_TOLD_MAX),
         started: now,
         figures: Figures::default(),
     };
-    for row in recovering.topics.into_values() {
+    for row in recovering.topics.values() {
         if !broker.insert_topic(row) {
             // Storage has partitions of no topic that is known: more than the topics' own.
             return Err(OpenError::TooLarge(TooLarge::PARTITIONS));

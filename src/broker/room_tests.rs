@@ -69,24 +69,6 @@ fn topics_and_their_names_and_partitions_end_where_the_board_does() {
 }
 
 #[test]
-fn settings_of_topics_end_where_the_board_does() {
-    let mut own = TopicOverrides::default();
-    own.set("retention.ms", "86400000").unwrap();
-    let sizes = Sizes { setting_bytes: own.bytes(), ..Sizes::default() };
-    let mut broker = start(Rc::new(SimDisk::new()), sizes);
-    create(&mut broker, "a", 1).unwrap();
-    create(&mut broker, "b", 1).unwrap();
-    let number = |broker: &Broker, name: &str| broker.topics().find(name).unwrap().number;
-    let (a, b) = (number(&broker, "a"), number(&broker, "b"));
-    broker.configure_topic(a, own.clone(), NOW).unwrap();
-    let refused = Refusal::NoRoom("bytes of settings of their own", sizes.setting_bytes);
-    assert_eq!(broker.configure_topic(b, own.clone(), NOW), Err(refused));
-    broker.configure_topic(a, own.clone(), NOW).unwrap();
-    broker.configure_topic(a, TopicOverrides::default(), NOW).unwrap();
-    broker.configure_topic(b, own, NOW).unwrap();
-}
-
-#[test]
 fn where_segments_have_no_row_the_last_one_grows_and_nothing_is_refused() {
     let sizes = Sizes { segments: 3, ..Sizes::default() };
     let disk = SimDisk::new();
@@ -134,28 +116,26 @@ fn a_directory_of_a_larger_board_is_refused_in_a_sentence_and_nothing_is_lost() 
 }
 
 #[test]
-fn names_and_settings_of_a_larger_board_are_refused_too() {
+fn topics_and_names_of_a_larger_board_are_refused_too() {
     let disk = SimDisk::new();
     let mut broker = start(Rc::new(disk.clone()), Sizes::default());
     create(&mut broker, &"x".repeat(200), 2).unwrap();
     let number = broker.topics().iter().next().map(|topic| topic.number).unwrap();
     let mut overrides = TopicOverrides::default();
     overrides.set("retention.ms", "60000").unwrap();
-    let bytes = overrides.bytes();
     broker.configure_topic(number, overrides, NOW).unwrap();
     sync(&mut broker);
     drop(broker);
     for (sizes, what, found) in [
         (Sizes { topics: 0, ..Sizes::default() }, "topics", 1),
         (Sizes { name_bytes: 199, ..Sizes::default() }, "bytes of topics' names", 200),
-        (Sizes { setting_bytes: 9, ..Sizes::default() }, "bytes of topics' own settings", bytes),
     ] {
         let opened = open(Rc::new(disk.fork()), config(sizes), 7, NOW);
         let error = opened.map(|_| ()).unwrap_err();
         assert_eq!(error, OpenError::TooLarge(TooLarge { what, found }));
     }
     let enough = Sizes { topics: 1, partitions: 2, name_bytes: 200, ..Sizes::default() };
-    start(Rc::new(disk), Sizes { setting_bytes: bytes, ..enough });
+    start(Rc::new(disk), enough);
 }
 
 struct Nothing;

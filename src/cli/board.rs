@@ -129,7 +129,6 @@ pub fn with_room(what: &str, found: usize) -> Option<&'static str> {
             "topics" => sizes.topics,
             "segments" => sizes.segments,
             "bytes of topics' names" => sizes.name_bytes,
-            "bytes of topics' own settings" => sizes.setting_bytes,
             _ => 0,
         }
     };

@@ -102,10 +102,10 @@ impl Forwarder {
             core::mem::take(&mut self.lanes).into_iter().map(Some).collect();
         let by_key = core::mem::take(&mut self.by_key);
         let mut found = Vec::new();
-        for topic in broker.topics().iter().filter(|t| self.config.forwards(&t.name)) {
+        for topic in broker.topics().iter().filter(|t| self.config.forwards(t.name)) {
             for (partition, index) in topic.partitions.iter().enumerate() {
                 let key = PartitionKey { topic: topic.number, partition: partition as u32 };
-                found.push((key, *index, topic.name.clone()));
+                found.push((key, *index, topic.name.to_owned()));
             }
         }
         for (key, index, name) in found {

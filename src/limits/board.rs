@@ -119,8 +119,11 @@ pub struct Sizes {
     pub segments: usize,
     /// Bytes of the names of all topics. At the limit: POLICY_VIOLATION (44), with a message.
     pub name_bytes: usize,
-    /// Bytes of all topics' own settings. At the limit: POLICY_VIOLATION (44), with a message.
-    pub setting_bytes: usize,
+    /// Topics, resources or settings that one administrative request may name.
+    ///
+    /// Why: they are sorted, to see what comes twice; twice what the board has, and room for a tool
+    /// that names what is not there. At the limit: INVALID_REQUEST (42), with a message.
+    pub request_names: usize,
     /// Pairs of producer id and partition that are remembered.
     ///
     /// At the limit: the pair that was silent longest is forgotten, which Kafka's protocol allows.
@@ -187,7 +190,7 @@ impl Sizes {
             partitions,
             segments: (8 * partitions).max(1024),
             name_bytes: 64 * partitions,
-            setting_bytes: 64 * partitions + 4096,
+            request_names: (2 * partitions).max(1024),
             producers: (4 * partitions).max(256),
             groups,
             members,
