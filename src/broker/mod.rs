@@ -21,7 +21,8 @@ pub use topics::NewTopic;
 
 use crate::config::BrokerConfig;
 use crate::limits::{
-    COMMIT_SYNC_MS, Ledger, PRODUCER_ID_BLOCK, RETENTION_CHECK_S, SERVER_USAGES, Sizes, Usage,
+    CHANGE_BYTES, COMMIT_SYNC_MS, Ledger, PRODUCER_ID_BLOCK, RETENTION_CHECK_S, SERVER_USAGES,
+    Sizes, Usage,
 };
 use crate::state::coordinator_file::{Change, SNAPSHOT_VERSION};
 use crate::state::forward::Forwarding;
@@ -293,21 +294,26 @@ impl Broker {
         Ok(storage.begin_checkpoint(&state, clean, now.mono)?)
     }
 
-    /// The rows of the ledger for storage and the tables beside it, but for forwarding.
+    /// The rows of the ledger for storage and the tables beside it.
     pub fn account(sizes: &Sizes, ledger: &mut Ledger) {
         Storage::account(sizes, ledger);
         Producers::account(sizes, ledger);
         Topics::account(sizes, ledger);
         Waiting::account(sizes, ledger);
         Groups::account(sizes, ledger);
+        Forwarding::account(sizes, ledger);
+        Wakes::account(sizes, ledger);
+        ledger.row("a change on its way to the journal", 1, CHANGE_BYTES, "refused if larger");
     }
 
-    /// How full the tables are, the server's included, but for those of forwarding.
+    /// How full the tables are, the server's included.
     pub fn usage(&self) -> impl Iterator<Item = Usage> {
         let storage = self.storage.usage();
         let tables = storage.chain(self.topics.usage(&self.config.sizes));
         let server = self.figures.server.iter().copied();
-        tables.chain([self.producers.usage()]).chain(self.groups.usage()).chain(server)
+        let producers = [self.producers.usage()];
+        let forwarding = [self.forwarding.usage()];
+        tables.chain(producers).chain(self.groups.usage()).chain(forwarding).chain(server)
     }
 
     /// When [`Broker::handle_timeout`] has something to do. Syncs have their own deadline.

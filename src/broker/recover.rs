@@ -188,7 +188,7 @@ pub fn open(
         groups: Groups::new(groups_config, &config.sizes, seed),
         offsets_lost: 0,
         producers: Producers::new(config.sizes.producers),
-        forwarding: Forwarding::default(),
+        forwarding: Forwarding::new(&config.sizes),
         next_topic: 1,
         next_producer_id: 0,
         has_snapshot: false,
@@ -219,6 +219,7 @@ pub fn open(
     let mut ids = recovering.ids;
     let cluster_id = recovering.cluster_id.unwrap_or_else(|| ids.cluster_id());
     let waiting = Waiting::new(&config.sizes);
+    let wakes = Wakes::new(&config.sizes);
     let found = recovering.topics.len();
     if found > config.sizes.topics {
         return Err(OpenError::TooLarge(TooLarge { what: "topics", found }));
@@ -238,7 +239,7 @@ pub fn open(
         change_bytes: Vec::with_capacity(CHANGE_BYTES),
         waiting,
         forwarding: recovering.forwarding,
-        wakes: Wakes::default(),
+        wakes,
         topics_version: 0,
         retention_due: now.mono,
         rotten_told: BTreeSet::new(),

@@ -2,14 +2,17 @@
 //!
 //! Promises: the records of what is sent have the keys, values, headers and timestamps that a
 //! reader of the local log sees, in order, numbered without a gap. A batch is at most as large as
-//! `batch_size` or as the one stored batch in it. The buffers are allocated once. A stored batch
-//! whose CRC is wrong is never merged: it goes alone, its CRC still wrong, for upstream to refuse.
+//! `batch_size` or as the one stored batch in it, and never larger than there is room for. The
+//! buffers are allocated once. A stored batch whose CRC is wrong is never merged: it goes alone, its
+//! CRC still wrong, for upstream to refuse. A compressed batch whose records must be changed goes up
+//! compressed with the codec that is set, or with LZ4: it takes a table of 16 KiB where the others
+//! take ten times that; where it does not fit into the buffer for that, it goes up whole.
 //! Absent: the choice of what to send (`machine`), and transactions, which this broker has not.
 
 use super::batch::{Identity, readdress, sequence_at};
-use super::compress::Compressor;
-use crate::client::codec;
-use crate::limits::FORWARD_UNPACKED_BYTES_MAX;
+use super::compress::{self, Compressor};
+use super::unpack::{INFLATE_BYTES, Unpacker};
+use crate::limits::{FORWARD_COMPRESS_SLACK_BYTES, FORWARD_REQUEST_BYTES_MIN, Sizes};
 use crate::wire::batch::{self, BatchError, BatchHeader, Codec, HEADER_BYTES};
 use crate::wire::reader::{Read, Reader};
 use crate::wire::writer::Writer;
@@ -56,13 +59,28 @@ pub enum PackError {
     Batch(BatchError),
 }
 
+/// Bytes of the largest stored batch that is read whole, and of the largest merged one.
+pub fn whole_bytes_max(batch_size: u32) -> usize {
+    FORWARD_REQUEST_BYTES_MIN.max(batch_size as usize)
+}
+
+fn scratch_bytes(batch_size: u32, codec: Codec, sizes: &Sizes) -> usize {
+    let compressed = if codec == Codec::None { 0 } else { whole_bytes_max(batch_size) };
+    compressed.max(sizes.forward_unpacked_bytes) + HEADER_BYTES + FORWARD_COMPRESS_SLACK_BYTES
+}
+
 /// Makes batches for upstream; its buffers are allocated once.
 #[derive(Debug)]
 pub struct Merger {
     batch_size: usize,
     compressor: Compressor,
-    /// Room for the compressed records of a merged batch.
-    compressed: Vec<u8>,
+    /// For batches whose own codec must be undone while none is set.
+    lz4: Compressor,
+    unpacker: Unpacker,
+    /// Room for records that are decompressed, and then for those that are compressed.
+    scratch: Box<[u8]>,
+    /// Bytes that `out` may have.
+    out_bytes_max: usize,
     /// The front of one record, before it is appended.
     front: Vec<u8>,
     /// Whoever gets the batches knows Zstandard (KIP-110: Produce 7, Kafka 2.1).
@@ -94,15 +112,35 @@ impl Merger {
     /// A merger of batches of at most `batch_size` bytes. `codec` is what they are compressed with;
     /// with none they keep the compression they have.
     pub fn new(batch_size: u32, codec: Codec) -> Merger {
-        let compressor = Compressor::new(codec);
-        let room = if compressor.codec() == Codec::None { 0 } else { batch_size as usize };
+        Merger::sized(batch_size, codec, &Sizes::of(&crate::limits::Board::DESKTOP))
+    }
+
+    /// The same with the buffers of a board.
+    pub fn sized(batch_size: u32, codec: Codec, sizes: &Sizes) -> Merger {
         Merger {
             batch_size: batch_size as usize,
-            compressor,
-            compressed: vec![0; room],
+            compressor: Compressor::new(codec),
+            lz4: Compressor::new(Codec::Lz4),
+            unpacker: Unpacker::new(sizes.forward_unpacks_zstd),
+            scratch: crate::fixed::bytes(scratch_bytes(batch_size, codec, sizes)),
+            out_bytes_max: usize::MAX,
             front: Vec::with_capacity(RECORD_FRONT_BYTES_MAX),
             knows_zstd: true,
         }
+    }
+
+    /// Bytes that [`Merger::sized`] takes, and everything that comes later.
+    pub fn memory(batch_size: u32, codec: Codec, sizes: &Sizes) -> usize {
+        scratch_bytes(batch_size, codec, sizes)
+            + compress::memory(codec, whole_bytes_max(batch_size))
+            + compress::memory(Codec::Lz4, 0)
+            + INFLATE_BYTES
+            + RECORD_FRONT_BYTES_MAX
+    }
+
+    /// What is appended from now on may fill `out` up to so many bytes.
+    pub fn set_room(&mut self, out_bytes_max: usize) {
+        self.out_bytes_max = out_bytes_max;
     }
 
     /// Whether the next batches go to a broker that knows Zstandard; else they are not compressed
@@ -177,18 +215,30 @@ impl Merger {
         if merged.batches < if wanted.is_changed() { 1 } else { 2 } {
             return None;
         }
-        let mut codec = Codec::None;
-        let records = merged.start + HEADER_BYTES;
-        let plain = &out[records..];
-        let room = self.compressed.len().min(plain.len().saturating_sub(1));
-        let wants = !wanted.unmerged && self.codec() != Codec::None;
-        let compressed = &mut self.compressed[..room];
-        if wants && let Some(bytes) = self.compressor.compress(plain, compressed) {
-            out.truncate(records);
-            out.extend_from_slice(&self.compressed[..bytes]);
-            codec = self.compressor.codec();
-        }
+        let codec = match wanted.unmerged {
+            true => Codec::None,
+            false => self.compress(merged.start + HEADER_BYTES, false, out),
+        };
         Some(merged.finish(wanted, codec, &mut out[..]))
+    }
+
+    /// Compresses the records that `out` ends with, where that makes them fewer; `regardless` of
+    /// whether a codec is set.
+    fn compress(&mut self, records: usize, regardless: bool, out: &mut Vec<u8>) -> Codec {
+        let compressor = match self.codec() {
+            Codec::None if regardless => &mut self.lz4,
+            Codec::None => return Codec::None,
+            _ => &mut self.compressor,
+        };
+        let plain = &out[records..];
+        match compressor.compress(plain, &mut self.scratch) {
+            Some(bytes) if bytes < plain.len() => {
+                out.truncate(records);
+                out.extend_from_slice(&self.scratch[..bytes]);
+                compressor.codec()
+            }
+            _ => Codec::None,
+        }
     }
 
     /// One batch as it is but compressed.
@@ -200,37 +250,45 @@ impl Merger {
         }
         let header = batch::check_stored(batch).ok()?;
         let start = out.len();
-        out.resize(start + batch.len() - 1, 0);
-        let records = start + HEADER_BYTES;
-        let bytes = self.compressor.compress(&batch[HEADER_BYTES..], out.get_mut(records..)?)?;
-        out.truncate(records + bytes);
+        let bytes = self.compressor.compress(&batch[HEADER_BYTES..], &mut self.scratch)?;
+        if HEADER_BYTES + bytes >= batch.len() || start + batch.len() > self.out_bytes_max {
+            return None;
+        }
+        out.resize(start + HEADER_BYTES, 0);
+        out.extend_from_slice(&self.scratch[..bytes]);
         let header = BatchHeader { attributes: codec as i16, ..header };
         Some(wanted.sealed(header.base_offset, header, 1, header.total_bytes, &mut out[start..]))
     }
 
-    /// One compressed batch whose records must be changed: with its own codec again, or with ours.
+    /// One compressed batch whose records must be changed.
     fn unpacked(&mut self, wanted: &Wanted<'_>, out: &mut Vec<u8>) -> Option<Packed> {
+        let mut scratch = core::mem::take(&mut self.scratch);
+        let merged = self.unpacked_into(wanted, &mut scratch, out);
+        self.scratch = scratch;
+        let (merged, total_bytes) = merged?;
+        let codec = self.compress(merged.start + HEADER_BYTES, true, out);
+        let merged = Merged { bytes_read: total_bytes, ..merged };
+        Some(merged.finish(wanted, codec, &mut out[..]))
+    }
+
+    /// Its records as they are to be, plain.
+    fn unpacked_into(
+        &mut self,
+        wanted: &Wanted<'_>,
+        scratch: &mut [u8],
+        out: &mut Vec<u8>,
+    ) -> Option<(Merged, usize)> {
         let header = batch::check_stored(wanted.bytes).ok()?;
         let stored = header.codec().filter(|_| !header.is_control())?;
         let records = &wanted.bytes[HEADER_BYTES..header.total_bytes];
-        let plain = codec::decompress(stored, records, FORWARD_UNPACKED_BYTES_MAX).ok()?;
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + plain.len());
-        bytes.resize(HEADER_BYTES, 0);
-        bytes.extend_from_slice(&plain);
+        let room = scratch.len() - FORWARD_COMPRESS_SLACK_BYTES;
+        let plain = self.unpacker.unpack(stored, records, &mut scratch[HEADER_BYTES..room])?;
+        let bytes = &mut scratch[..HEADER_BYTES + plain];
         let timestamp_type = header.attributes & !(stored as i16);
-        batch::seal(&mut bytes, &BatchHeader { attributes: timestamp_type, ..header });
-        let first = BatchHeader::read(&bytes).ok()?;
-        let start = out.len();
-        let merged = self.merge(&Wanted { bytes: &bytes, first, unmerged: true, ..*wanted }, out);
-        if merged.batches == 0 {
-            return None;
-        }
-        let plain = out.split_off(start + HEADER_BYTES);
-        let kept = wanted.unmerged || self.codec() == Codec::None;
-        let used = if kept { stored } else { self.codec() };
-        out.extend_from_slice(&codec::compress(used, plain));
-        let merged = Merged { bytes_read: header.total_bytes, ..merged };
-        Some(merged.finish(wanted, used, &mut out[..]))
+        batch::seal(bytes, &BatchHeader { attributes: timestamp_type, ..header });
+        let first = BatchHeader::read(bytes).ok()?;
+        let merged = self.merge(&Wanted { bytes, first, unmerged: true, ..*wanted }, out);
+        (merged.batches > 0).then_some((merged, header.total_bytes))
     }
 
     /// Appends room for a header, and the records of as many batches as can be merged.
@@ -245,6 +303,9 @@ impl Merger {
             base_timestamp: if by_broker { first.max_timestamp } else { first.base_timestamp },
             max_timestamp: i64::MIN,
         };
+        if merged.start + HEADER_BYTES > self.out_bytes_max {
+            return merged;
+        }
         out.resize(merged.start + HEADER_BYTES, 0);
         while let Ok(header) = batch::check_stored(&wanted.bytes[merged.bytes_read..]) {
             let end = out.len();
@@ -297,21 +358,23 @@ impl Merger {
             };
             let timestamp_delta = timestamp.checked_sub(merged.base_timestamp)?;
             let offset_delta = i32::try_from(offset - from).ok()?;
-            self.put(&RawRecord { timestamp_delta, offset_delta, ..record }, out);
+            self.put(&RawRecord { timestamp_delta, offset_delta, ..record }, out)?;
         }
         r.rest().is_empty().then_some(())
     }
 
-    fn put(&mut self, record: &RawRecord<'_>, out: &mut Vec<u8>) {
+    /// Appends a record; `None` where there is no room for it.
+    fn put(&mut self, record: &RawRecord<'_>, out: &mut Vec<u8>) -> Option<()> {
         self.front.clear();
         let mut w = Writer::new(&mut self.front, 0, false);
         w.i8(record.attributes);
         w.varlong(record.timestamp_delta);
         w.varint(record.offset_delta);
-        let mut w = Writer::new(out, 0, false);
+        let mut w = Writer::bounded(out, 0, false, self.out_bytes_max);
         w.varint((self.front.len() + record.rest.len()) as i32);
         w.raw(&self.front);
         w.raw(record.rest);
+        (!w.overflowed()).then_some(())
     }
 }
 
