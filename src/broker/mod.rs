@@ -303,7 +303,8 @@ impl Broker {
         Groups::account(sizes, ledger);
         Forwarding::account(sizes, ledger);
         Wakes::account(sizes, ledger);
-        ledger.row("a change on its way to the journal", 1, CHANGE_BYTES, "refused if larger");
+        let change = change_bytes(sizes);
+        ledger.row("a change on its way to the journal", 1, change, "never larger");
     }
 
     /// How full the tables are, the server's included.
@@ -349,6 +350,12 @@ impl Broker {
         self.waiting.forget(slot);
         self.groups.connection_closed(slot);
     }
+}
+
+/// Bytes of the buffer in which changes are encoded: a topic with all the settings that the board
+/// has room for, or a commit with its metadata.
+fn change_bytes(sizes: &Sizes) -> usize {
+    CHANGE_BYTES.min(sizes.setting_bytes + 8 * 1024)
 }
 
 /// Why an offset was not committed or a group not deleted.

@@ -6,7 +6,7 @@ use super::waiting::Waiting;
 use super::{Broker, Figures};
 use crate::config::BrokerConfig;
 use crate::disk::Disk;
-use crate::limits::{CHANGE_BYTES, LARGE_BATCH_BYTES, PRODUCER_ID_PLAUSIBLE_MAX};
+use crate::limits::{LARGE_BATCH_BYTES, PRODUCER_ID_PLAUSIBLE_MAX};
 use crate::state::coordinator_file::{Change, Snapshot, TopicRow};
 use crate::state::forward::Forwarding;
 use crate::state::groups::{Groups, GroupsConfig};
@@ -220,6 +220,7 @@ pub fn open(
     let cluster_id = recovering.cluster_id.unwrap_or_else(|| ids.cluster_id());
     let waiting = Waiting::new(&config.sizes);
     let wakes = Wakes::new(&config.sizes);
+    let change_bytes = Vec::with_capacity(super::change_bytes(&config.sizes));
     let found = recovering.topics.len();
     if found > config.sizes.topics {
         return Err(OpenError::TooLarge(TooLarge { what: "topics", found }));
@@ -236,7 +237,7 @@ pub fn open(
         next_producer_id: recovering.next_producer_id,
         producer_ids_set_aside: recovering.next_producer_id,
         ids,
-        change_bytes: Vec::with_capacity(CHANGE_BYTES),
+        change_bytes,
         waiting,
         forwarding: recovering.forwarding,
         wakes,

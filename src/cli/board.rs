@@ -130,32 +130,32 @@ pub fn check_memory(chosen: &Chosen, config: &BrokerConfig) -> Result<(), String
 
 /// What to change where everything would fit but for forwarding's settings.
 fn forwarding_hint(chosen: &Chosen, config: &BrokerConfig, needed: u64) -> Option<String> {
+    if config.forward.bootstrap_servers.is_empty() {
+        return None;
+    }
     let fits = |forward: ForwardConfig| {
         let config = BrokerConfig { forward, ..config.clone() };
         ledger(&config).bytes() + PROGRAM_BYTES <= config.sizes.memory_bytes
     };
     let given = &config.forward;
-    let plain = ForwardConfig::default();
-    let codec = given.compression_type;
-    let lower =
-        ForwardConfig { batch_size: plain.batch_size.min(given.batch_size), ..given.clone() };
-    let other = |compression_type| ForwardConfig { compression_type, ..given.clone() };
+    let (size, codec) = (given.batch_size, given.compression_type);
+    let smaller = [64, 32, 16].map(|kib| kib << 10).into_iter().filter(|bytes| *bytes < size);
+    let with = |batch_size, compression_type| {
+        fits(ForwardConfig { batch_size, compression_type, ..given.clone() })
+    };
     let mut hints = Vec::new();
-    if lower.batch_size < given.batch_size && fits(lower.clone()) {
-        hints.push(format!("forward.batch.size={}", lower.batch_size));
+    if let Some(bytes) = smaller.clone().find(|bytes| with(*bytes, codec)) {
+        hints.push(format!("forward.batch.size={bytes}"));
     }
     for better in [ForwardCompression::Gzip, ForwardCompression::Lz4] {
-        if codec != better && codec != ForwardCompression::Producer && fits(other(better)) {
+        if codec != better && codec != ForwardCompression::Producer && with(size, better) {
             hints.push(format!("forward.compression.type={}", better.as_text()));
         }
     }
     if hints.is_empty() {
-        let both = ForwardConfig { compression_type: ForwardCompression::Lz4, ..lower };
-        if given.bootstrap_servers.is_empty() || !fits(both.clone()) {
-            return None;
-        }
-        let size = both.batch_size;
-        hints.push(format!("forward.compression.type=lz4 with forward.batch.size={size}"));
+        let lz4 = ForwardCompression::Lz4;
+        let bytes = smaller.clone().find(|bytes| with(*bytes, lz4))?;
+        hints.push(format!("forward.compression.type=lz4 with forward.batch.size={bytes}"));
     }
     let memory = config.sizes.memory_bytes;
     Some(format!(
@@ -164,7 +164,7 @@ fn forwarding_hint(chosen: &Chosen, config: &BrokerConfig, needed: u64) -> Optio
          board; `ottla limits` shows what takes how much",
         chosen.name,
         mebibytes(memory),
-        given.batch_size,
+        size,
         codec.as_text(),
         mebibytes(needed),
         hints.join(" or "),

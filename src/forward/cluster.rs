@@ -434,7 +434,7 @@ mod tests {
     #[test]
     fn leaders_are_known_by_partition_however_topics_grow_and_go() {
         let mut cluster = Cluster::new(&small());
-        ["b", "a", "c"].map(|name| cluster.want(&name.into()));
+        ["b", "a", "c"].iter().for_each(|name| cluster.want(&(*name).into()));
         let nodes = [(1, "one"), (2, "two")];
         learn(&mut cluster, &nodes, &[("a", &[1, 2]), ("b", &[2]), ("c", &[1, 1, -1])]);
         assert_eq!(cluster.leader("a", 1), Some(2));
@@ -451,7 +451,7 @@ mod tests {
     #[test]
     fn partitions_beyond_the_table_have_no_leader_until_there_is_room() {
         let mut cluster = Cluster::new(&small());
-        ["a", "b"].map(|name| cluster.want(&name.into()));
+        ["a", "b"].iter().for_each(|name| cluster.want(&(*name).into()));
         let nodes = [(1, "one")];
         learn(&mut cluster, &nodes, &[("a", &[1; 8]), ("b", &[1; 4])]);
         assert_eq!((cluster.leader("b", 1), cluster.leader("b", 2)), (Some(1), None));

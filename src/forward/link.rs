@@ -466,3 +466,89 @@ impl Link {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LATE: Millis = Millis(99);
+
+    fn link(id: LinkId, asks: impl IntoIterator<Item = Ask>) -> Link {
+        let small = crate::fixed::bytes(64);
+        let mut link = Link::new(id, None, "up", 9092, small, Millis(0));
+        link.out = Vec::with_capacity(100);
+        for ask in asks {
+            link.ask((Api::METADATA, 5), "me", ask, Millis(0), |_| {}).unwrap();
+            link.transmitted(link.unsent(), 10, Millis(0));
+        }
+        link
+    }
+
+    fn shared() -> Shared {
+        Shared { bytes: crate::fixed::bytes(1_000), holder: None }
+    }
+
+    fn answer(correlation: i32, length: usize) -> Vec<u8> {
+        let mut frame = (length as u32).to_be_bytes().to_vec();
+        frame.extend(correlation.to_be_bytes());
+        frame.resize(4 + length, 7);
+        frame
+    }
+
+    /// Gives a link as much as it has room for; what is left.
+    fn give(link: &mut Link, shared: &mut Shared, bytes: &mut Vec<u8>, piece: usize) -> Vec<Came> {
+        let mut all = Vec::new();
+        while !bytes.is_empty() && link.room(shared) > 0 {
+            let count = link.room(shared).min(bytes.len()).min(piece);
+            let part: Vec<u8> = bytes.drain(..count).collect();
+            let mut part = &part[..];
+            while !part.is_empty() {
+                let (used, came) = link.receive(part, shared, LATE);
+                assert!(used > 0, "it took less than it had room for");
+                part = &part[used..];
+                if !matches!(came, Came::Nothing) {
+                    all.push(came);
+                }
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn two_long_answers_come_one_after_the_other_and_short_ones_meanwhile() {
+        for piece in [1, 7, 64, 5_000] {
+            let mut shared = shared();
+            let mut first = link(1, [Ask::Metadata]);
+            let mut second = link(2, [Ask::Versions, Ask::Metadata, Ask::Versions]);
+            let mut long = answer(1, 900);
+            long.truncate(500);
+            assert!(give(&mut first, &mut shared, &mut long, piece).is_empty());
+            assert_eq!((shared.holder, first.deadline(10)), (Some(1), Some(LATE)));
+            let mut rest = [answer(1, 20), answer(2, 700), answer(3, 30)].concat();
+            let came = give(&mut second, &mut shared, &mut rest, piece);
+            assert!(matches!(came[..], [Came::Answer(_, 20)]), "{came:?}");
+            // Its own time does not count while it has to wait.
+            assert!(!rest.is_empty() && second.deadline(10).is_none());
+            let mut end = vec![7; 404];
+            let came = give(&mut first, &mut shared, &mut end, piece);
+            assert!(matches!(came[..], [Came::LongAnswer(_, 900)]), "{came:?}");
+            assert_eq!(second.room(&shared), 0);
+            shared.release(1);
+            let came = give(&mut second, &mut shared, &mut rest, piece);
+            assert!(matches!(came[0], Came::LongAnswer(_, 700)), "{came:?}");
+            assert!(matches!(came[1], Came::Answer(_, 30)), "{came:?}");
+            assert_eq!(shared.bytes[..6], [0, 0, 0, 2, 7, 7]);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_is_passed_over_where_that_will_do() {
+        let mut shared = shared();
+        let mut link = link(1, [Ask::Metadata, Ask::Versions, Ask::Versions]);
+        let mut bytes = [answer(1, 5_000), answer(2, 20)].concat();
+        let came = give(&mut link, &mut shared, &mut bytes, 300);
+        assert!(matches!(came[..], [Came::Skipped(_), Came::Answer(_, 20)]), "{came:?}");
+        let (_, came) = link.receive(&answer(3, 5_000)[..40], &mut shared, LATE);
+        assert!(matches!(came, Came::Broken(_)), "{came:?}");
+    }
+}

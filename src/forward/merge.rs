@@ -81,6 +81,8 @@ pub struct Merger {
     scratch: Box<[u8]>,
     /// Bytes that `out` may have.
     out_bytes_max: usize,
+    /// Bytes of the records that are compressed at most: what the codec takes grows with them.
+    plain_bytes_max: usize,
     /// The front of one record, before it is appended.
     front: Vec<u8>,
     /// Whoever gets the batches knows Zstandard (KIP-110: Produce 7, Kafka 2.1).
@@ -112,18 +114,20 @@ impl Merger {
     /// A merger of batches of at most `batch_size` bytes. `codec` is what they are compressed with;
     /// with none they keep the compression they have.
     pub fn new(batch_size: u32, codec: Codec) -> Merger {
-        Merger::sized(batch_size, codec, &Sizes::of(&crate::limits::Board::DESKTOP))
+        let sizes = Sizes::of(&crate::limits::Board::DESKTOP);
+        Merger { plain_bytes_max: usize::MAX, ..Merger::sized(batch_size, codec, &sizes) }
     }
 
-    /// The same with the buffers of a board.
+    /// The same with the buffers of a board; what is larger than `batch_size` is not compressed.
     pub fn sized(batch_size: u32, codec: Codec, sizes: &Sizes) -> Merger {
         Merger {
             batch_size: batch_size as usize,
             compressor: Compressor::new(codec),
-            lz4: Compressor::new(Codec::Lz4),
+            lz4: Compressor::new(if codec == Codec::Lz4 { Codec::None } else { Codec::Lz4 }),
             unpacker: Unpacker::new(sizes.forward_unpacks_zstd),
             scratch: crate::fixed::bytes(scratch_bytes(batch_size, codec, sizes)),
             out_bytes_max: usize::MAX,
+            plain_bytes_max: batch_size as usize,
             front: Vec::with_capacity(RECORD_FRONT_BYTES_MAX),
             knows_zstd: true,
         }
@@ -132,8 +136,8 @@ impl Merger {
     /// Bytes that [`Merger::sized`] takes, and everything that comes later.
     pub fn memory(batch_size: u32, codec: Codec, sizes: &Sizes) -> usize {
         scratch_bytes(batch_size, codec, sizes)
-            + compress::memory(codec, whole_bytes_max(batch_size))
-            + compress::memory(Codec::Lz4, 0)
+            + compress::memory(codec, batch_size as usize)
+            + if codec == Codec::Lz4 { 0 } else { compress::memory(Codec::Lz4, 0) }
             + INFLATE_BYTES
             + RECORD_FRONT_BYTES_MAX
     }
@@ -225,12 +229,14 @@ impl Merger {
     /// Compresses the records that `out` ends with, where that makes them fewer; `regardless` of
     /// whether a codec is set.
     fn compress(&mut self, records: usize, regardless: bool, out: &mut Vec<u8>) -> Codec {
-        let compressor = match self.codec() {
-            Codec::None if regardless => &mut self.lz4,
-            Codec::None => return Codec::None,
-            _ => &mut self.compressor,
-        };
         let plain = &out[records..];
+        let fits = plain.len() <= self.plain_bytes_max;
+        let compressor = match self.codec() {
+            Codec::Lz4 => &mut self.compressor,
+            Codec::Gzip | Codec::Zstd | Codec::Snappy if fits => &mut self.compressor,
+            _ if regardless => &mut self.lz4,
+            _ => return Codec::None,
+        };
         match compressor.compress(plain, &mut self.scratch) {
             Some(bytes) if bytes < plain.len() => {
                 out.truncate(records);
@@ -246,6 +252,9 @@ impl Merger {
         let batch = &wanted.bytes[..wanted.first.total_bytes];
         let codec = self.codec();
         if wanted.unmerged || codec == Codec::None || !is_mergeable(&wanted.first) {
+            return None;
+        }
+        if batch.len() - HEADER_BYTES > self.plain_bytes_max && codec != Codec::Lz4 {
             return None;
         }
         let header = batch::check_stored(batch).ok()?;

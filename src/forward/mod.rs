@@ -106,6 +106,15 @@ fn codec(wanted: ForwardCompression) -> Codec {
     }
 }
 
+/// So many buffers, in a list that has room for all of them.
+fn buffers<T>(count: usize, new: impl Fn() -> T) -> List<T> {
+    let mut list = List::new(count);
+    for _ in 0..count {
+        list.push(new()).ok();
+    }
+    list
+}
+
 /// A turn for each class that there can be.
 fn rotors(config: &ForwardConfig) -> List<(i32, usize)> {
     let mut rotors = List::new(config.priority.len() + 1);
@@ -178,15 +187,16 @@ impl Forwarder {
         };
         let batch_size = config.batch_size;
         let links = sizes.forward_links.min(FORWARD_LINKS_MAX);
+        let request_bytes = account::request_bytes(batch_size);
         let mut forwarder = Forwarder {
             cluster_id: broker.cluster_id().into(),
             cluster: Cluster::new(&sizes),
             bootstrap: Bootstrap::default(),
             links: List::new(links),
             next_link: 1,
-            smalls: List::new(links),
+            smalls: buffers(links, || crate::fixed::bytes(FORWARD_ANSWER_BYTES)),
             shared: Shared { bytes: crate::fixed::bytes(sizes.forward_answer_bytes), holder: None },
-            requests: List::new(sizes.forward_requests),
+            requests: buffers(sizes.forward_requests, || Vec::with_capacity(request_bytes)),
             next_turn: 1,
             wake: false,
             metadata_topics: FORWARD_METADATA_TOPICS_MAX,
@@ -206,13 +216,6 @@ impl Forwarder {
             shown: show::Shown::default(),
             config,
         };
-        for _ in 0..links {
-            forwarder.smalls.push(crate::fixed::bytes(FORWARD_ANSWER_BYTES)).ok();
-        }
-        let request_bytes = account::request_bytes(batch_size);
-        for _ in 0..sizes.forward_requests {
-            forwarder.requests.push(Vec::with_capacity(request_bytes)).ok();
-        }
         forwarder.work(broker, now);
         forwarder
     }

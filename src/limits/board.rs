@@ -190,14 +190,14 @@ impl Sizes {
     /// Everything that follows from a board.
     pub fn of(board: &Board) -> Sizes {
         let small = board.memory_bytes < 8 * MIB;
-        let large = board.memory_bytes >= 16 * MIB;
+        let large = board.memory_bytes >= 32 * MIB;
         let connections = board.connections as usize;
         let partitions = board.partitions as usize;
         let groups = board.groups as usize;
         let message_bytes = board.message_bytes as usize;
         let members = (8 * groups).max(64);
         let offsets = (4 * partitions).max(512);
-        let shared_buffers = (connections / 24).clamp(2, 16);
+        let shared_buffers = (connections / 32).clamp(2, 16);
         let batches = board.memory_bytes / (4 * u64::from(board.message_bytes.max(1)));
         Sizes {
             memory_bytes: board.memory_bytes,
@@ -210,7 +210,7 @@ impl Sizes {
             answer_buffers: shared_buffers,
             spill_files: if small { 2 } else { 4 },
             message_bytes,
-            staged_bytes: if small { 256 * 1024 } else { 512 * 1024 },
+            staged_bytes: if small { 224 * 1024 } else { 512 * 1024 },
             topics: partitions,
             partitions,
             segments: (8 * partitions).max(1024),
@@ -226,14 +226,14 @@ impl Sizes {
             forward_links: if small { 3 } else { 4 },
             forward_requests: if large { 4 } else { 2 },
             forward_answer_bytes: if small {
-                32 * 1024
+                16 * 1024
             } else if large {
                 256 * 1024
             } else {
                 64 * 1024
             },
-            forward_unpacked_bytes: if small { 32 * 1024 } else { 64 * 1024 },
-            forward_unpacks_zstd: large,
+            forward_unpacked_bytes: if small { 16 * 1024 } else { 64 * 1024 },
+            forward_unpacks_zstd: board.memory_bytes >= 16 * MIB,
             forward_leaders: (4 * partitions).max(1024),
         }
     }

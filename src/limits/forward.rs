@@ -50,7 +50,7 @@ pub const FORWARD_ANSWER_BYTES: usize = 4 * 1024;
 ///
 /// Why: every request buffer has them. At the limit: fewer topics are asked for at once; the batch
 /// goes up as it is, with the producers' own timestamps.
-pub const FORWARD_REQUEST_BYTES_MIN: usize = 64 * 1024;
+pub const FORWARD_REQUEST_BYTES_MIN: usize = 32 * 1024;
 
 /// Bytes in front of a request's first batch: the client's name, a topic's name, some numbers.
 pub const FORWARD_REQUEST_HEAD_BYTES: usize = 1024;
@@ -91,7 +91,7 @@ pub const FORWARD_HOSTS_BYTES: usize = 64 * FORWARD_NODES_MAX;
 /// Bytes that decompressing one batch in Zstandard takes for a moment, beside the result.
 ///
 /// Why: its window, its literals and its sequences; what it reserves beyond is never touched.
-pub const FORWARD_UNPACK_ZSTD_BYTES: usize = 768 * 1024;
+pub const FORWARD_UNPACK_ZSTD_BYTES: usize = 512 * 1024;
 
 /// Bytes that the event loop takes for one connection to an upstream broker: its task, its socket's
 /// registration, looking up its name.

@@ -12,6 +12,7 @@
 //! Absent: memory that the kernel takes, and the helper thread of a real server, which only syncs.
 
 mod client;
+mod forwarder;
 mod group_requests;
 mod groups;
 mod merging;
