@@ -1,8 +1,8 @@
 //! What forwarding takes of the memory.
 //!
 //! Promises: everything that [`Forwarder::new`] allocates has its row, and what it may take later
-//! for a moment; with the same board and settings it is the same. Without an upstream cluster in the
-//! settings the rows are those of the default settings: a board must have room to switch it on.
+//! for a moment; with the same board and settings it is the same. Without an upstream cluster in
+//! the settings the rows are those of the default settings: a board must have room to switch it on.
 //! Absent: what is kept of lanes beside the machine (`state::forward`).
 
 use super::cluster::Cluster;
