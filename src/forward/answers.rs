@@ -2,7 +2,7 @@
 
 use super::Forwarder;
 use super::lane::{Phase, ReadBack};
-use super::link::{Ask, Came, InFlight, LaneRef, LaneRefs, LinkId, Served, State};
+use super::link::{AnswerWords, Ask, Came, InFlight, LaneRef, LaneRefs, LinkId, Served, State};
 use crate::broker::Broker;
 use crate::client::messages::api_versions::visit_api_versions;
 use crate::client::messages::metadata::{Seen, visit_metadata};
@@ -17,10 +17,10 @@ use crate::time::{Millis, Now};
 use crate::wire::{ErrorCode, ReadError, Reader};
 
 /// What cannot be, in words.
-type Answered = Result<(), ErrorWords>;
+type Answered = Result<(), AnswerWords>;
 
-fn illegible(error: FrameError) -> ErrorWords {
-    ErrorWords::of(format_args!("sent an answer that cannot be read: {error}"))
+fn illegible(error: FrameError) -> AnswerWords {
+    AnswerWords::of(format_args!("sent an answer that cannot be read: {error}"))
 }
 
 impl Forwarder {
@@ -238,7 +238,7 @@ impl Forwarder {
         }
         if code != ErrorCode::None {
             let words = format_args!("does not say what it serves: {}", code.name());
-            return Err(ErrorWords::of(words));
+            return Err(AnswerWords::of(words));
         }
         let link = &mut self.links[at];
         link.versions = served;
@@ -246,7 +246,7 @@ impl Forwarder {
         for api in [Api::PRODUCE, Api::METADATA, Api::INIT_PRODUCER_ID, Api::LIST_OFFSETS] {
             if link.versions.pick(api).is_none() {
                 let name = api.name;
-                return Err(ErrorWords::of(format_args!(
+                return Err(AnswerWords::of(format_args!(
                     "serves no {name} that we know; Kafka 1.0 is the oldest"
                 )));
             }

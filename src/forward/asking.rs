@@ -14,13 +14,17 @@ use crate::client::messages::produce::InitProducerIdRequest;
 use crate::client::messages::producers::write_describe_producers;
 use crate::client::messages::topics::{NewTopic, write_create_topics};
 use crate::client::{Api, Request};
-use crate::limits::{FORWARD_READ_BACK_BYTES, FORWARD_READ_BACK_WAIT_MS};
+use crate::limits::{FORWARD_NAME_BYTES_MAX, FORWARD_READ_BACK_BYTES, FORWARD_READ_BACK_WAIT_MS};
 use crate::state::forward::ErrorWords;
 use crate::time::Now;
 use crate::wire::{ErrorCode, Writer};
 
 /// The last versions without flexible fields: fewer bytes, and a layout that is known beforehand.
 const FETCH_VERSION_MAX: i16 = 11;
+
+/// Bytes in front of a request's topics, at most, and of one topic in it.
+const REQUEST_FRONT_BYTES: usize = 512;
+const TOPIC_BYTES: usize = FORWARD_NAME_BYTES_MAX + 32;
 
 /// A question that lanes have for the leader of their upstream partition.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -99,7 +103,8 @@ impl Forwarder {
             lanes.any(|lane| lane.wants(broker))
         };
         let topics = self.cluster.stale(now.mono).filter(needed);
-        let topics = topics.map(|topic| topic.name.as_str()).take(self.metadata_topics);
+        let fit = self.links[at].out.capacity().saturating_sub(REQUEST_FRONT_BYTES) / TOPIC_BYTES;
+        let topics = topics.map(|topic| topic.name.as_str()).take(self.metadata_topics.min(fit));
         if !first && topics.clone().next().is_none() {
             return false;
         }
@@ -229,13 +234,13 @@ impl Forwarder {
         let (client_id, link, api) = (&self.config.client_id, &mut self.links[at], (api, version));
         let asked = match question {
             Question::Producers => {
-                let write = |w: &mut Writer<'_>| write_describe_producers(w, partitions);
+                let write = |w: &mut Writer<'_>| write_describe_producers(w, &partitions);
                 link.ask(api, client_id, Ask::Producers(chosen), now.mono, write)
             }
             Question::End | Question::Start => {
                 let start = question == Question::Start;
                 let time = if start { EARLIEST } else { LATEST };
-                let write = |w: &mut Writer<'_>| write_list_offsets(w, partitions, time);
+                let write = |w: &mut Writer<'_>| write_list_offsets(w, &partitions, time);
                 let ask = Ask::Offsets { lanes: chosen, start };
                 link.ask(api, client_id, ask, now.mono, write)
             }

@@ -11,8 +11,11 @@ use crate::client::messages::api_versions::ApiVersion;
 use crate::client::{Api, frame};
 use crate::disk::FileRef;
 use crate::fixed::Words;
-use crate::limits::{FORWARD_HOST_BYTES_MAX, FORWARD_IN_FLIGHT_MAX, FORWARD_LANES_PER_REQUEST};
-use crate::state::forward::{ErrorWords, UpstreamName};
+use crate::limits::{
+    FORWARD_ANSWER_WORDS_MAX, FORWARD_HOST_BYTES_MAX, FORWARD_IN_FLIGHT_MAX,
+    FORWARD_LANES_PER_REQUEST,
+};
+use crate::state::forward::UpstreamName;
 use crate::storage::PartitionKey;
 use crate::time::Millis;
 use crate::wire::Writer;
@@ -29,6 +32,9 @@ pub struct LaneRef {
     /// Its serial number.
     pub serial: u32,
 }
+
+/// What is wrong with an answer, in words.
+pub type AnswerWords = Words<FORWARD_ANSWER_WORDS_MAX>;
 
 /// A broker's name or address.
 pub type Host = Words<FORWARD_HOST_BYTES_MAX>;
@@ -222,7 +228,7 @@ pub enum Came {
     /// An answer that was too long for us, and that we can do without.
     Skipped(InFlight),
     /// What cannot be; the words are for a person.
-    Broken(ErrorWords),
+    Broken(AnswerWords),
 }
 
 impl Link {
@@ -410,7 +416,7 @@ impl Link {
     }
 
     /// The length of an answer is known.
-    fn begin_answer(&mut self, shared_bytes: usize) -> Result<(), ErrorWords> {
+    fn begin_answer(&mut self, shared_bytes: usize) -> Result<(), AnswerWords> {
         let length = usize::try_from(i32::from_be_bytes(self.length)).unwrap_or(0);
         let Some(first) = self.flights.front() else {
             return Err("sent an answer that nobody asked for".into());
@@ -425,14 +431,14 @@ impl Link {
             Ask::Metadata | Ask::Producers(_) => Place::Skipped,
             _ => {
                 let words = format_args!("sent an answer of {length} bytes, which is too long");
-                return Err(ErrorWords::of(words));
+                return Err(AnswerWords::of(words));
             }
         };
         (self.expected, self.filled) = (length, 0);
         Ok(())
     }
 
-    fn scan(&mut self, bytes: &[u8], last: bool) -> Result<(), ErrorWords> {
+    fn scan(&mut self, bytes: &[u8], last: bool) -> Result<(), AnswerWords> {
         let Some(InFlight { ask: Ask::ReadBack(_, scanner), correlation, version, .. }) =
             self.flights.front_mut()
         else {

@@ -7,7 +7,7 @@
 //! Promises: whatever arrives becomes figures or an error in words.
 //! Absent: Fetch 12 and later: flexible fields have nothing for us, and every broker serves 4–11.
 
-use crate::state::forward::ErrorWords;
+use super::link::AnswerWords;
 use crate::wire::batch::{BatchHeader, HEADER_BYTES};
 use crate::wire::{ErrorCode, Reader, Writer};
 
@@ -91,7 +91,7 @@ impl Scanner {
         version: i16,
         correlation: i32,
         last: bool,
-    ) -> Result<(), ErrorWords> {
+    ) -> Result<(), AnswerWords> {
         if !self.in_records {
             let held = self.head.len();
             self.head.extend_from_slice(&bytes[..bytes.len().min(HEAD_BYTES_MAX - held)]).ok();
@@ -128,10 +128,10 @@ impl Scanner {
     }
 
     /// The bytes up to the records, once they are all there.
-    fn read_head(&mut self, version: i16, correlation: i32) -> Result<Option<usize>, ErrorWords> {
+    fn read_head(&mut self, version: i16, correlation: i32) -> Result<Option<usize>, AnswerWords> {
         let mut r = Reader::new(&self.head, version, false);
         let words = |e: crate::wire::ReadError| {
-            ErrorWords::of(format_args!("sent a Fetch answer without {e}"))
+            AnswerWords::of(format_args!("sent a Fetch answer without {e}"))
         };
         if r.i32("correlation_id").map_err(words)? != correlation {
             return Err("answered another request than the one that was asked".into());
@@ -160,9 +160,9 @@ impl Scanner {
         Ok(Some(r.position()))
     }
 
-    fn batch(&mut self) -> Result<(), ErrorWords> {
+    fn batch(&mut self) -> Result<(), AnswerWords> {
         // Only magic 2 carries producer ids; upstream converts nothing for Fetch 4 and later.
-        let words = |_| ErrorWords::from("sent a record batch that cannot be read");
+        let words = |_| AnswerWords::from("sent a record batch that cannot be read");
         let header = BatchHeader::read(&self.head).map_err(words)?;
         if header.producer_id == self.producer_id && header.producer_epoch == self.producer_epoch {
             // The highest: a request that the link held back may have come in behind a later one.

@@ -210,7 +210,11 @@ impl Sizes {
             answer_buffers: shared_buffers,
             spill_files: if small { 2 } else { 4 },
             message_bytes,
-            staged_bytes: if small { 224 * 1024 } else { 512 * 1024 },
+            staged_bytes: match () {
+                () if small => 208 * 1024,
+                () if board.memory_bytes < 16 * MIB => 448 * 1024,
+                () => 512 * 1024,
+            },
             topics: partitions,
             partitions,
             segments: (8 * partitions).max(1024),
@@ -230,7 +234,7 @@ impl Sizes {
             } else if large {
                 256 * 1024
             } else {
-                64 * 1024
+                48 * 1024
             },
             forward_unpacked_bytes: if small { 16 * 1024 } else { 64 * 1024 },
             forward_unpacks_zstd: board.memory_bytes >= 16 * MIB,

@@ -50,7 +50,7 @@ pub const FORWARD_ANSWER_BYTES: usize = 4 * 1024;
 ///
 /// Why: every request buffer has them. At the limit: fewer topics are asked for at once; the batch
 /// goes up as it is, with the producers' own timestamps.
-pub const FORWARD_REQUEST_BYTES_MIN: usize = 32 * 1024;
+pub const FORWARD_REQUEST_BYTES_MIN: usize = 16 * 1024;
 
 /// Bytes in front of a request's first batch: the client's name, a topic's name, some numbers.
 pub const FORWARD_REQUEST_HEAD_BYTES: usize = 1024;
@@ -82,6 +82,11 @@ pub const FORWARD_NODES_MAX: usize = 64;
 /// Why: what the domain name system allows. At the limit: the broker counts as one that is not
 /// there.
 pub const FORWARD_HOST_BYTES_MAX: usize = 255;
+
+/// Bytes of the words about an answer that cannot be.
+///
+/// Why: a sentence. At the limit: the rest is cut off.
+pub const FORWARD_ANSWER_WORDS_MAX: usize = 112;
 
 /// Bytes of all their host names.
 ///

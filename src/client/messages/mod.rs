@@ -123,7 +123,7 @@ fn visit_topics<'a>(
 /// not stand together. It goes through them once for each, and holds nothing.
 fn write_by_topic<'n, P: 'n>(
     w: &mut Writer<'_>,
-    entries: impl Iterator<Item = (&'n str, P)> + Clone,
+    entries: &(impl Iterator<Item = (&'n str, P)> + Clone),
     mut partition: impl FnMut(&mut Writer<'_>, P),
 ) {
     let is_first = |(at, (name, _)): &(usize, (&str, P))| {

@@ -74,7 +74,7 @@ fn read_listed(r: &mut Reader<'_>) -> Read<ListedOffset> {
 /// Writes the question for these partitions' offsets at one time, transactions or not.
 pub fn write_list_offsets<'n>(
     w: &mut Writer<'_>,
-    partitions: impl Iterator<Item = (&'n str, i32)> + Clone,
+    partitions: &(impl Iterator<Item = (&'n str, i32)> + Clone),
     timestamp: i64,
 ) {
     w.i32(-1);

@@ -88,7 +88,7 @@ fn read_producer(r: &mut Reader<'_>) -> Read<ActiveProducer> {
 /// Writes the question for these partitions.
 pub fn write_describe_producers<'n>(
     w: &mut Writer<'_>,
-    partitions: impl Iterator<Item = (&'n str, i32)> + Clone,
+    partitions: &(impl Iterator<Item = (&'n str, i32)> + Clone),
 ) {
     write_by_topic(w, partitions, |w, partition| w.i32(partition));
     w.tags();
