@@ -430,14 +430,6 @@ pub const CLIENT_HOST_BYTES_MAX: usize = 48;
 /// compressor's buffer is one block.
 pub const FORWARD_LZ4_BLOCK_BYTES: usize = 64 * 1024;
 
-/// Bytes that a compressed batch may decompress to where its records must be changed on the way up:
-/// it is cut in two, or its timestamps are the broker's. And of a stored batch with the broker's
-/// timestamps, which must be read whole then.
-///
-/// Why: a board's memory, for a moment; Java's and librdkafka's batches have at most 1 MB plain.
-/// At the limit: it goes up whole, with the producers' own timestamps.
-pub const FORWARD_UNPACKED_BYTES_MAX: usize = 2 * 1024 * 1024;
-
 // ---- The service --------------------------------------------------------------------------------
 
 /// Milliseconds of the shortest pause before a broker that ended is started again.
@@ -497,7 +489,7 @@ pub const COORDINATOR_PIECE_BYTES: usize = 16 * 1024;
 /// Bytes of the buffer in which a change is encoded for the journal.
 ///
 /// Why: the largest are a topic with all of its own settings and a commit with its metadata.
-pub const CHANGE_BYTES: usize = 32 * 1024;
+pub const CHANGE_BYTES: usize = 16 * 1024;
 
 // ---- What recovery believes --------------------------------------------------------------------
 

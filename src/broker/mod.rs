@@ -24,7 +24,7 @@ pub use topics::NewTopic;
 use crate::config::{BrokerConfig, Described};
 use crate::fixed::List;
 use crate::limits::{
-    COMMIT_SYNC_MS, FIGURE_BYTES_MAX, Ledger, PRODUCER_ID_BLOCK, RETENTION_CHECK_S,
+    CHANGE_BYTES, COMMIT_SYNC_MS, FIGURE_BYTES_MAX, Ledger, PRODUCER_ID_BLOCK, RETENTION_CHECK_S,
     ROTTEN_TOLD_MAX, SERVER_USAGES, Sizes, Usage,
 };
 use crate::state::coordinator_file::{Change, SNAPSHOT_VERSION};
@@ -326,7 +326,7 @@ impl Broker {
         Ok(storage.begin_checkpoint(&state, clean, now.mono)?)
     }
 
-    /// The rows of the ledger for storage and the tables beside it, but for forwarding.
+    /// The rows of the ledger for storage and the tables beside it.
     pub fn account(sizes: &Sizes, ledger: &mut Ledger) {
         Storage::account(sizes, ledger);
         Producers::account(sizes, ledger);
@@ -338,14 +338,19 @@ impl Broker {
         ledger.row("a figure as text", 1, FIGURE_BYTES_MAX, "it is cut off");
         Waiting::account(sizes, ledger);
         Groups::account(sizes, ledger);
+        Forwarding::account(sizes, ledger);
+        Wakes::account(sizes, ledger);
+        ledger.row("a change on its way to the journal", 1, CHANGE_BYTES, "never larger");
     }
 
-    /// How full the tables are, the server's included, but for those of forwarding.
+    /// How full the tables are, the server's included.
     pub fn usage(&self) -> impl Iterator<Item = Usage> {
         let storage = self.storage.usage();
         let tables = storage.chain(self.topics.usage(&self.config.sizes));
         let server = self.figures.server.iter().copied();
-        tables.chain([self.producers.usage()]).chain(self.groups.usage()).chain(server)
+        let producers = [self.producers.usage()];
+        let forwarding = [self.forwarding.usage()];
+        tables.chain(producers).chain(self.groups.usage()).chain(forwarding).chain(server)
     }
 
     /// When [`Broker::handle_timeout`] has something to do. Syncs have their own deadline.

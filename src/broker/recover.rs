@@ -209,7 +209,7 @@ pub fn open(
         groups: Groups::new(groups_config, &config.sizes, seed),
         offsets_lost: 0,
         producers: Producers::new(config.sizes.producers),
-        forwarding: Forwarding::default(),
+        forwarding: Forwarding::new(&config.sizes),
         next_topic: 1,
         next_producer_id: 0,
         has_snapshot: false,
@@ -240,6 +240,8 @@ pub fn open(
     let mut ids = recovering.ids;
     let cluster_id = recovering.cluster_id.unwrap_or_else(|| ids.cluster_id());
     let waiting = Waiting::new(&config.sizes);
+    let wakes = Wakes::new(&config.sizes);
+    let change_bytes = Vec::with_capacity(CHANGE_BYTES);
     check_room(&recovering.topics, &config.sizes)?;
     let topics = Topics::new(&config.sizes);
     let described = Described::new(&config);
@@ -259,10 +261,10 @@ pub fn open(
         next_producer_id: recovering.next_producer_id,
         producer_ids_set_aside: recovering.next_producer_id,
         ids,
-        change_bytes: Vec::with_capacity(CHANGE_BYTES),
+        change_bytes,
         waiting,
         forwarding: recovering.forwarding,
-        wakes: Wakes::default(),
+        wakes,
         topics_version: 0,
         retention_due: now.mono,
         rotten_told: List::new(ROTTEN_TOLD_MAX),

@@ -14,6 +14,7 @@
 mod administration;
 mod client;
 mod every_key;
+mod forwarder;
 mod group_requests;
 mod groups;
 mod merging;

@@ -352,7 +352,7 @@ impl Driver {
             let Some((found, view)) = broker.find_partition(topic, partition) else { return };
             let key = (found.id, partition);
             let row = ForwardRow {
-                upstream_topic: format!("site17.{topic}"),
+                upstream_topic: format!("site17.{topic}").into(),
                 ..ForwardRow::new(found.number, partition as u32, view.high_watermark)
             };
             let done = match keep {

@@ -33,8 +33,11 @@ class Gateway:
         """Dots are underscores in the names of `changed`, which stays set."""
         self.settings.update({name.replace("_", "."): value for name, value in changed.items()})
         command = [OTTLA, "serve", "--data", self.data, "--listen", f"127.0.0.1:{self.port}"]
-        if self.board:
-            command += ["--board", self.board]
+        # The default board has no room for what these codecs take with batches of the default size.
+        heavy = self.settings.get("forward.compression.type") in ("gzip", "zstd")
+        board = self.board or ("pi-4" if heavy else None)
+        if board:
+            command += ["--board", board]
         for name, value in self.settings.items():
             command += ["--set", f"{name}={value}"]
         self.process.spawn(command)
