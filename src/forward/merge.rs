@@ -6,7 +6,7 @@
 //! buffers are allocated once. A stored batch whose CRC is wrong is never merged: it goes alone,
 //! its CRC still wrong, for upstream to refuse. A compressed batch whose records must be changed
 //! goes up compressed with the codec that is set, or with LZ4, which takes a table of 16 KiB where
-//! the others take ten times that; where it does not fit into the buffer for that, it goes up whole.
+//! the others take ten times that; where it does not fit into the buffer for it, it goes up whole.
 //! Absent: the choice of what to send (`machine`), and transactions, which this broker has not.
 
 use super::batch::{Identity, readdress, sequence_at};
