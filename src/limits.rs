@@ -146,10 +146,15 @@ pub const GATHER_PROBE_INTERVAL: u32 = 16;
 
 // ---- Stopping and answering --------------------------------------------------------------------
 
-/// Bytes of a helper thread's stack: of the one that syncs, and of the one that looks up names.
+/// Bytes of the stack of the helper thread that looks up names.
+///
+/// Why: the C library's resolver has its answers there.
+pub const HELPER_STACK_BYTES: usize = 128 * 1024;
+
+/// Bytes of the stack of each of the two helper threads that sync.
 ///
 /// Why: `fdatasync` needs next to none; this is room for the runtime's own frames.
-pub const HELPER_STACK_BYTES: usize = 128 * 1024;
+pub const SYNC_STACK_BYTES: usize = 48 * 1024;
 
 /// Milliseconds for an orderly stop.
 ///

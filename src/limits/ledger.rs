@@ -5,8 +5,8 @@
 //! stated constant, [`PROGRAM_BYTES`].
 //! Absent: who prints it (`cli::limits`), and sizes (`Sizes`).
 
-/// Bytes of what is not in the ledger: program text that was touched, the stacks of two threads,
-/// the event loop, the settings.
+/// Bytes of what is not in the ledger: program text that was touched, the stacks of the event
+/// loop's thread and of the one that looks up names, the event loop, the settings.
 ///
 /// Why: measured as the static binary's high-water mark beside the ledger's sum, see README,
 /// "Limits".

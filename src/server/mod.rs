@@ -27,7 +27,7 @@ pub mod shared;
 use crate::broker::{Broker, Slot};
 use crate::config::{BrokerConfig, Listener};
 use crate::fixed::List;
-use crate::limits::{HELPER_STACK_BYTES, Ledger, SEATS_YIELDS, STOP_MS, Sizes, Usage};
+use crate::limits::{Ledger, SEATS_YIELDS, STOP_MS, SYNC_STACK_BYTES, Sizes, Usage};
 use crate::time::{Millis, Now};
 use gather::Gather;
 use notes::{Kind, LeftOut, Notes};
@@ -194,7 +194,7 @@ impl Server {
         ledger.row("seats", sizes.connections, Seats::memory(), at_limit);
         Notes::account(ledger);
         let rest = size_of::<Server>() + 2 * size_of::<helper::Helper>();
-        ledger.row("the server's own state", 1, rest + 2 * HELPER_STACK_BYTES, "there is one");
+        ledger.row("the server's own state", 1, rest + 2 * SYNC_STACK_BYTES, "there is one");
     }
 
     /// How full seats and pools are.
