@@ -17,7 +17,7 @@ use crate::wire::{ErrorCode, Reader};
 
 impl Forwarder {
     /// A request without its answer: the connection is gone.
-    pub(super) fn unanswered(&mut self, flight: InFlight) {
+    pub(super) fn unanswered(&mut self, flight: InFlight, now: Now) {
         let lanes = match flight.ask {
             Ask::Produce(lanes) => {
                 for reference in lanes {
@@ -26,6 +26,9 @@ impl Forwarder {
                     {
                         lane.pending = Some(Millis(0));
                         // What the socket did not take whole, upstream cannot have taken.
+                        if flight.sent {
+                            lane.lost = Some((now.mono, lane.sent));
+                        }
                         if flight.sent && lane.phase == Phase::Ready {
                             lane.phase = Phase::Doubt;
                         }

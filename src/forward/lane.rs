@@ -140,6 +140,8 @@ pub struct Lane {
     pub not_before: Millis,
     /// How often in a row.
     pub attempts: u32,
+    /// When a connection was lost that batches had gone to, and the local offset behind them.
+    pub lost: Option<(Millis, i64)>,
     /// Since when records wait that were not sent yet; for `forward.linger.ms`.
     pub pending: Option<Millis>,
     /// Stored batches up to this local offset go one by one: a merged one was refused.
@@ -211,6 +213,7 @@ impl Lane {
             flight: None,
             not_before: Millis(0),
             attempts: 0,
+            lost: None,
             // What is there at the start has waited long enough.
             pending: Some(Millis(0)),
             alone_until: 0,
@@ -270,6 +273,8 @@ impl Lane {
     /// `upstream_offset`.
     pub fn acknowledged(&mut self, next: i64, upstream_offset: Option<i64>, now: Millis) {
         self.moved = true;
+        // Upstream knows the producer: what comes late is told from new.
+        self.lost = None;
         self.row.cursor = self.row.cursor.max(next);
         self.next = self.next.max(self.row.cursor);
         if let Some(offset) = upstream_offset {

@@ -6,7 +6,7 @@ use super::link::LaneRef;
 use crate::broker::Broker;
 use crate::client::partitioner::murmur2;
 use crate::config::ForwardPartitions;
-use crate::limits::{FORWARD_ROW_LAG_MS, FORWARD_ROW_RIDE_MS};
+use crate::limits::{FORWARD_LATE_MS, FORWARD_ROW_LAG_MS, FORWARD_ROW_RIDE_MS};
 use crate::state::forward::{ForwardCommand, ForwardRow, UpstreamName};
 use crate::storage::{PartitionIndex, PartitionKey};
 use crate::time::{Millis, Now};
@@ -95,7 +95,7 @@ impl Forwarder {
         });
         if self.topics_version != Some(broker.topics_version()) {
             self.topics_version = Some(broker.topics_version());
-            self.list_lanes(broker);
+            self.list_lanes(broker, now);
         }
         while let Some(command) = broker.forwarding_mut().take_command() {
             let ForwardCommand::Seek { topic, partition, offset } = command;
@@ -116,7 +116,7 @@ impl Forwarder {
     }
 
     /// Lanes stand in the order of their keys, those of a topic side by side.
-    fn list_lanes(&mut self, broker: &Broker) {
+    fn list_lanes(&mut self, broker: &Broker, now: Now) {
         let Forwarder { lanes, names, config, .. } = self;
         let mut last = None;
         lanes.retain(|lane| {
@@ -141,8 +141,10 @@ impl Forwarder {
                 let key = PartitionKey { topic: topic.number, partition: partition as u32 };
                 let found = self.lanes.binary_search_by_key(&key, |lane| lane.key);
                 if let Err(at) = found
-                    && let Some(lane) = self.new_lane(broker, key, *index, topic.name, at)
+                    && let Some(mut lane) = self.new_lane(broker, key, *index, topic.name, at)
                 {
+                    // The process before this one may have lost a connection with its end.
+                    lane.lost = (!lane.row.settled).then_some((now.mono, lane.sent));
                     // A place for each partition.
                     self.lanes.insert(at, lane).ok();
                 }
@@ -338,6 +340,16 @@ impl Forwarder {
                 if lane.phase == Phase::Target {
                     lane.phase = lane.next_phase();
                 }
+                return false;
+            }
+            if let Some((lost, sent)) = lane.lost.take() {
+                // What was not found there may still be on its way, from a connection that is
+                // gone: nobody at the new place would know it again. So not now, and not without
+                // having asked once more.
+                let wait = self.config.request_timeout_ms.max(FORWARD_LATE_MS);
+                lane.not_before = lane.not_before.max(lost.saturating_add(wait));
+                lane.sent = lane.sent.max(sent);
+                lane.phase = Phase::Doubt;
                 return false;
             }
             log::info!(

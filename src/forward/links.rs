@@ -45,7 +45,7 @@ impl Forwarder {
         let link = &mut self.links[at];
         let idle = !close && link.state == State::Ready && link.flights.is_empty();
         while let Some(flight) = self.links[at].flights.pop_front() {
-            self.unanswered(flight);
+            self.unanswered(flight, now);
         }
         let (node, port) = (self.links[at].node, self.links[at].port);
         let host = self.links[at].host.clone();

@@ -169,6 +169,14 @@ pub const FORWARD_SAVE_RETRY_MS: u64 = 20;
 /// Why: answers are small, and a piece of its log is looked at as it comes.
 pub const FORWARD_RECEIVE_BYTES: usize = 8 * 1024;
 
+/// Milliseconds from the loss of a connection for which what went into it may still reach upstream,
+/// if `forward.request.timeout.ms` is less.
+///
+/// Why: a broker works through what it has read of a connection that is gone. Who goes to another
+/// partition, where nobody knows the old producer id, waits that long.
+/// At the limit: it goes there.
+pub const FORWARD_LATE_MS: u64 = 5_000;
+
 /// Milliseconds that an orderly stop waits for upstream's answers.
 ///
 /// Why: a round trip and some; an answer that is missed costs a question at the next start.
