@@ -83,8 +83,8 @@ fn the_table_of_apis_is_the_one_that_dispatches() {
 /// The last line of `ottla limits`: the sum and the memory in MiB.
 #[cfg(target_pointer_width = "64")]
 fn ledger_of(board: &str) -> (String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_ottla")).args(["limits", "--board", board]);
-    let output = { output }.output().expect("ottla limits runs");
+    let mut limits = Command::new(env!("CARGO_BIN_EXE_ottla"));
+    let output = limits.args(["limits", "--board", board]).output().expect("ottla limits runs");
     assert!(output.status.success(), "{board}");
     let text = String::from_utf8(output.stdout).expect("text");
     let last = text.lines().last().expect("a sum");
