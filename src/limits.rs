@@ -11,7 +11,7 @@ mod server;
 
 pub use board::{Board, Sizes};
 pub use forward::*;
-pub use ledger::{Ledger, LedgerRow, PROGRAM_BYTES, Usage};
+pub use ledger::{Ledger, LedgerRow, PROGRAM_BYTES, STACK_BYTES, Usage};
 pub use server::*;
 
 // ---- Format limits -----------------------------------------------------------------------------

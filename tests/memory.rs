@@ -4,7 +4,8 @@
 //! Promises: the load fills every table (topics, partitions, producer ids, groups, members,
 //! offsets) and every pool of buffers (connections, large requests under way, answers that nobody
 //! reads), with the real binary; then, in another process, full tables and all kinds of clients at
-//! the same time (`worst`); what is measured is `VmHWM` of that process. `OTTLA=path` takes
+//! the same time (`worst`); what is measured is `VmHWM` of that process, and `VmStk`, which never
+//! shrinks: its stack at the deepest. `OTTLA=path` takes
 //! another binary, such as a board's static one; a table of figures goes to standard output
 //! (`-- --nocapture`).
 //! Absent: time. Nothing here passes or fails by how long it took.
@@ -77,15 +78,18 @@ fn measure(board: &str, name: &str, work: &dyn Fn(SocketAddr) -> String) {
     let started = Instant::now();
     let filled = work(ottla.address);
     let peak = ottla.peak_memory();
+    let stack = ottla.memory("VmStk");
     println!(
-        "{board:<13} {name:<6} board {:>5.2} ledger {:>5.2} idle {:>5.2} peak {:>5.2} MiB in \
-         {:.0} s  {filled}",
+        "{board:<13} {name:<6} board {:>5.2} ledger {:>5.2} idle {:>5.2} peak {:>5.2} MiB, stack \
+         {} KiB, in {:.0} s  {filled}",
         mib(memory),
         mib(sum),
         mib(idle),
         mib(peak),
+        stack / 1024,
         started.elapsed().as_secs_f64(),
     );
+    assert!(stack <= ottla::limits::STACK_BYTES, "{board}: {stack} bytes of stack");
     let released = std::env::var_os("OTTLA").is_some();
     let allowed = if released { memory } else { sum + DEBUG_BYTES };
     assert!(peak <= allowed, "{board}: {peak} bytes at the peak, {allowed} allowed");
