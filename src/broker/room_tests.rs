@@ -6,7 +6,7 @@ use crate::disk::Disk;
 use crate::disk::os::OsDisk;
 use crate::disk::sim::SimDisk;
 use crate::storage::Options;
-use crate::storage::recovery::{Effect, OpenError, Replay, TooLarge};
+use crate::storage::recovery::{Nothing, OpenError, TooLarge};
 use crate::wire::batch::{self, BatchHeader};
 use crate::wire::record::BatchBuilder;
 use std::rc::Rc;
@@ -136,20 +136,6 @@ fn topics_and_names_of_a_larger_board_are_refused_too() {
     }
     let enough = Sizes { topics: 1, partitions: 2, name_bytes: 200, ..Sizes::default() };
     start(Rc::new(disk), enough);
-}
-
-struct Nothing;
-
-impl Replay for Nothing {
-    fn snapshot(&mut self, _: &[u8]) -> Result<(), u16> {
-        Ok(())
-    }
-    fn effect(&self, _: &[u8]) -> Effect {
-        Effect::None
-    }
-    fn change(&mut self, _: &[u8]) {}
-    fn batch(&mut self, _: PartitionKey, _: &BatchHeader) {}
-    fn adopt(&mut self, _: u32, _: &str, _: u32) {}
 }
 
 #[test]

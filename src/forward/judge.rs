@@ -28,9 +28,9 @@ impl Forwarder {
                         // What the socket did not take whole, upstream cannot have taken.
                         if flight.sent {
                             lane.lost = Some((now.mono, lane.sent));
-                        }
-                        if flight.sent && lane.phase == Phase::Ready {
-                            lane.phase = Phase::Doubt;
+                            if lane.phase == Phase::Ready {
+                                lane.phase = Phase::Doubt;
+                            }
                         }
                     }
                 }

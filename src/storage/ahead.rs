@@ -232,28 +232,13 @@ mod tests {
     use super::*;
     use crate::disk::sim::SimDisk;
     use crate::limits::{Sizes, UNSYNCED_LARGE_BYTES};
-    use crate::storage::recovery::{Effect, Replay};
+    use crate::storage::recovery::Nothing;
     use crate::storage::{Appended, Options, PartitionKey, SegmentPolicy};
-    use crate::wire::batch::BatchHeader;
     use crate::wire::record::BatchBuilder;
     use std::rc::Rc;
 
     const NOW: Millis = Millis(10_000);
     const POLICY: SegmentPolicy = SegmentPolicy { segment_bytes: 1 << 30, segment_s: 1 << 30 };
-
-    struct Nothing;
-
-    impl Replay for Nothing {
-        fn snapshot(&mut self, _: &[u8]) -> Result<(), u16> {
-            Ok(())
-        }
-        fn effect(&self, _: &[u8]) -> Effect {
-            Effect::None
-        }
-        fn change(&mut self, _: &[u8]) {}
-        fn batch(&mut self, _: PartitionKey, _: &BatchHeader) {}
-        fn adopt(&mut self, _: u32, _: &str, _: u32) {}
-    }
 
     struct Test {
         storage: Storage,

@@ -89,6 +89,23 @@ pub trait Replay {
     fn adopt(&mut self, number: u32, name: &str, partitions: u32);
 }
 
+/// For tests of storage alone: there is no state beside the logs.
+#[cfg(test)]
+pub struct Nothing;
+
+#[cfg(test)]
+impl Replay for Nothing {
+    fn snapshot(&mut self, _: &[u8]) -> Result<(), u16> {
+        Ok(())
+    }
+    fn effect(&self, _: &[u8]) -> Effect {
+        Effect::None
+    }
+    fn change(&mut self, _: &[u8]) {}
+    fn batch(&mut self, _: PartitionKey, _: &BatchHeader) {}
+    fn adopt(&mut self, _: u32, _: &str, _: u32) {}
+}
+
 /// A coordinator file and its path.
 type Chosen = Option<(&'static str, CoordinatorFile)>;
 
