@@ -24,7 +24,8 @@ PARTITIONS = {name: shape[0] if isinstance(shape, tuple) else shape for name, sh
 ONE_RECORD = {"batch.num.messages": 1, "linger.ms": 0}
 BULK = {"linger.ms": 20}
 IDEMPOTENT = {"enable.idempotence": True}
-# The broker's timestamps are written into the records on the way up, as far as the board has memory for that: 16 KiB.
+# The broker's timestamps are written into the records on the way up, in batches of up to forward.batch.size, which
+# is 16 KiB in some storms.
 STAMPED = {**BULK, "batch.size": 12_000}
 STAMPED_VALUE_BYTES_MAX = 8_000
 # name, share of all records, topics, configuration
