@@ -11,7 +11,7 @@ mod server;
 
 pub use board::{Board, Sizes};
 pub use forward::*;
-pub use ledger::{Ledger, LedgerRow, PROGRAM_BYTES, Usage};
+pub use ledger::{Ledger, LedgerRow, PROGRAM_BYTES, STACK_BYTES, Usage};
 pub use server::*;
 
 // ---- Format limits -----------------------------------------------------------------------------
@@ -32,6 +32,25 @@ pub const PRODUCER_BATCHES: usize = 5;
 ///
 /// Why: measured with `cargo bench --bench large_batch`, see `storage/mod.rs`.
 pub const LARGE_BATCH_BYTES: usize = 128 * 1024;
+
+/// Bytes of large batches that one commit has to sync in their segments, at which the next ones
+/// wait for it to begin.
+///
+/// Why: whoever waits for a small record waits for that sync as well: 40 ms at 100 MB/s. Commits
+/// of that size already cost little more per byte than larger ones. At the limit: the Produce
+/// request is parked, and its connection is not read.
+pub const UNSYNCED_LARGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Milliseconds after a small record or change for which large batches are synced one by one,
+/// before the journal refers to them, so that no small one waits for them.
+///
+/// Why: a sensor writes once a second or more often; alone, large batches share their syncs.
+pub const SMALL_RECENT_MS: u64 = 2_000;
+
+/// Large batches that may stand behind the ends of logs, waiting for their sync.
+///
+/// Why: as many as there are batch buffers at most. At the limit: a batch goes the usual way.
+pub const AHEAD_BATCHES: usize = 8;
 
 /// Bytes by which the journal is written ahead of its frames on the first way around.
 ///
@@ -64,8 +83,8 @@ pub const SEGMENT_RESERVE_BYTES: u64 = 1024 * 1024;
 
 /// Bytes of the buffer through which segments are checked for rot.
 ///
-/// Why: a file's read-ahead brings as much at once. There is one.
-pub const ROT_BUFFER_BYTES: usize = 64 * 1024;
+/// Why: batches are checked as they pass, so it only has to be worth a call. There is one.
+pub const ROT_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Places in the segments that are known to be rotten.
 ///
@@ -150,10 +169,15 @@ pub const GATHER_PROBE_INTERVAL: u32 = 16;
 
 // ---- Stopping and answering --------------------------------------------------------------------
 
-/// Bytes of a helper thread's stack: of the one that syncs, and of the one that looks up names.
+/// Bytes of the stack of the helper thread that looks up names.
+///
+/// Why: the C library's resolver has its answers there.
+pub const HELPER_STACK_BYTES: usize = 128 * 1024;
+
+/// Bytes of the stack of each of the two helper threads that sync.
 ///
 /// Why: `fdatasync` needs next to none; this is room for the runtime's own frames.
-pub const HELPER_STACK_BYTES: usize = 128 * 1024;
+pub const SYNC_STACK_BYTES: usize = 48 * 1024;
 
 /// Milliseconds for an orderly stop.
 ///
@@ -434,14 +458,6 @@ pub const CLIENT_HOST_BYTES_MAX: usize = 48;
 /// compressor's buffer is one block.
 pub const FORWARD_LZ4_BLOCK_BYTES: usize = 64 * 1024;
 
-/// Bytes that a compressed batch may decompress to where its records must be changed on the way up:
-/// it is cut in two, or its timestamps are the broker's. And of a stored batch with the broker's
-/// timestamps, which must be read whole then.
-///
-/// Why: a board's memory, for a moment; Java's and librdkafka's batches have at most 1 MB plain.
-/// At the limit: it goes up whole, with the producers' own timestamps.
-pub const FORWARD_UNPACKED_BYTES_MAX: usize = 2 * 1024 * 1024;
-
 // ---- The service --------------------------------------------------------------------------------
 
 /// Milliseconds of the shortest pause before a broker that ended is started again.
@@ -501,7 +517,7 @@ pub const COORDINATOR_PIECE_BYTES: usize = 16 * 1024;
 /// Bytes of the buffer in which a change is encoded for the journal.
 ///
 /// Why: the largest are a topic with all of its own settings and a commit with its metadata.
-pub const CHANGE_BYTES: usize = 32 * 1024;
+pub const CHANGE_BYTES: usize = 16 * 1024;
 
 // ---- What recovery believes --------------------------------------------------------------------
 
@@ -525,3 +541,35 @@ pub const OFFSET_PLAUSIBLE_MAX: i64 = 1 << 60;
 ///
 /// Why: more than any board has; `topics/t-4294967295` shall not make four billion of them.
 pub const TOPIC_PARTITIONS_PLAUSIBLE_MAX: u32 = 1 << 14;
+
+// Topics and their settings.
+
+/// Bytes of a topic's own settings: for each its number, two bytes of length, and its value.
+///
+/// Why: all of Kafka's 33 settings at once, with the longest numbers; every topic's row has them.
+/// At the limit: INVALID_CONFIG (40), with a message.
+pub const TOPIC_SETTING_BYTES_MAX: usize = 512;
+
+/// Bytes of all settings of topics and of the broker as text, with where they come from.
+///
+/// Why: some 140 rows of a few words. They are made once, at start.
+/// At the limit: there is none; it is what settings take, and a test measures it.
+pub const DESCRIBED_BYTES: usize = 40 * 1024;
+
+/// Bytes of a figure in DescribeConfigs (`ottla.status.*`) while it becomes text.
+///
+/// Why: the longest names every table with what is in use of it.
+/// At the limit: the text ends there.
+pub const FIGURE_BYTES_MAX: usize = 8 * 1024;
+
+/// Settings that CreateTopics may have for one topic, the repeated ones counted.
+///
+/// Why: there are 33; of what is repeated the last one counts, and to find it they are read again.
+/// At the limit: INVALID_CONFIG (40), with a message.
+pub const TOPIC_CONFIGS_MAX: usize = 128;
+
+/// Files that the process has open beside those of partitions and connections.
+///
+/// Why: listeners, the journal, the lock, the event loop, files for large answers, links upstream.
+/// At the limit: there is none; it is what is added up.
+pub const FILES_OF_THE_PROCESS: usize = 32;

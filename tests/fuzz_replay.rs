@@ -23,7 +23,7 @@ mod targets;
 mod value;
 
 use std::path::{Path, PathBuf};
-use targets::{TARGETS, run, texts};
+use targets::{TARGETS, is_answered, run, texts};
 
 fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus")
@@ -72,6 +72,25 @@ fn every_kept_input_is_taken_as_promised() {
     }
     let count = replay_all();
     assert!(count >= 10 * TARGETS.len(), "{count} inputs are hardly any");
+}
+
+/// `tests/fuzz/capture.py` names them after client, API key and version.
+#[test]
+fn every_request_that_a_real_client_sent_is_answered() {
+    let mut clients = std::collections::BTreeMap::<String, usize>::new();
+    for file in inputs("requests") {
+        let name = file.file_name().expect("a name").to_string_lossy().into_owned();
+        let Some((client, _)) = name.rsplit_once('-').and_then(|(name, _)| name.rsplit_once('-'))
+        else {
+            continue;
+        };
+        eprintln!("{name}");
+        is_answered(&std::fs::read(&file).expect("a kept input"));
+        *clients.entry(client.to_owned()).or_default() += 1;
+    }
+    for client in ["franz-go", "kafka-go", "sarama"] {
+        assert!(clients.get(client).is_some_and(|count| *count >= 20), "{clients:?}");
+    }
 }
 
 #[test]

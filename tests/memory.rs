@@ -3,7 +3,9 @@
 //!
 //! Promises: the load fills every table (topics, partitions, producer ids, groups, members,
 //! offsets) and every pool of buffers (connections, large requests under way, answers that nobody
-//! reads), with the real binary; what is measured is `VmHWM` of that process. `OTTLA=path` takes
+//! reads), with the real binary; then, in another process, full tables and all kinds of clients at
+//! the same time (`worst`); what is measured is `VmHWM` of that process, and `VmStk`, which never
+//! shrinks: its stack at the deepest. `OTTLA=path` takes
 //! another binary, such as a board's static one; a table of figures goes to standard output
 //! (`-- --nocapture`).
 //! Absent: time. Nothing here passes or fails by how long it took.
@@ -15,14 +17,20 @@ mod load;
 #[path = "server/support/mod.rs"]
 #[expect(dead_code, reason = "the end-to-end tests use the rest")]
 mod support;
+#[path = "memory/worst.rs"]
+mod worst;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 use support::process::Ottla;
 
 /// What a test binary has beside a released one: no size optimisation, debug sections, and a libc
 /// of its own whose pages count.
 const DEBUG_BYTES: u64 = 12 << 20;
+/// How long everything goes on at once.
+const WORST_TIME: Duration = Duration::from_secs(4);
 
 fn binary() -> PathBuf {
     std::env::var_os("OTTLA").map_or_else(|| env!("CARGO_BIN_EXE_ottla").into(), PathBuf::from)
@@ -55,21 +63,33 @@ fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
+/// Fills the board with nothing else going on, and then a new broker with everything at once.
 fn fill(board: &str) {
+    measure(board, "filled", &load::fill);
+    measure(board, "worst", &|address| worst::worst(address, WORST_TIME));
+}
+
+fn measure(board: &str, name: &str, work: &dyn Fn(SocketAddr) -> String) {
     let (sum, memory) = promised(board);
     assert!(sum <= memory, "{board}: {sum} of {memory}");
     let dir = tempfile::tempdir().unwrap();
     let ottla = Ottla::spawn(&mut serve(board, dir.path(), None), dir.path());
     let idle = ottla.peak_memory();
-    let filled = load::fill(ottla.address);
+    let started = Instant::now();
+    let filled = work(ottla.address);
     let peak = ottla.peak_memory();
+    let stack = ottla.memory("VmStk");
     println!(
-        "{board:<13} board {:>5.2} ledger {:>5.2} idle {:>5.2} peak {:>5.2} MiB  {filled}",
+        "{board:<13} {name:<6} board {:>5.2} ledger {:>5.2} idle {:>5.2} peak {:>5.2} MiB, stack \
+         {} KiB, in {:.0} s  {filled}",
         mib(memory),
         mib(sum),
         mib(idle),
         mib(peak),
+        stack / 1024,
+        started.elapsed().as_secs_f64(),
     );
+    assert!(stack <= ottla::limits::STACK_BYTES, "{board}: {stack} bytes of stack");
     let released = std::env::var_os("OTTLA").is_some();
     let allowed = if released { memory } else { sum + DEBUG_BYTES };
     assert!(peak <= allowed, "{board}: {peak} bytes at the peak, {allowed} allowed");
@@ -100,13 +120,17 @@ fn every_other_board_filled_to_the_brim_stays_within_its_ledger() {
     for (board, _) in ottla::config::BOARDS {
         if !matches!(board, "pi-zero" | "gateway-1g") {
             fill(board);
+            fill_with_limited_address_space(board);
         }
     }
 }
 
 #[test]
 fn a_limit_on_its_address_space_does_not_break_it() {
-    let board = "gateway-1g";
+    fill_with_limited_address_space("gateway-1g");
+}
+
+fn fill_with_limited_address_space(board: &str) {
     let (sum, _) = promised(board);
     // Address space is not memory: the binary's unused parts and two stacks count as well.
     let size = std::fs::metadata(binary()).unwrap().len();
@@ -115,6 +139,7 @@ fn a_limit_on_its_address_space_does_not_break_it() {
     let ottla = Ottla::spawn(&mut serve(board, dir.path(), Some(room)), dir.path());
     load::fill(ottla.address);
     load::is_served(ottla.address);
+    println!("{board:<13} ulimit -v {} KiB: serves when it is full", room / 1024);
 }
 
 #[test]

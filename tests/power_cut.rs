@@ -87,8 +87,13 @@ fn whatever_a_cut_leaves_of_any_scenario_comes_up_with_all_that_was_promised() {
 }
 
 /// Both wrong variants are wrong everywhere; a few scenarios show that the checker sees it.
-const SHORT: [&str; 4] =
-    ["group commit", "large batches", "topics come and go", "idempotent producers"];
+const SHORT: [&str; 5] = [
+    "group commit",
+    "large batches",
+    "large before references",
+    "topics come and go",
+    "idempotent producers",
+];
 
 #[test]
 fn a_broker_that_acknowledges_before_the_sync_is_caught() {
@@ -102,6 +107,14 @@ fn a_broker_that_acknowledges_before_the_sync_is_caught() {
 fn a_disk_that_does_not_sync_directories_is_caught() {
     for name in SHORT {
         let found = faults::directories_not_synced(named(name)).unwrap_err();
+        println!("{name}: caught: {}", found.lines().next().unwrap_or_default());
+    }
+}
+
+#[test]
+fn a_disk_that_does_not_sync_segments_is_caught() {
+    for name in ["large batches", "large before references", "mixed, large ahead"] {
+        let found = faults::segments_not_synced(named(name)).unwrap_err();
         println!("{name}: caught: {}", found.lines().next().unwrap_or_default());
     }
 }

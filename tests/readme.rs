@@ -1,6 +1,6 @@
-//! The README tells the truth where a program can check it: its tables of APIs and of forwarding's
-//! settings are the code's, and the configurations that it shows are the files that
-//! `tests/clients/edge/` runs programs with.
+//! The README tells the truth where a program can check it: its tables of APIs, of forwarding's
+//! settings and of the boards' ledgers are the code's, and the configurations that it shows are
+//! the files that `tests/clients/edge/` runs programs with.
 //!
 //! `UPDATE_README=1 cargo test --test readme` writes them anew. `tests/clients/run` keeps the table
 //! of clients.
@@ -17,6 +17,11 @@ const APIS_BEGIN: &str = "<!-- apis -->\n";
 const APIS_END: &str = "<!-- /apis -->";
 const FORWARD_BEGIN: &str = "<!-- forward -->\n";
 const FORWARD_END: &str = "<!-- /forward -->";
+const BOARDS_BEGIN: &str = "<!-- boards -->\n";
+const BOARDS_END: &str = "<!-- /boards -->";
+/// Which cell of a row of the table of boards has its memory, and which the ledger's sum.
+const BOARD_MEMORY: usize = 2;
+const BOARD_LEDGER: usize = 7;
 const FILE_BEGIN: &str = "<!-- file ";
 const FILE_END: &str = "<!-- /file -->";
 
@@ -72,6 +77,40 @@ fn the_table_of_apis_is_the_one_that_dispatches() {
         let (before, rest) = readme.split_once(APIS_BEGIN).expect("the table's begin");
         let (_, after) = rest.split_once(APIS_END).expect("the table's end");
         format!("{before}{APIS_BEGIN}{table}{APIS_END}{after}")
+    });
+}
+
+/// The last line of `ottla limits`: the sum and the memory in MiB.
+#[cfg(target_pointer_width = "64")]
+fn ledger_of(board: &str) -> (String, String) {
+    let mut limits = Command::new(env!("CARGO_BIN_EXE_ottla"));
+    let output = limits.args(["limits", "--board", board]).output().expect("ottla limits runs");
+    assert!(output.status.success(), "{board}");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let last = text.lines().last().expect("a sum");
+    let (sum, memory) = last.split_once(" MiB of ").expect("the sum of the memory");
+    let memory = memory.strip_suffix(".00 MiB").expect("whole MiB");
+    (sum.to_owned(), format!("{memory} MiB"))
+}
+
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn the_table_of_boards_has_the_sums_of_their_ledgers() {
+    is_made_by(|readme| {
+        let (before, rest) = readme.split_once(BOARDS_BEGIN).expect("the table's begin");
+        let (table, after) = rest.split_once(BOARDS_END).expect("the table's end");
+        let mut made = String::new();
+        for line in table.lines() {
+            let mut cells: Vec<String> = line.split('|').map(str::to_owned).collect();
+            if let Some(board) = cells[1].trim().strip_prefix('`').and_then(|c| c.split('`').next())
+            {
+                let (sum, memory) = ledger_of(board);
+                cells[BOARD_LEDGER] = format!(" {sum} ");
+                cells[BOARD_MEMORY] = format!(" {memory} ");
+            }
+            made += &format!("{}\n", cells.join("|"));
+        }
+        format!("{before}{BOARDS_BEGIN}{made}{BOARDS_END}{after}")
     });
 }
 

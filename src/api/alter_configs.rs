@@ -8,9 +8,11 @@
 //! Absent: changing the broker's own settings while it runs, but for what steers forwarding, which
 //! is no setting of the file (`forwarding`), and which only IncrementalAlterConfigs takes.
 
-use super::shared::{RESOURCE_BROKER, RESOURCE_TOPIC, Refused, error_of, repeated};
+use super::shared::{
+    RESOURCE_BROKER, RESOURCE_TOPIC, Refused, error_of, named_once, sort_names, with_names,
+};
 use super::{Api, Context, Outcome, Reply, forwarding};
-use crate::broker::Refusal;
+use crate::broker::{Names, Refusal};
 use crate::config::{AlterOperation, TopicOverrides};
 use crate::state::topics::check_name;
 use crate::storage::Lsn;
@@ -44,32 +46,53 @@ type Change<'a> = (&'a str, AlterOperation, Option<&'a str>);
 struct Resource<'a> {
     kind: i8,
     name: &'a str,
-    operations: Result<Vec<Change<'a>>, Refused>,
+    /// The changes that stand at the cursor, and how many they are.
+    operations: Result<(usize, Reader<'a>), Refused>,
+}
+
+/// A setting's name, the operation's number, and the value.
+fn read_change<'a>(
+    r: &mut Reader<'a>,
+    way: Way,
+) -> Result<(&'a str, i8, Option<&'a str>), ReadError> {
+    let config = r.string("config name")?;
+    let number = match way {
+        Way::Replace => AlterOperation::Set as i8,
+        Way::Incremental => r.i8("config_operation")?,
+    };
+    let value = r.nullable_string("config value")?;
+    r.tags()?;
+    Ok((config, number, value))
+}
+
+/// Changes that were looked at by [`read_resource`].
+fn changes(count: usize, mut r: Reader<'_>, way: Way) -> impl Iterator<Item = Change<'_>> {
+    (0..count).map_while(move |_| {
+        let (config, number, value) = read_change(&mut r, way).ok()?;
+        Some((config, AlterOperation::from_i8(number)?, value))
+    })
 }
 
 fn read_resource<'a>(r: &mut Reader<'a>, way: Way) -> Result<Resource<'a>, ReadError> {
     let kind = r.i8("resource_type")?;
     let name = r.string("resource_name")?;
-    let mut operations = Ok(Vec::new());
-    for _ in 0..r.array("configs")? {
-        let config = r.string("config name")?;
-        let number = match way {
-            Way::Replace => AlterOperation::Set as i8,
-            Way::Incremental => r.i8("config_operation")?,
-        };
-        let value = r.nullable_string("config value")?;
-        r.tags()?;
-        match (AlterOperation::from_i8(number), &mut operations) {
-            (Some(operation), Ok(list)) => list.push((config, operation, value)),
-            (None, Ok(_)) => {
-                let message = format!("{config}: there is no operation {number}");
-                operations = Err(Refused::new(ErrorCode::InvalidRequest, message));
-            }
-            (_, Err(_)) => {}
+    let count = r.array("configs")?;
+    let mut operations = Ok((count, *r));
+    for _ in 0..count {
+        let (config, number, _) = read_change(r, way)?;
+        if operations.is_ok() && AlterOperation::from_i8(number).is_none() {
+            let message = format!("{config}: there is no operation {number}");
+            operations = Err(Refused::new(ErrorCode::InvalidRequest, message));
         }
     }
     r.tags()?;
     Ok(Resource { kind, name, operations })
+}
+
+/// Type and name of the resource at a cursor.
+fn key(mut r: Reader<'_>) -> (i8, &str) {
+    let kind = r.i8("resource_type").unwrap_or_default();
+    (kind, r.string("resource_name").unwrap_or_default())
 }
 
 /// Serves both APIs.
@@ -78,16 +101,24 @@ fn read_resource<'a>(r: &mut Reader<'a>, way: Way) -> Result<Resource<'a>, ReadE
 /// [`ReadError`].
 pub fn alter(
     context: &mut Context<'_>,
+    r: Reader<'_>,
+    reply: &mut Reply<'_>,
+    way: Way,
+) -> Result<Outcome, ReadError> {
+    with_names(context, |context, names| alter_with(context, names, r, reply, way))
+}
+
+fn alter_with(
+    context: &mut Context<'_>,
+    names: &mut Names,
     mut r: Reader<'_>,
     reply: &mut Reply<'_>,
     way: Way,
 ) -> Result<Outcome, ReadError> {
     let count = r.array("resources")?;
     let mut resources = r;
-    let twice = repeated((0..count).map(|_| {
-        let resource = read_resource(&mut r, way)?;
-        Ok((resource.kind, resource.name))
-    }))?;
+    let skip = |r: &mut Reader<'_>| read_resource(r, way).map(|_| ());
+    let fits = sort_names(names, &mut r, count, skip, key)?;
     let validate_only = r.bool("validate_only")?;
     r.tags()?;
     let w = &mut reply.w;
@@ -97,12 +128,9 @@ pub fn alter(
     for _ in 0..count {
         let resource = read_resource(&mut resources, way)?;
         let (kind, name) = (resource.kind, resource.name);
-        let result = if twice.contains(&(kind, name)) {
-            let message = "the request names this resource more than once";
-            Err(Refused::new(ErrorCode::InvalidRequest, message))
-        } else {
-            change(context, resource, way, validate_only)
-        };
+        let twice = "the request names this resource more than once";
+        let once = named_once(names, fits, &(kind, name), resources, key, twice);
+        let result = once.and_then(|()| change(context, resource, way, validate_only));
         let (code, message) = error_of(&result);
         w.error(code);
         w.nullable_string(message);
@@ -121,33 +149,35 @@ fn change(
     way: Way,
     validate_only: bool,
 ) -> Result<Option<Lsn>, Refused> {
-    let invalid = |message: String| Err(Refused::new(ErrorCode::InvalidRequest, message));
     match resource.kind {
         RESOURCE_TOPIC => {}
         RESOURCE_BROKER => {
             let node_id = context.node_id();
             let this = resource.name.is_empty() || resource.name.parse() == Ok(node_id);
             if way == Way::Incremental && this {
-                let operations = resource.operations?;
+                let (count, r) = resource.operations?;
+                let operations: Vec<Change<'_>> = changes(count, r, way).collect();
                 if let Some(steered) = forwarding::steer(context, &operations, validate_only) {
                     return steered;
                 }
             }
-            return invalid(
-                "the broker's settings are in its file and on its command line; change them \
-                 there and restart it"
-                    .to_owned(),
-            );
+            let message = "the broker's settings are in its file and on its command line; change \
+                           them there and restart it";
+            return Err(Refused::new(ErrorCode::InvalidRequest, message));
         }
-        kind => return invalid(format!("resources of type {kind} have no settings here")),
+        kind => {
+            let message = format!("resources of type {kind} have no settings here");
+            return Err(Refused::new(ErrorCode::InvalidRequest, message));
+        }
     }
     check_name(resource.name).map_err(Refusal::InvalidTopicName)?;
     let topic = context.broker.topics().find(resource.name);
     let topic = topic.ok_or(Refusal::UnknownTopicOrPartition)?;
     let number = topic.number;
     let nothing = TopicOverrides::default();
-    let before = if way == Way::Incremental { &topic.overrides } else { &nothing };
-    let after = before.altered(resource.operations?, context.broker.config())?;
+    let before = if way == Way::Incremental { topic.overrides } else { &nothing };
+    let (count, r) = resource.operations?;
+    let after = before.altered(changes(count, r, way), context.broker.config())?;
     if validate_only {
         return Ok(None);
     }

@@ -5,9 +5,11 @@
 //! Promises: the answer waits until the partitions would survive a power cut. A manual assignment
 //! is accepted if it names this node for every new partition.
 
-use super::shared::{Refused, error_of, named_once, read_assignment, repeated};
+use super::shared::{
+    Refused, TOPIC_TWICE, error_of, name_first, named_once, read_assignment, sort_names, with_names,
+};
 use super::{Api, Context, Outcome, Reply};
-use crate::broker::Refusal;
+use crate::broker::{Names, Refusal};
 use crate::storage::Lsn;
 use crate::wire::{ErrorCode, ReadError, Reader};
 
@@ -45,13 +47,23 @@ fn read_topic<'a>(r: &mut Reader<'a>, node_id: i32) -> Result<Wanted<'a>, ReadEr
 
 fn handle(
     context: &mut Context<'_>,
+    r: Reader<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Outcome, ReadError> {
+    with_names(context, |context, names| handle_with(context, names, r, reply))
+}
+
+fn handle_with(
+    context: &mut Context<'_>,
+    names: &mut Names,
     mut r: Reader<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Outcome, ReadError> {
     let node_id = context.node_id();
     let count = r.array("topics")?;
     let mut topics = r;
-    let twice = repeated((0..count).map(|_| Ok(read_topic(&mut r, node_id)?.name)))?;
+    let skip = |r: &mut Reader<'_>| read_topic(r, node_id).map(|_| ());
+    let fits = sort_names(names, &mut r, count, skip, name_first)?;
     r.i32("timeout_ms")?;
     let validate_only = r.bool("validate_only")?;
     r.tags()?;
@@ -62,7 +74,8 @@ fn handle(
     for _ in 0..count {
         let wanted = read_topic(&mut topics, node_id)?;
         let name = wanted.name;
-        let result = named_once(&twice, name).and_then(|()| create(context, wanted, validate_only));
+        let once = named_once(names, fits, &name, topics, name_first, TOPIC_TWICE);
+        let result = once.and_then(|()| create(context, wanted, validate_only));
         let (code, message) = error_of(&result);
         w.string(name);
         w.error(code);
@@ -86,7 +99,8 @@ fn create(
         let mut refused = Refused::from(refusal);
         if refusal == Refusal::InvalidPartitions {
             refused.message =
-                format!("the topic has {before} partitions, and there can only be more of them");
+                format!("the topic has {before} partitions, and there can only be more of them")
+                    .into();
         }
         refused
     })?;

@@ -9,13 +9,16 @@
 //! Absent: quotas, and the collision of `a.b` with `a_b`, which are one name only in Apache
 //! Kafka's metrics.
 
-use super::shared::{Refused, error_of, named_once, read_assignment, repeated, write_config};
+use super::shared::{
+    Refused, TOPIC_TWICE, error_of, name_first, named_once, read_assignment, sort_names,
+    with_names, write_config,
+};
 use super::{Api, Context, Outcome, Reply};
-use crate::broker::NewTopic;
-use crate::config::{ConfigEntry, TopicOverrides, describe_topic};
+use crate::broker::{Names, NewTopic};
+use crate::config::TopicOverrides;
+use crate::limits::{TOPIC_CONFIGS_MAX, TOPIC_PARTITIONS_PLAUSIBLE_MAX};
 use crate::storage::Lsn;
 use crate::wire::{ErrorCode, ReadError, Reader, Uuid, Writer};
-use std::collections::BTreeMap;
 
 /// The row.
 pub const API: Api =
@@ -28,7 +31,8 @@ struct Creatable<'a> {
     replication_factor: i16,
     /// How many partitions the manual assignment has; `None` if there is no assignment.
     assigned: Result<Option<i32>, Refused>,
-    configs: Vec<(&'a str, Option<&'a str>)>,
+    /// How many settings stand at the cursor.
+    configs: (usize, Reader<'a>),
 }
 
 /// What was created, or would have been.
@@ -36,7 +40,16 @@ struct Created {
     lsn: Option<Lsn>,
     id: Uuid,
     partitions: u32,
-    configs: Vec<ConfigEntry>,
+    overrides: TopicOverrides,
+}
+
+/// One setting of a request.
+type Config<'a> = (&'a str, Option<&'a str>);
+
+fn read_config<'a>(r: &mut Reader<'a>) -> Result<Config<'a>, ReadError> {
+    let config = (r.string("config name")?, r.nullable_string("config value")?);
+    r.tags()?;
+    Ok(config)
 }
 
 fn read_topic<'a>(r: &mut Reader<'a>, node_id: i32) -> Result<Creatable<'a>, ReadError> {
@@ -44,48 +57,69 @@ fn read_topic<'a>(r: &mut Reader<'a>, node_id: i32) -> Result<Creatable<'a>, Rea
     let num_partitions = r.i32("num_partitions")?;
     let replication_factor = r.i16("replication_factor")?;
     let assigned = read_assignments(r, node_id)?;
-    let mut configs = Vec::new();
-    for _ in 0..r.array("configs")? {
-        let config = (r.string("config name")?, r.nullable_string("config value")?);
-        configs.push(config);
-        r.tags()?;
+    let configs = (r.array("configs")?, *r);
+    for _ in 0..configs.0 {
+        read_config(r)?;
     }
     r.tags()?;
     Ok(Creatable { name, num_partitions, replication_factor, assigned, configs })
 }
 
+/// A bit for each partition that a topic can have.
+const PARTITION_WORDS: usize = TOPIC_PARTITIONS_PLAUSIBLE_MAX as usize / 64;
+
 fn read_assignments(
     r: &mut Reader<'_>,
     node_id: i32,
 ) -> Result<Result<Option<i32>, Refused>, ReadError> {
-    let mut indexes = Vec::new();
+    let mut seen = [0u64; PARTITION_WORDS];
     let mut wrong = None;
-    for _ in 0..r.array("assignments")? {
-        indexes.push(r.i32("partition_index")?);
+    let count = r.array("assignments")?;
+    // Each index once and none left out.
+    let mut each_once = true;
+    for _ in 0..count {
+        let index = r.i32("partition_index")?;
+        let index = usize::try_from(index).ok().filter(|index| *index < count);
+        each_once &= index.is_some_and(|index| {
+            let bit = 1 << (index % 64);
+            seen.get_mut(index / 64).is_some_and(|word| {
+                let first = *word & bit == 0;
+                *word |= bit;
+                first
+            })
+        });
         wrong = wrong.or(read_assignment(r, node_id)?.err());
         r.tags()?;
     }
-    indexes.sort_unstable();
     if let Some(refused) = wrong {
         return Ok(Err(refused));
     }
-    // Each index once and none left out: sorted they count from 0.
-    if !indexes.iter().copied().eq(0..indexes.len() as i32) {
+    if !each_once {
         let message = "the assigned partitions must count from 0, each named once";
         return Ok(Err(Refused::new(ErrorCode::InvalidReplicaAssignment, message)));
     }
-    Ok(Ok((!indexes.is_empty()).then_some(indexes.len() as i32)))
+    Ok(Ok((count > 0).then_some(count as i32)))
 }
 
 fn handle(
     context: &mut Context<'_>,
+    r: Reader<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Outcome, ReadError> {
+    with_names(context, |context, names| handle_with(context, names, r, reply))
+}
+
+fn handle_with(
+    context: &mut Context<'_>,
+    names: &mut Names,
     mut r: Reader<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Outcome, ReadError> {
     let node_id = context.node_id();
     let count = r.array("topics")?;
     let mut topics = r;
-    let twice = repeated((0..count).map(|_| Ok(read_topic(&mut r, node_id)?.name)))?;
+    let skip = |r: &mut Reader<'_>| read_topic(r, node_id).map(|_| ());
+    let fits = sort_names(names, &mut r, count, skip, name_first)?;
     r.i32("timeout_ms")?;
     let validate_only = r.bool("validate_only")?;
     r.tags()?;
@@ -96,9 +130,10 @@ fn handle(
     for _ in 0..count {
         let topic = read_topic(&mut topics, node_id)?;
         let name = topic.name;
-        let result = named_once(&twice, name).and_then(|()| create(context, topic, validate_only));
+        let once = named_once(names, fits, &name, topics, name_first, TOPIC_TWICE);
+        let result = once.and_then(|()| create(context, topic, validate_only));
         last = last.max(result.as_ref().ok().and_then(|created| created.lsn));
-        write_result(w, name, &result);
+        write_result(context, w, name, &result);
         if w.overflowed() {
             // The connection is closed anyway: no work for what nobody will see.
             break;
@@ -106,6 +141,23 @@ fn handle(
     }
     w.tags();
     Ok(last.map_or(Outcome::Now, Outcome::AfterSync))
+}
+
+/// The settings of a new topic.
+fn overrides_of(configs: (usize, Reader<'_>)) -> Result<TopicOverrides, Refused> {
+    let (count, mut r) = configs;
+    if count > TOPIC_CONFIGS_MAX {
+        let message = "the request has more settings for this topic than there are";
+        return Err(Refused::new(ErrorCode::InvalidConfig, message));
+    }
+    let pairs = (0..count).map_while(move |_| read_config(&mut r).ok());
+    if let Some((config, _)) = pairs.clone().find(|(_, value)| value.is_none()) {
+        // A new topic has no value that null could take away; Apache Kafka 4.3 says the same.
+        let message = format!("{config}: a null value is not possible");
+        return Err(Refused::new(ErrorCode::InvalidConfig, message));
+    }
+    // Of a setting that stands there twice the last one counts, as in Apache Kafka.
+    Ok(TopicOverrides::from_last(pairs.filter_map(|(name, value)| Some((name, value?))))?)
 }
 
 fn create(
@@ -121,7 +173,6 @@ fn create(
         }
         partitions = assigned;
     }
-    let config = context.broker.config();
     let mut new = NewTopic {
         name: topic.name,
         partitions,
@@ -129,24 +180,22 @@ fn create(
         overrides: TopicOverrides::default(),
     };
     let partitions = context.broker.check_new_topic(&new)?;
-    if let Some((config, _)) = topic.configs.iter().find(|(_, value)| value.is_none()) {
-        // A new topic has no value that null could take away; Apache Kafka 4.3 says the same.
-        let message = format!("{config}: a null value is not possible");
-        return Err(Refused::new(ErrorCode::InvalidConfig, message));
-    }
-    // Of a setting that stands there twice the last one counts, as in Apache Kafka.
-    let last: BTreeMap<_, _> = topic.configs.into_iter().collect();
-    new.overrides = TopicOverrides::from_pairs(last, config)?;
-    let configs = describe_topic(config, &new.overrides).collect();
+    let overrides = overrides_of(topic.configs)?;
+    new.overrides = overrides;
     if validate_only {
-        return Ok(Created { lsn: None, id: [0; 16], partitions, configs });
+        return Ok(Created { lsn: None, id: [0; 16], partitions, overrides });
     }
     let lsn = context.broker.create_topic(new, context.now)?;
     let id = context.broker.topics().find(topic.name).map_or([0; 16], |topic| topic.id);
-    Ok(Created { lsn: Some(lsn), id, partitions, configs })
+    Ok(Created { lsn: Some(lsn), id, partitions, overrides })
 }
 
-fn write_result(w: &mut Writer<'_>, name: &str, result: &Result<Created, Refused>) {
+fn write_result(
+    context: &Context<'_>,
+    w: &mut Writer<'_>,
+    name: &str,
+    result: &Result<Created, Refused>,
+) {
     let created = result.as_ref().ok();
     let (code, message) = error_of(result);
     w.string(name);
@@ -156,10 +205,11 @@ fn write_result(w: &mut Writer<'_>, name: &str, result: &Result<Created, Refused
     w.since(5, |w| {
         w.i32(created.map_or(-1, |created| created.partitions as i32));
         w.i16(created.map_or(-1, |_| 1));
-        let configs = created.map_or(&[][..], |created| &created.configs);
-        w.array(configs.len());
+        let described = context.broker.described();
+        let configs = created.into_iter().flat_map(|created| described.topic(&created.overrides));
+        w.array(configs.clone().count());
         for entry in configs {
-            write_config(w, entry);
+            write_config(w, &entry);
             w.tags();
         }
     });

@@ -5,12 +5,11 @@
 //! Promises: the answer waits until the deletion would survive a power cut; only then do the files
 //! go. With `delete.topic.enable = false` nothing is deleted.
 
-use super::shared::{Refused, error_of, repeated};
+use super::shared::{Refused, TOPIC_TWICE, error_of, named_once, sort_names, with_names};
 use super::{Api, Context, Outcome, Reply};
-use crate::broker::Refusal;
-use crate::storage::Lsn;
-use crate::wire::{ErrorCode, ReadError, Reader, Uuid, Writer};
-use std::collections::BTreeSet;
+use crate::broker::{Names, Refusal};
+use crate::state::topics::Topic;
+use crate::wire::{ErrorCode, ReadError, Reader, Uuid};
 
 /// The row.
 pub const API: Api =
@@ -32,12 +31,21 @@ fn read_topic<'a>(r: &mut Reader<'a>) -> Result<Named<'a>, ReadError> {
 
 fn handle(
     context: &mut Context<'_>,
+    r: Reader<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Outcome, ReadError> {
+    with_names(context, |context, names| handle_with(context, names, r, reply))
+}
+
+fn handle_with(
+    context: &mut Context<'_>,
+    names: &mut Names,
     mut r: Reader<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Outcome, ReadError> {
     let count = r.array("topics")?;
     let mut topics = r;
-    let twice = repeated((0..count).map(|_| read_topic(&mut r)))?;
+    let fits = sort_names(names, &mut r, count, |r| read_topic(r).map(|_| ()), read_or_nothing)?;
     r.i32("timeout_ms")?;
     r.tags()?;
     let w = &mut reply.w;
@@ -46,29 +54,40 @@ fn handle(
     let mut last = None;
     for _ in 0..count {
         let named = read_topic(&mut topics)?;
-        let found = find(context, w.version(), named, &twice);
+        let once = || named_once(names, fits, &named, topics, read_or_nothing, TOPIC_TWICE);
+        let found = find(context, w.version(), named, once);
         let (name, id) = match &found {
-            Ok((_, name, id)) => (Some(name.as_str()), *id),
+            Ok(topic) => (Some(topic.name), topic.id),
             Err(_) => named,
         };
-        let deleted = found.as_ref().map_err(Clone::clone).and_then(|(number, _, _)| {
-            let lsn = context.broker.delete_topic(*number, context.now)?;
+        w.nullable_string(name);
+        w.since(6, |w| w.uuid(&id));
+        let deleted = found.map(|topic| topic.number).and_then(|number| {
+            let lsn = context.broker.delete_topic(number, context.now)?;
             Ok(lsn)
         });
-        write_result(w, name, &id, &deleted);
+        let (code, message) = error_of(&deleted);
+        w.error(code);
+        w.since(5, |w| w.nullable_string(message));
+        w.tags();
         last = last.max(deleted.ok());
     }
     w.tags();
     Ok(last.map_or(Outcome::Now, Outcome::AfterSync))
 }
 
-/// Number, name and id of a topic that may be deleted.
-fn find(
-    context: &Context<'_>,
+/// What [`read_topic`] reads, of a list that was read once before.
+fn read_or_nothing(mut r: Reader<'_>) -> Named<'_> {
+    read_topic(&mut r).unwrap_or((None, NO_ID))
+}
+
+/// A topic that may be deleted.
+fn find<'a>(
+    context: &'a Context<'_>,
     version: i16,
     named: Named<'_>,
-    twice: &BTreeSet<Named<'_>>,
-) -> Result<(u32, String, Uuid), Refused> {
+    once: impl FnOnce() -> Result<(), Refused>,
+) -> Result<Topic<'a>, Refused> {
     if !context.broker.config().delete_topic_enable {
         // The code is known to clients since version 3.
         let code = match version {
@@ -79,27 +98,17 @@ fn find(
     }
     let invalid = |message| Err(Refused::new(ErrorCode::InvalidRequest, message));
     let topics = context.broker.topics();
-    let topic = match named {
+    match named {
         (Some(_), id) if id != NO_ID => {
             return invalid("a topic is named either by its name or by its id");
         }
         (None, NO_ID) => return invalid("neither name nor id of the topic is given"),
-        _ if twice.contains(&named) => {
-            return invalid("the request names this topic more than once");
-        }
+        _ => once()?,
+    }
+    Ok(match named {
         (Some(name), _) => topics.find(name).ok_or(Refusal::UnknownTopicOrPartition)?,
         (None, id) => topics.find_id(&id).ok_or(Refusal::UnknownTopicId)?,
-    };
-    Ok((topic.number, topic.name.clone(), topic.id))
-}
-
-fn write_result(w: &mut Writer<'_>, name: Option<&str>, id: &Uuid, deleted: &Result<Lsn, Refused>) {
-    let (code, message) = error_of(deleted);
-    w.nullable_string(name);
-    w.since(6, |w| w.uuid(id));
-    w.error(code);
-    w.since(5, |w| w.nullable_string(message));
-    w.tags();
+    })
 }
 
 #[cfg(test)]

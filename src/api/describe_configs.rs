@@ -8,14 +8,17 @@
 //! The broker's settings are followed by read-only figures named `ottla.status.*`, which
 //! `ottla status` shows; those of forwarding come from `forwarding`.
 
-use super::shared::{RESOURCE_BROKER, RESOURCE_TOPIC, Refused, error_of, write_config};
+use super::shared::{
+    RESOURCE_BROKER, RESOURCE_TOPIC, Refused, error_of, name_first, sort_names, too_many_names,
+    with_names, write_config,
+};
 use super::{Api, Context, Outcome, Reply, forwarding};
-use crate::broker::Refusal;
-use crate::config::{ConfigEntry, ConfigSource, ValueType, describe_broker, describe_topic};
+use crate::broker::{Broker, Names, Refusal};
+use crate::config::{ConfigEntry, ValueType, figure};
+use crate::disk::DiskError;
 use crate::state::topics::check_name;
 use crate::wire::{ErrorCode, ReadError, Reader, Writer};
-use std::borrow::Cow;
-use std::collections::BTreeSet;
+use core::fmt::{self, Write};
 
 /// The row.
 pub const API: Api = Api {
@@ -31,17 +34,28 @@ pub const API: Api = Api {
 struct Resource<'a> {
     kind: i8,
     name: &'a str,
-    /// Empty for all settings, as in Kafka (`ConfigHelper.describeConfigs`).
-    keys: BTreeSet<&'a str>,
+    /// How many names of settings stand at the cursor; none for all settings, as in Kafka
+    /// (`ConfigHelper.describeConfigs`).
+    keys: (usize, Reader<'a>),
 }
 
 fn read_resource<'a>(r: &mut Reader<'a>) -> Result<Resource<'a>, ReadError> {
     let kind = r.i8("resource_type")?;
     let name = r.string("resource_name")?;
     let count = r.nullable_array("configuration_keys")?.unwrap_or(0);
-    let keys = (0..count).map(|_| r.string("configuration_keys")).collect::<Result<_, _>>()?;
+    let keys = (count, *r);
+    for _ in 0..count {
+        r.string("configuration_keys")?;
+    }
     r.tags()?;
     Ok(Resource { kind, name, keys })
+}
+
+/// What of each setting is told.
+#[derive(Clone, Copy)]
+struct Include {
+    synonyms: bool,
+    documentation: bool,
 }
 
 fn handle(
@@ -54,27 +68,16 @@ fn handle(
     for _ in 0..count {
         read_resource(&mut r)?;
     }
-    let include_synonyms = r.bool("include_synonyms")?;
-    let include_documentation = r.since(3, false, |r| r.bool("include_documentation"))?;
+    let synonyms = r.bool("include_synonyms")?;
+    let documentation = r.since(3, false, |r| r.bool("include_documentation"))?;
+    let include = Include { synonyms, documentation };
     r.tags()?;
     let w = &mut reply.w;
     w.i32(0);
     w.array(count);
     for _ in 0..count {
         let resource = read_resource(&mut resources)?;
-        let result = describe(context, &resource);
-        let (code, message) = error_of(&result);
-        w.error(code);
-        w.nullable_string(message);
-        w.i8(resource.kind);
-        w.string(resource.name);
-        let mut entries = result.unwrap_or_default();
-        entries.retain(|entry| resource.keys.is_empty() || resource.keys.contains(&*entry.name));
-        w.array(entries.len());
-        for entry in &entries {
-            write_entry(w, entry, include_synonyms, include_documentation);
-        }
-        w.tags();
+        with_names(context, |context, names| describe(context, names, w, &resource, include))?;
         if w.overflowed() {
             // The connection is closed anyway: no work for what nobody will see.
             break;
@@ -84,18 +87,54 @@ fn handle(
     Ok(Outcome::Now)
 }
 
+/// Writes the answer for one resource.
 fn describe(
     context: &mut Context<'_>,
+    names: &mut Names,
+    w: &mut Writer<'_>,
     resource: &Resource<'_>,
-) -> Result<Vec<ConfigEntry>, Refused> {
+    include: Include,
+) -> Result<(), ReadError> {
+    let (count, mut keys) = resource.keys;
+    let list = keys;
+    let skip = |r: &mut Reader<'_>| r.string("configuration_keys").map(|_| ());
+    let fits = sort_names(names, &mut keys, count, skip, name_first)?;
+    let result = match fits {
+        true => check(context, resource),
+        false => Err(too_many_names()),
+    };
+    let (code, message) = error_of(&result);
+    w.error(code);
+    w.nullable_string(message);
+    w.i8(resource.kind);
+    w.string(resource.name);
+    let wanted =
+        |name: &str| count == 0 || names.count(|at| name_first(list.moved_to(at)).cmp(name)) > 0;
+    match result {
+        Err(_) => w.array(0),
+        Ok(()) if resource.kind == RESOURCE_TOPIC => {
+            let topic = context.broker.topics().find(resource.name);
+            let described = context.broker.described();
+            let entries = topic.into_iter().flat_map(|topic| described.topic(topic.overrides));
+            let entries = entries.filter(|entry| wanted(entry.name));
+            w.array(entries.clone().count());
+            entries.for_each(|entry| write_entry(w, &entry, include));
+        }
+        Ok(()) => describe_broker(context, w, wanted, include),
+    }
+    w.tags();
+    Ok(())
+}
+
+/// Whether there is such a resource, with settings.
+fn check(context: &Context<'_>, resource: &Resource<'_>) -> Result<(), Refused> {
     let invalid = |message: String| Err(Refused::new(ErrorCode::InvalidRequest, message));
-    let config = context.broker.config();
     match resource.kind {
         RESOURCE_TOPIC => {
             check_name(resource.name).map_err(Refusal::InvalidTopicName)?;
             let topic = context.broker.topics().find(resource.name);
-            let topic = topic.ok_or(Refusal::UnknownTopicOrPartition)?;
-            Ok(describe_topic(config, &topic.overrides).collect())
+            topic.ok_or(Refusal::UnknownTopicOrPartition)?;
+            Ok(())
         }
         RESOURCE_BROKER => {
             let node_id = context.node_id();
@@ -103,108 +142,142 @@ fn describe(
             if !this && !resource.name.is_empty() {
                 return invalid(format!("this is node {node_id}, and there is no other"));
             }
-            let entries = describe_broker(config).chain(status(context)).collect::<Vec<_>>();
-            Ok(entries.into_iter().chain(forwarding::figures(context)).collect())
+            Ok(())
         }
         kind => invalid(format!("resources of type {kind} have no settings here")),
     }
 }
 
-fn write_entry(
+fn describe_broker(
+    context: &mut Context<'_>,
     w: &mut Writer<'_>,
-    entry: &ConfigEntry,
-    include_synonyms: bool,
-    include_documentation: bool,
+    wanted: impl Fn(&str) -> bool,
+    include: Include,
 ) {
+    let forwarding = forwarding::figures(context);
+    let forwarding = || forwarding.iter().filter(|figure| wanted(&figure.name));
+    let mut text = context.broker.take_text();
+    let entries = context.broker.described().broker().filter(|entry| wanted(entry.name));
+    let mut count = entries.clone().count() + forwarding().count();
+    status(context, &mut |name, _, _, _| count += usize::from(wanted(name)));
+    w.array(count);
+    entries.for_each(|entry| write_entry(w, &entry, include));
+    status(context, &mut |name, kind, value, doc| {
+        if wanted(name) {
+            text.clear();
+            // What does not fit is cut off.
+            Cut(&mut text).write_fmt(value).ok();
+            write_entry(w, &figure(name, kind, &text, doc), include);
+        }
+    });
+    for it in forwarding() {
+        write_entry(w, &figure(&it.name, it.kind, &it.value, it.documentation), include);
+    }
+    context.broker.give_text(text);
+}
+
+/// Text that ends where its memory does.
+struct Cut<'a>(&'a mut String);
+
+impl Write for Cut<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.0.capacity() - self.0.len();
+        let fits = |end: &usize| text.is_char_boundary(*end);
+        let end = (0..=room.min(text.len())).rev().find(fits).unwrap_or(0);
+        self.0.push_str(&text[..end]);
+        if end == text.len() { Ok(()) } else { Err(fmt::Error) }
+    }
+}
+
+fn write_entry(w: &mut Writer<'_>, entry: &ConfigEntry<'_>, include: Include) {
     write_config(w, entry);
-    let synonyms = if include_synonyms { &entry.synonyms[..] } else { &[] };
+    let synonyms = entry.synonyms().take(if include.synonyms { usize::MAX } else { 0 });
     w.array(synonyms.len());
-    for synonym in synonyms {
-        w.string(synonym.name);
-        w.nullable_string(Some(&synonym.value));
-        w.i8(synonym.source as i8);
+    for (name, value, source) in synonyms {
+        w.string(name);
+        w.nullable_string(Some(value));
+        w.i8(source as i8);
         w.tags();
     }
     w.since(3, |w| {
         w.i8(entry.kind as i8);
-        w.nullable_string(include_documentation.then_some(entry.documentation));
+        w.nullable_string(include.documentation.then_some(entry.documentation));
     });
     w.tags();
 }
 
+/// What is in use of every table and pool.
+struct Limits<'a>(&'a Broker);
+
+impl fmt::Display for Limits<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.usage().enumerate().try_for_each(|(at, it)| {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}{} {}/{}", it.name, it.used, it.limit)
+        })
+    }
+}
+
+/// How the disk does.
+struct StorageWords(Option<DiskError>);
+
+impl fmt::Display for StorageWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str("ok"),
+            Some(error) => write!(f, "{error}; nothing is acknowledged until a restart"),
+        }
+    }
+}
+
+/// Takes a figure's name, its type, its value and what it is.
+type Visit<'a> = &'a mut dyn FnMut(&'static str, ValueType, fmt::Arguments<'_>, &'static str);
+
 /// The figures that `ottla status` shows.
-fn status(context: &Context<'_>) -> Vec<ConfigEntry> {
+fn status(context: &Context<'_>, visit: Visit<'_>) {
     let broker = &context.broker;
     let (storage, figures, started) = (broker.storage(), broker.figures, broker.started());
     let counters = storage.counters();
     let now = context.now.mono;
     let store_bytes: u64 = storage.partitions().map(|(_, partition)| partition.bytes()).sum();
     let last_sync = counters.last_sync.map_or(-1, |at| now.since(at) as i64);
-    let text = |name, value: &str, doc| figure(name, ValueType::String, value.to_owned(), doc);
-    let number = |name, value: u64, doc| figure(name, ValueType::Long, value.to_string(), doc);
-    let storage_words = match storage.failed() {
-        None => "ok".to_owned(),
-        Some(error) => format!("{error}; nothing is acknowledged until a restart"),
+    let mut text =
+        |name, value: fmt::Arguments<'_>, doc| visit(name, ValueType::String, value, doc);
+    let version = env!("CARGO_PKG_VERSION");
+    text("ottla.status.version", format_args!("{version}"), "This program's version.");
+    let data_dir = broker.config().log_dir.display();
+    text("ottla.status.data.dir", format_args!("{data_dir}"), "Where the data is.");
+    text("ottla.status.cluster.id", format_args!("{}", broker.cluster_id()), "The cluster's id.");
+    let words = StorageWords(storage.failed());
+    text("ottla.status.storage", format_args!("{words}"), "ok, or what failed.");
+    let limits = Limits(broker);
+    let doc = "What is in use of every table and pool, and all.";
+    text("ottla.status.limits", format_args!("{limits}"), doc);
+    let forwarding = broker.forward_state();
+    let doc = "off, paused, connecting, up or down.";
+    text("ottla.status.forward.state", format_args!("{forwarding}"), doc);
+    let mut number = |name, value: i128, doc| {
+        visit(name, ValueType::Long, format_args!("{value}"), doc);
     };
-    let usage = broker.usage().map(|it| format!("{} {}/{}", it.name, it.used, it.limit));
-    let usage = usage.collect::<Vec<_>>().join(", ");
-    let data_dir = broker.config().log_dir.display().to_string();
-    vec![
-        text("ottla.status.version", env!("CARGO_PKG_VERSION"), "This program's version."),
-        number("ottla.status.up.ms", now.since(started.mono), "Milliseconds since the start."),
-        figure(
-            "ottla.status.started.at.ms",
-            ValueType::Long,
-            started.wall_ms.to_string(),
-            "The start, in milliseconds since 1970 by the machine's clock.",
-        ),
-        text("ottla.status.data.dir", &data_dir, "Where the data is."),
-        text("ottla.status.cluster.id", broker.cluster_id(), "The cluster's id."),
-        number("ottla.status.records.in", figures.records_in, "Records appended since start."),
-        number("ottla.status.bytes.in", figures.bytes_in, "Bytes appended since start."),
-        number("ottla.status.records.out", figures.records_out, "Records fetched since start."),
-        number("ottla.status.bytes.out", figures.bytes_out, "Bytes fetched since start."),
-        number("ottla.status.connections", figures.connections, "Connections open now."),
-        number("ottla.status.topics", broker.topics().len() as u64, "Topics."),
-        number("ottla.status.partitions", broker.topics().partitions() as u64, "Partitions."),
-        number("ottla.status.groups", broker.groups.len() as u64, "Consumer groups."),
-        number("ottla.status.store.bytes", store_bytes, "Bytes of all segments."),
-        figure(
-            "ottla.status.last.sync.ago.ms",
-            ValueType::Long,
-            last_sync.to_string(),
-            "Milliseconds since the last sync; -1 if there was none since start.",
-        ),
-        number(
-            "ottla.status.last.sync.took.ms",
-            counters.last_sync_took_ms,
-            "Milliseconds that the last sync took.",
-        ),
-        number("ottla.status.syncs", counters.syncs, "Syncs since start."),
-        number("ottla.status.checkpoints", counters.checkpoints, "Checkpoints since start."),
-        text("ottla.status.storage", &storage_words, "ok, or what failed."),
-        text("ottla.status.limits", &usage, "What is in use of every table and pool, and all."),
-    ]
-}
-
-/// A figure that goes as a read-only setting.
-pub fn figure(
-    name: impl Into<Cow<'static, str>>,
-    kind: ValueType,
-    value: String,
-    documentation: &'static str,
-) -> ConfigEntry {
-    ConfigEntry {
-        name: name.into(),
-        value: Some(value),
-        source: ConfigSource::Default,
-        is_default: true,
-        read_only: true,
-        is_sensitive: false,
-        kind,
-        documentation,
-        synonyms: Vec::new(),
-    }
+    let mut count = |name, value: u64, doc| number(name, i128::from(value), doc);
+    count("ottla.status.up.ms", now.since(started.mono), "Milliseconds since the start.");
+    count("ottla.status.records.in", figures.records_in, "Records appended since start.");
+    count("ottla.status.bytes.in", figures.bytes_in, "Bytes appended since start.");
+    count("ottla.status.records.out", figures.records_out, "Records fetched since start.");
+    count("ottla.status.bytes.out", figures.bytes_out, "Bytes fetched since start.");
+    count("ottla.status.connections", figures.connections, "Connections open now.");
+    count("ottla.status.topics", broker.topics().len() as u64, "Topics.");
+    count("ottla.status.partitions", broker.topics().partitions() as u64, "Partitions.");
+    count("ottla.status.groups", broker.groups.len() as u64, "Consumer groups.");
+    count("ottla.status.store.bytes", store_bytes, "Bytes of all segments.");
+    let doc = "Milliseconds that the last sync took.";
+    count("ottla.status.last.sync.took.ms", counters.last_sync_took_ms, doc);
+    count("ottla.status.syncs", counters.syncs, "Syncs since start.");
+    count("ottla.status.checkpoints", counters.checkpoints, "Checkpoints since start.");
+    let doc = "The start, in milliseconds since 1970 by the machine's clock.";
+    number("ottla.status.started.at.ms", i128::from(started.wall_ms), doc);
+    let doc = "Milliseconds since the last sync; -1 if there was none since start.";
+    number("ottla.status.last.sync.ago.ms", i128::from(last_sync), doc);
 }
 
 #[cfg(test)]

@@ -7,14 +7,13 @@
 //! asks for all topics. The two lists of eligible leaders are empty, never null: Java's admin
 //! trips over null although the schema allows it (protocol.md 3).
 
-use super::shared::{OPERATIONS_OMITTED, OPERATIONS_TOPIC};
+use super::shared::{OPERATIONS_OMITTED, OPERATIONS_TOPIC, name_first, sort_names, with_names};
 use super::{Api, Context, Outcome, Reply};
-use crate::broker::LEADER_EPOCH;
+use crate::broker::{LEADER_EPOCH, Names};
 use crate::limits::DESCRIBE_PARTITIONS_MAX;
 use crate::state::topics::{Topic, check_name};
 use crate::wire::{ErrorCode, ReadError, Reader, Writer};
 use core::ops::Range;
-use std::collections::BTreeSet;
 
 /// The row.
 pub const API: Api = Api {
@@ -36,7 +35,7 @@ struct Cursor<'a> {
 /// What a page says of one topic.
 struct Part<'a> {
     name: &'a str,
-    topic: Option<&'a Topic>,
+    topic: Option<Topic<'a>>,
     partitions: Range<usize>,
 }
 
@@ -52,35 +51,65 @@ fn read_cursor<'a>(r: &mut Reader<'a>) -> Result<Option<Cursor<'a>>, ReadError> 
 
 fn handle(
     context: &mut Context<'_>,
+    r: Reader<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Outcome, ReadError> {
+    with_names(context, |context, names| handle_with(context, names, r, reply))
+}
+
+fn handle_with(
+    context: &mut Context<'_>,
+    names: &mut Names,
     mut r: Reader<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Outcome, ReadError> {
     let count = r.array("topics")?;
-    let mut names = BTreeSet::new();
-    for _ in 0..count {
-        names.insert(r.string("name")?);
-        r.tags()?;
-    }
+    let skip = |r: &mut Reader<'_>| {
+        r.string("name")?;
+        r.tags()
+    };
+    let fits = sort_names(names, &mut r, count, skip, name_first)?;
+    let list = r;
     let limit = r.i32("response_partition_limit")?;
     let cursor = read_cursor(&mut r)?;
     r.tags()?;
     let w = &mut reply.w;
     w.i32(0);
-    let strange = cursor
-        .is_some_and(|cursor| cursor.partition < 0 || (count > 0 && !names.contains(cursor.topic)));
-    if strange {
-        write_refusal(w, &names);
+    let at = |position| name_first(list.moved_to(position));
+    let mut before = None;
+    let once = names.positions().map(at).filter(move |name| before.replace(*name) != Some(*name));
+    let strange = cursor.is_some_and(|cursor| {
+        cursor.partition < 0
+            || (count > 0 && names.count(|position| at(position).cmp(cursor.topic)) == 0)
+    });
+    if strange || !fits {
+        write_refusal(w, once);
         return Ok(Outcome::Now);
     }
     let limit = usize::try_from(limit).unwrap_or(0).clamp(1, DESCRIBE_PARTITIONS_MAX);
     let topics = context.broker.topics();
-    let (parts, next) = if count == 0 {
-        plan(topics.iter().map(|topic| (topic.name.as_str(), Some(topic))), cursor, limit)
+    if count == 0 {
+        let all = topics.iter().map(|topic| (topic.name, Some(topic)));
+        write_page(w, context.node_id(), all, cursor, limit);
     } else {
-        plan(names.iter().map(|name| (*name, topics.find(name))), cursor, limit)
-    };
-    w.array(parts.len());
-    parts.iter().for_each(|part| write_part(w, context.node_id(), part));
+        let asked = once.map(|name| (name, topics.find(name)));
+        write_page(w, context.node_id(), asked, cursor, limit);
+    }
+    Ok(Outcome::Now)
+}
+
+/// Writes the page that begins at `cursor`, and where the next one begins.
+fn write_page<'a>(
+    w: &mut Writer<'_>,
+    node_id: i32,
+    topics: impl Iterator<Item = (&'a str, Option<Topic<'a>>)> + Clone,
+    cursor: Option<Cursor<'_>>,
+    limit: usize,
+) {
+    let mut parts = 0;
+    let next = plan(topics.clone(), cursor, limit, |_| parts += 1);
+    w.array(parts);
+    plan(topics, cursor, limit, |part| write_part(w, node_id, &part));
     match next {
         Some(next) => {
             w.i8(1);
@@ -91,39 +120,39 @@ fn handle(
         None => w.i8(-1),
     }
     w.tags();
-    Ok(Outcome::Now)
 }
 
-/// The page that begins at `cursor`, and where the next one begins. Topics are sorted by name.
+/// Visits what is on the page that begins at `cursor`, and says where the next one begins. Topics
+/// are sorted by name.
 fn plan<'a>(
-    topics: impl Iterator<Item = (&'a str, Option<&'a Topic>)>,
+    topics: impl Iterator<Item = (&'a str, Option<Topic<'a>>)>,
     cursor: Option<Cursor<'_>>,
     limit: usize,
-) -> (Vec<Part<'a>>, Option<Cursor<'a>>) {
-    let mut parts = Vec::new();
+    mut visit: impl FnMut(Part<'a>),
+) -> Option<Cursor<'a>> {
     let mut left = limit;
     let from = cursor.map_or("", |cursor| cursor.topic);
     for (name, topic) in topics.filter(|(name, _)| *name >= from) {
         if left == 0 {
-            return (parts, Some(Cursor { topic: name, partition: 0 }));
+            return Some(Cursor { topic: name, partition: 0 });
         }
         let all = topic.map_or(0, |topic| topic.partitions.len());
         let first = cursor.filter(|cursor| cursor.topic == name).map_or(0, |c| c.partition);
         let first = usize::try_from(first).unwrap_or(0).min(all);
         let end = all.min(first + left);
-        parts.push(Part { name, topic, partitions: first..end });
+        visit(Part { name, topic, partitions: first..end });
         if end < all {
-            return (parts, Some(Cursor { topic: name, partition: end as i32 }));
+            return Some(Cursor { topic: name, partition: end as i32 });
         }
         left -= end - first;
     }
-    (parts, None)
+    None
 }
 
-fn write_refusal(w: &mut Writer<'_>, names: &BTreeSet<&str>) {
-    w.array(names.len());
+fn write_refusal<'a>(w: &mut Writer<'_>, names: impl Iterator<Item = &'a str> + Clone) {
+    w.array(names.clone().count());
     let (code, operations) = (ErrorCode::InvalidRequest, OPERATIONS_OMITTED);
-    names.iter().for_each(|name| write_error(w, code, name, operations));
+    names.for_each(|name| write_error(w, code, name, operations));
     w.i8(-1);
     w.tags();
 }
@@ -147,7 +176,7 @@ fn write_part(w: &mut Writer<'_>, node_id: i32, part: &Part<'_>) {
         return write_error(w, code, part.name, OPERATIONS_TOPIC);
     };
     w.error(ErrorCode::None);
-    w.nullable_string(Some(&topic.name));
+    w.nullable_string(Some(topic.name));
     w.uuid(&topic.id);
     w.bool(false);
     w.array(part.partitions.len());

@@ -8,15 +8,15 @@
 //! Promises: settings of one request are all taken or none.
 
 use super::Context;
-use super::describe_configs::figure;
 use super::shared::Refused;
 use crate::broker::{Broker, TopicFigures};
-use crate::config::{AlterOperation, ConfigEntry, ValueType};
+use crate::config::{AlterOperation, ValueType};
 use crate::limits::FORWARD_NEXT_BYTES_MAX;
 use crate::state::forward::{ForwardCommand, ForwardHead};
 use crate::storage::Lsn;
 use crate::wire::ErrorCode;
 use core::fmt::Write;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// Says that nothing is to be sent, or that it goes on.
@@ -24,13 +24,32 @@ const PAUSED: &str = "ottla.forward.paused";
 /// Says where partitions go on: `topic:partition:offset`, with commas between them.
 const SEEK: &str = "ottla.forward.seek";
 
-/// The figures; a single one, `off`, where nothing is forwarded.
-pub fn figures(context: &mut Context<'_>) -> Vec<ConfigEntry> {
+/// A figure of forwarding.
+pub struct Figure {
+    /// Its name.
+    pub name: Cow<'static, str>,
+    /// Its type.
+    pub kind: ValueType,
+    /// Its value.
+    pub value: String,
+    /// What it is.
+    pub documentation: &'static str,
+}
+
+fn figure(
+    name: impl Into<Cow<'static, str>>,
+    kind: ValueType,
+    value: String,
+    documentation: &'static str,
+) -> Figure {
+    Figure { name: name.into(), kind, value, documentation }
+}
+
+/// The figures but for the state; none where nothing is forwarded.
+pub fn figures(context: &mut Context<'_>) -> Vec<Figure> {
     let now = context.now;
-    let state = context.broker.forward_state();
     let text = |name, value: &str, doc| figure(name, ValueType::String, value.to_owned(), doc);
-    let mut entries =
-        vec![text("ottla.status.forward.state", state, "off, paused, connecting, up or down.")];
+    let mut entries = Vec::new();
     if context.broker.config().forward.bootstrap_servers.is_empty() {
         return entries;
     }
@@ -126,7 +145,7 @@ fn topic_text(topic: &TopicFigures) -> String {
     text
 }
 
-fn invalid(message: impl Into<String>) -> Refused {
+fn invalid(message: impl Into<Cow<'static, str>>) -> Refused {
     Refused::new(ErrorCode::InvalidConfig, message)
 }
 

@@ -172,8 +172,8 @@ fn write_topic_head(w: &mut Writer<'_>, code: ErrorCode, name: Option<&str>, id:
     w.since(1, |w| w.bool(false));
 }
 
-fn write_topic(w: &mut Writer<'_>, node_id: i32, topic: &Topic, operations: i32) {
-    write_topic_head(w, ErrorCode::None, Some(&topic.name), &topic.id);
+fn write_topic(w: &mut Writer<'_>, node_id: i32, topic: Topic<'_>, operations: i32) {
+    write_topic_head(w, ErrorCode::None, Some(topic.name), &topic.id);
     w.array(topic.partitions.len());
     for partition in 0..topic.partitions.len() {
         w.error(ErrorCode::None);

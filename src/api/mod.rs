@@ -148,6 +148,8 @@ pub enum Waiting {
     Fetch,
     /// A produce for room in the journal.
     Room,
+    /// A produce with more to do, for its next turn.
+    Turn,
     /// A question about a log's end for the sync of what is there already.
     Synced(Lsn),
     /// A join for the group.

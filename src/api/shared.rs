@@ -3,11 +3,11 @@
 //! Promises: nothing is written to a response here but whole fields in Kafka's order.
 //! Absent: anything that a single API needs; that stays in its file.
 
-use super::code_of;
-use crate::broker::Refusal;
+use super::{Context, code_of};
+use crate::broker::{Names, Refusal};
 use crate::config::{ConfigEntry, ConfigError, Reason};
 use crate::wire::{ErrorCode, ReadError, Reader, Writer};
-use std::collections::BTreeSet;
+use std::borrow::Cow;
 
 /// The number of topics among resources (`ConfigResource.Type.TOPIC`).
 pub const RESOURCE_TOPIC: i8 = 2;
@@ -48,12 +48,12 @@ pub struct Refused {
     /// Kafka's code.
     pub code: ErrorCode,
     /// A sentence for a person.
-    pub message: String,
+    pub message: Cow<'static, str>,
 }
 
 impl Refused {
     /// A refusal with this code and sentence.
-    pub fn new(code: ErrorCode, message: impl Into<String>) -> Refused {
+    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Refused {
         Refused { code, message: message.into() }
     }
 }
@@ -61,30 +61,31 @@ impl Refused {
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         let message = match refusal {
-            Refusal::UnknownTopicOrPartition => "there is no such topic or partition".to_owned(),
-            Refusal::UnknownTopicId => "there is no topic with this id".to_owned(),
-            Refusal::TopicExists => "a topic of this name already exists".to_owned(),
+            Refusal::NoRoom(what, limit) => {
+                return Refused::new(
+                    code_of(refusal),
+                    format!("all topics together may have {limit} {what} on this board"),
+                );
+            }
+            Refusal::UnknownTopicOrPartition => "there is no such topic or partition",
+            Refusal::UnknownTopicId => "there is no topic with this id",
+            Refusal::TopicExists => "a topic of this name already exists",
             Refusal::TopicGoing => {
                 "a topic was deleted just now, its files are still going; try again in a moment"
-                    .to_owned()
             }
-            Refusal::InvalidTopicName(what) => what.to_owned(),
-            Refusal::InvalidPartitions => "the number of partitions must be at least 1".to_owned(),
+            Refusal::InvalidTopicName(what) => what,
+            Refusal::InvalidPartitions => "the number of partitions must be at least 1",
             Refusal::InvalidReplicationFactor => {
                 "this is one node, which keeps one replica: ask for a replication factor of 1 or \
                  -1, or set replication.factor.accept.any = true, and any factor is accepted and \
                  reported as 1"
-                    .to_owned()
             }
-            Refusal::NoRoom(what, limit) => {
-                format!("all topics together may have {limit} {what} on this board")
-            }
-            Refusal::OffsetOutOfRange => "the offset lies outside the log".to_owned(),
-            Refusal::Busy => "the journal is full just now; try again".to_owned(),
-            Refusal::CorruptBatch => "the batch has rotted".to_owned(),
-            Refusal::Storage => "the disk is full or failed".to_owned(),
+            Refusal::OffsetOutOfRange => "the offset lies outside the log",
+            Refusal::Busy => "the journal is full just now; try again",
+            Refusal::CorruptBatch => "the batch has rotted",
+            Refusal::Storage => "the disk is full or failed",
         };
-        Refused { code: code_of(refusal), message }
+        Refused::new(code_of(refusal), message)
     }
 }
 
@@ -96,7 +97,7 @@ impl From<ConfigError> for Refused {
                 ErrorCode::InvalidConfig
             }
         };
-        Refused { code, message: error.to_string() }
+        Refused::new(code, error.to_string())
     }
 }
 
@@ -108,31 +109,74 @@ pub fn error_of<T>(result: &Result<T, Refused>) -> (ErrorCode, Option<&str>) {
     }
 }
 
-/// Those that come more than once. A request that names something twice is refused for it, and
-/// in Kafka nothing happens to it then.
-pub fn repeated<T: Ord + Copy>(
-    mut items: impl Iterator<Item = Result<T, ReadError>>,
-) -> Result<BTreeSet<T>, ReadError> {
-    let mut seen = BTreeSet::new();
-    items.try_fold(BTreeSet::new(), |mut again, item| {
-        let item = item?;
-        if !seen.insert(item) {
-            again.insert(item);
-        }
-        Ok(again)
-    })
+/// Lends the broker's list of names.
+pub fn with_names<T>(
+    context: &mut Context<'_>,
+    work: impl FnOnce(&mut Context<'_>, &mut Names) -> T,
+) -> T {
+    let mut names = context.broker.take_names();
+    names.clear();
+    let result = work(context, &mut names);
+    context.broker.give_names(names);
+    result
 }
 
-/// Refuses a topic that a request names more than once, see [`repeated`].
+/// Sorts what the elements of a list are called: `skip` reads one whole, `key` its name. Whether
+/// there was room for all of them.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn sort_names<'a, T: Ord>(
+    names: &mut Names,
+    r: &mut Reader<'a>,
+    count: usize,
+    mut skip: impl FnMut(&mut Reader<'a>) -> Result<(), ReadError>,
+    key: impl Fn(Reader<'a>) -> T,
+) -> Result<bool, ReadError> {
+    names.clear();
+    let list = *r;
+    let mut fits = true;
+    for _ in 0..count {
+        fits &= names.push(r.position());
+        skip(r)?;
+    }
+    names.sort(|at| key(list.moved_to(at)));
+    Ok(fits)
+}
+
+/// The refusal of a request that names more than the board sorts.
+pub fn too_many_names() -> Refused {
+    Refused::new(ErrorCode::InvalidRequest, "the request names more than this board takes at once")
+}
+
+/// Refuses what a request names more than once, as Kafka does, and everything that it names if
+/// those are too many (`fits`). `list` is any cursor over the request.
 ///
 /// # Errors
 /// INVALID_REQUEST.
-pub fn named_once(again: &BTreeSet<&str>, name: &str) -> Result<(), Refused> {
-    if again.contains(name) {
-        let message = "the request names this topic more than once";
-        return Err(Refused::new(ErrorCode::InvalidRequest, message));
+pub fn named_once<'a, T: Ord>(
+    names: &Names,
+    fits: bool,
+    name: &T,
+    list: Reader<'a>,
+    key: impl Fn(Reader<'a>) -> T,
+    message: &'static str,
+) -> Result<(), Refused> {
+    if !fits {
+        return Err(too_many_names());
     }
-    Ok(())
+    match names.count(|at| key(list.moved_to(at)).cmp(name)) {
+        0 | 1 => Ok(()),
+        _ => Err(Refused::new(ErrorCode::InvalidRequest, message)),
+    }
+}
+
+/// What [`named_once`] says of topics.
+pub const TOPIC_TWICE: &str = "the request names this topic more than once";
+
+/// The name at the beginning of an element.
+pub fn name_first(mut r: Reader<'_>) -> &str {
+    r.string("name").unwrap_or_default()
 }
 
 /// Reads one partition's `broker_ids` of a manual assignment, which must be this one node.
@@ -156,9 +200,9 @@ pub fn read_assignment(r: &mut Reader<'_>, node_id: i32) -> Result<Result<(), Re
 
 /// Writes what CreateTopics and DescribeConfigs say of a setting alike: name, value, read_only,
 /// config_source and is_sensitive.
-pub fn write_config(w: &mut Writer<'_>, entry: &ConfigEntry) {
-    w.string(&entry.name);
-    w.nullable_string(entry.value.as_deref().filter(|_| !entry.is_sensitive));
+pub fn write_config(w: &mut Writer<'_>, entry: &ConfigEntry<'_>) {
+    w.string(entry.name);
+    w.nullable_string(entry.value.filter(|_| !entry.is_sensitive));
     w.bool(entry.read_only);
     w.i8(entry.source as i8);
     w.bool(entry.is_sensitive);

@@ -13,6 +13,8 @@ mod figures;
 
 use super::logs::segment_policy;
 use super::{Broker, LEADER_EPOCH, NewTopic, Refusal};
+use crate::fixed::List;
+use crate::limits::{Ledger, Sizes};
 use crate::state::coordinator_file::Change;
 use crate::state::forward::{ForwardHead, ForwardRow, Forwarding, LaneName};
 use crate::state::topics::Topic;
@@ -28,12 +30,12 @@ pub use figures::{Backlog, TopicFigures};
 pub const REJECTED_SUFFIX: &str = ".rejected";
 
 /// What is due for the forwarder to look at.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Wakes {
     /// By partition: whether it is forwarded, and whether it is listed.
-    followed: Vec<bool>,
-    listed: Vec<bool>,
-    list: Vec<PartitionIndex>,
+    followed: Box<[bool]>,
+    listed: Box<[bool]>,
+    list: List<PartitionIndex>,
     /// The version of the topics that the forwarder has seen.
     topics_seen: u64,
     /// A person paused or resumed.
@@ -41,14 +43,29 @@ pub(super) struct Wakes {
 }
 
 impl Wakes {
-    /// A partition has this handle now; allocates, so that [`Wakes::wake`] need not.
-    pub fn follow(&mut self, index: PartitionIndex, forwarded: bool) {
-        if self.followed.len() <= index {
-            self.followed.resize(index + 1, false);
-            self.listed.resize(index + 1, false);
-            self.list.reserve(index + 1 - self.list.len().min(index + 1));
+    /// Flags for as many partitions as there may be.
+    pub fn new(sizes: &Sizes) -> Wakes {
+        let flags = || vec![false; sizes.partitions].into_boxed_slice();
+        Wakes {
+            followed: flags(),
+            listed: flags(),
+            list: List::new(sizes.partitions),
+            topics_seen: 0,
+            head_changed: false,
         }
-        self.followed[index] = forwarded;
+    }
+
+    /// The rows of the ledger.
+    pub fn account(sizes: &Sizes, ledger: &mut Ledger) {
+        let each = 2 * size_of::<bool>() + List::<PartitionIndex>::memory(1);
+        ledger.row("partitions to look at", sizes.partitions, each, "one for each partition");
+    }
+
+    /// A partition has this handle now.
+    pub fn follow(&mut self, index: PartitionIndex, forwarded: bool) {
+        if let Some(followed) = self.followed.get_mut(index) {
+            *followed = forwarded;
+        }
     }
 
     /// A partition's high watermark has moved.
@@ -56,7 +73,8 @@ impl Wakes {
         if self.followed.get(index) == Some(&true)
             && !core::mem::replace(&mut self.listed[index], true)
         {
-            self.list.push(index);
+            // A place for each flag.
+            self.list.push(index).ok();
         }
     }
 }
@@ -177,8 +195,8 @@ impl Broker {
     }
 
     /// Whether this topic is forwarded.
-    pub fn forwards(&self, topic: &Topic) -> bool {
-        self.config.forward.forwards(&topic.name)
+    pub fn forwards(&self, topic: Topic<'_>) -> bool {
+        self.config.forward.forwards(topic.name)
     }
 
     /// Names the forwarded partitions whose high watermark moved since this was last called, and
@@ -186,7 +204,7 @@ impl Broker {
     /// but for commands.
     pub fn take_forward_wakes(&mut self, mut wake: impl FnMut(PartitionKey)) {
         self.collect_advanced();
-        for index in self.wakes.list.drain(..) {
+        while let Some(index) = self.wakes.list.pop() {
             self.wakes.listed[index] = false;
             if let Some(partition) = self.storage.partition(index) {
                 wake(partition.key);
@@ -223,7 +241,7 @@ impl Broker {
     }
 
     /// What retention may not take of a partition.
-    pub(super) fn protected_from(&self, topic: &Topic, partition: usize) -> Option<i64> {
+    pub(super) fn protected_from(&self, topic: Topic<'_>, partition: usize) -> Option<i64> {
         // No row yet: nothing of it was ever sent.
         let row = || self.forwarding.row((topic.number, partition as u32));
         self.forwards(topic).then(|| row().map_or(0, |row| row.cursor))
@@ -260,7 +278,7 @@ impl Broker {
         }
         let (to, view) =
             self.find_partition(&name, partition as i32).ok_or(Refusal::UnknownTopicOrPartition)?;
-        let policy = segment_policy(&to.config);
+        let policy = segment_policy(to.config);
         let appended = self.storage.append(view.index, policy, now.mono, |base_offset| {
             Stamped::new(batch, base_offset, LEADER_EPOCH, None)
         })?;

@@ -96,12 +96,12 @@ fn key_missing(bytes: &[u8], header: &BatchHeader) -> bool {
 
 /// What is wrong with a batch that passed [`batch::check`], for this topic.
 fn verdict(
-    topic: &Topic,
+    topic: Topic<'_>,
     bytes: &[u8],
     header: &BatchHeader,
     now: Now,
 ) -> Result<(), ProduceError> {
-    let config = &topic.config;
+    let config = topic.config;
     if bytes.len() > config.max_message_bytes as usize {
         return Err(ProduceError::MessageTooLarge);
     }
@@ -149,7 +149,7 @@ pub(super) fn segment_policy(config: &EffectiveTopicConfig) -> SegmentPolicy {
 
 impl Broker {
     /// The offsets of a partition.
-    pub fn partition(&self, topic: &Topic, partition: i32) -> Option<PartitionView> {
+    pub fn partition(&self, topic: Topic<'_>, partition: i32) -> Option<PartitionView> {
         let index = *topic.partitions.get(usize::try_from(partition).ok()?)?;
         let log = self.storage.partition(index)?;
         Some(PartitionView {
@@ -162,7 +162,11 @@ impl Broker {
     }
 
     /// The topic of this name and the offsets of one of its partitions.
-    pub fn find_partition(&self, topic: &str, partition: i32) -> Option<(&Topic, PartitionView)> {
+    pub fn find_partition(
+        &self,
+        topic: &str,
+        partition: i32,
+    ) -> Option<(Topic<'_>, PartitionView)> {
         let topic = self.topics.find(topic)?;
         Some((topic, self.partition(topic, partition)?))
     }
@@ -188,7 +192,7 @@ impl Broker {
             BatchHeader { max_timestamp: max_timestamp.unwrap_or(header.max_timestamp), ..*header };
         verdict(topic, bytes, &header, now)?;
         let name = (topic.number, partition as u32);
-        let config = topic.config;
+        let config = *topic.config;
         let claim = Claim {
             id: header.producer_id,
             epoch: header.producer_epoch,
@@ -391,7 +395,7 @@ impl Broker {
     /// What is remembered of the producers of a partition.
     pub fn producers_of(
         &self,
-        topic: &Topic,
+        topic: Topic<'_>,
         partition: i32,
     ) -> impl Iterator<Item = &crate::state::producers::ProducerRow> {
         self.producers.of_partition((topic.number, partition as u32))
@@ -420,7 +424,7 @@ impl Broker {
                     continue;
                 }
                 if self.storage.move_log_start(*index, start, now.mono).is_ok() {
-                    let name = &topic.name;
+                    let name = topic.name;
                     log::info!("{name}: retention moved the log's start to offset {start}");
                 }
             }

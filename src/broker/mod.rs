@@ -10,18 +10,21 @@
 mod forward;
 mod ids;
 mod logs;
+mod names;
 mod recover;
 mod topics;
 mod waiting;
 
 pub use forward::{Backlog, REJECTED_SUFFIX, TopicFigures};
 pub use logs::{FetchError, LEADER_EPOCH, PartitionView, ProduceError, Produced};
+pub use names::Names;
 pub use recover::{Opened, open};
 pub use topics::NewTopic;
 
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, Described};
 use crate::limits::{
-    COMMIT_SYNC_MS, Ledger, PRODUCER_ID_BLOCK, RETENTION_CHECK_S, SERVER_USAGES, Sizes, Usage,
+    CHANGE_BYTES, COMMIT_SYNC_MS, FIGURE_BYTES_MAX, Ledger, PRODUCER_ID_BLOCK, RETENTION_CHECK_S,
+    SERVER_USAGES, Sizes, Usage,
 };
 use crate::state::coordinator_file::{Change, SNAPSHOT_VERSION};
 use crate::state::forward::Forwarding;
@@ -104,6 +107,10 @@ pub struct Broker {
     cluster_id: String,
     storage: Storage,
     topics: Topics,
+    /// All settings in words, as DescribeConfigs shows them.
+    described: Described,
+    names: Names,
+    text: String,
     producers: Producers,
     /// Consumer groups. Offsets are committed through [`Broker::commit_offset`], which makes them
     /// durable; everything else about groups is in memory only, as their members rejoin.
@@ -164,6 +171,32 @@ impl Broker {
     /// The topics.
     pub fn topics(&self) -> &Topics {
         &self.topics
+    }
+
+    /// All settings in words.
+    pub fn described(&self) -> &Described {
+        &self.described
+    }
+
+    /// The list in which a request's names are sorted; to be given back with
+    /// [`Broker::give_names`]. Meanwhile there is one without room.
+    pub fn take_names(&mut self) -> Names {
+        core::mem::take(&mut self.names)
+    }
+
+    /// Takes it back.
+    pub fn give_names(&mut self, names: Names) {
+        self.names = names;
+    }
+
+    /// The buffer in which a figure becomes text, in the same way.
+    pub fn take_text(&mut self) -> String {
+        core::mem::take(&mut self.text)
+    }
+
+    /// Takes it back.
+    pub fn give_text(&mut self, text: String) {
+        self.text = text;
     }
 
     /// The frame that whoever is told about topics has to wait for, if it is not durable yet:
@@ -277,8 +310,8 @@ impl Broker {
             pieces.put_count(topics.len());
             for topic in topics.in_order_of_numbers() {
                 let partitions = topic.partitions.len() as u32;
-                pieces.put(&(topic.number, topic.name.as_str(), topic.id, partitions));
-                pieces.put(&topic.overrides);
+                pieces.put(&(topic.number, topic.name, topic.id, partitions));
+                pieces.put(topic.overrides);
             }
             pieces.put_count(groups.offsets().rows().count());
             groups.offsets().rows().for_each(|row| pieces.put(&row));
@@ -291,21 +324,29 @@ impl Broker {
         Ok(storage.begin_checkpoint(&state, clean, now.mono)?)
     }
 
-    /// The rows of the ledger for storage and the tables beside it, but for forwarding.
+    /// The rows of the ledger for storage and the tables beside it.
     pub fn account(sizes: &Sizes, ledger: &mut Ledger) {
         Storage::account(sizes, ledger);
         Producers::account(sizes, ledger);
         Topics::account(sizes, ledger);
+        Names::account(sizes, ledger);
+        Described::account(ledger);
+        ledger.row("a figure as text", 1, FIGURE_BYTES_MAX, "it is cut off");
         Waiting::account(sizes, ledger);
         Groups::account(sizes, ledger);
+        Forwarding::account(sizes, ledger);
+        Wakes::account(sizes, ledger);
+        ledger.row("a change on its way to the journal", 1, CHANGE_BYTES, "never larger");
     }
 
-    /// How full the tables are, the server's included, but for those of forwarding.
+    /// How full the tables are, the server's included.
     pub fn usage(&self) -> impl Iterator<Item = Usage> {
         let storage = self.storage.usage();
         let tables = storage.chain(self.topics.usage(&self.config.sizes));
         let server = self.figures.server.iter().copied();
-        tables.chain([self.producers.usage()]).chain(self.groups.usage()).chain(server)
+        let producers = [self.producers.usage()];
+        let forwarding = [self.forwarding.usage()];
+        tables.chain(producers).chain(self.groups.usage()).chain(forwarding).chain(server)
     }
 
     /// When [`Broker::handle_timeout`] has something to do. Syncs have their own deadline.

@@ -2,11 +2,15 @@
 
 use super::forward::Wakes;
 use super::ids::Ids;
+use super::names::Names;
 use super::waiting::Waiting;
 use super::{Broker, Figures};
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, Described};
 use crate::disk::Disk;
-use crate::limits::{CHANGE_BYTES, LARGE_BATCH_BYTES, PRODUCER_ID_PLAUSIBLE_MAX, SCRUB_TURN_MS};
+use crate::limits::{
+    CHANGE_BYTES, FIGURE_BYTES_MAX, LARGE_BATCH_BYTES, PRODUCER_ID_PLAUSIBLE_MAX, SCRUB_TURN_MS,
+    Sizes,
+};
 use crate::state::coordinator_file::{Change, Snapshot, TopicRow};
 use crate::state::forward::Forwarding;
 use crate::state::groups::{Groups, GroupsConfig};
@@ -33,7 +37,7 @@ pub struct Opened {
 struct Recovering {
     cluster_id: Option<String>,
     node_id: Option<i32>,
-    topics: BTreeMap<u32, TopicRow>,
+    topics: BTreeMap<u32, TopicRow<'static>>,
     groups: Groups,
     /// Committed offsets for which there was no room.
     offsets_lost: u64,
@@ -61,7 +65,7 @@ impl Replay for Recovering {
         self.next_topic = snapshot.next_topic;
         self.next_producer_id = snapshot.next_producer_id;
         for row in snapshot.topics {
-            self.topics.insert(row.number, row);
+            self.topics.insert(row.number, row.into_owned());
         }
         snapshot.offsets.iter().for_each(|row| self.restore_offset(row));
         snapshot.producers.into_iter().for_each(|row| self.producers.restore(row));
@@ -73,7 +77,8 @@ impl Replay for Recovering {
     fn effect(&self, change: &[u8]) -> Effect {
         match Change::decode(change) {
             Some(Change::TopicCreated(row)) => {
-                Effect::Create { topic: row.number, name: row.name, partitions: row.partitions }
+                let name = row.name.into_owned();
+                Effect::Create { topic: row.number, name, partitions: row.partitions }
             }
             Some(Change::PartitionsAdded { number, partitions }) => {
                 Effect::Grow { topic: number, partitions }
@@ -89,7 +94,7 @@ impl Replay for Recovering {
         match Change::decode(change) {
             Some(Change::TopicCreated(row)) => {
                 self.next_topic = self.next_topic.max(row.number + 1);
-                self.topics.insert(row.number, row);
+                self.topics.insert(row.number, row.into_owned());
             }
             Some(Change::TopicDeleted { number }) => {
                 if let Some(row) = self.topics.remove(&number) {
@@ -147,7 +152,7 @@ impl Replay for Recovering {
         self.next_topic = self.next_topic.max(number + 1);
         let row = TopicRow {
             number,
-            name: name.to_owned(),
+            name: name.to_owned().into(),
             id: self.ids.uuid(),
             partitions,
             overrides: crate::config::TopicOverrides::default(),
@@ -161,6 +166,21 @@ impl Recovering {
         let restored = self.groups.restore_offset(row, self.now);
         self.offsets_lost += u64::from(restored.is_err());
     }
+}
+
+/// Whether the topics of a directory, which a larger board may have written, have room on this one.
+fn check_room(topics: &BTreeMap<u32, TopicRow<'static>>, sizes: &Sizes) -> Result<(), OpenError> {
+    let sum = |of: fn(&TopicRow<'static>) -> usize| topics.values().map(of).sum();
+    for (what, found, room) in [
+        ("topics", topics.len(), sizes.topics),
+        ("partitions", sum(|row| row.partitions as usize), sizes.partitions),
+        ("bytes of topics' names", sum(|row| row.name.len()), sizes.name_bytes),
+    ] {
+        if found > room {
+            return Err(OpenError::TooLarge(TooLarge { what, found }));
+        }
+    }
+    Ok(())
 }
 
 /// Opens a data directory. `seed` makes ids unlike those of other brokers.
@@ -188,7 +208,7 @@ pub fn open(
         groups: Groups::new(groups_config, &config.sizes, seed),
         offsets_lost: 0,
         producers: Producers::new(config.sizes.producers),
-        forwarding: Forwarding::default(),
+        forwarding: Forwarding::new(&config.sizes),
         next_topic: 1,
         next_producer_id: 0,
         has_snapshot: false,
@@ -219,16 +239,21 @@ pub fn open(
     let mut ids = recovering.ids;
     let cluster_id = recovering.cluster_id.unwrap_or_else(|| ids.cluster_id());
     let waiting = Waiting::new(&config.sizes);
-    let found = recovering.topics.len();
-    if found > config.sizes.topics {
-        return Err(OpenError::TooLarge(TooLarge { what: "topics", found }));
-    }
     let scrubs = config.log_scrub_bytes_per_second > 0;
+    let wakes = Wakes::new(&config.sizes);
+    let change_bytes = Vec::with_capacity(CHANGE_BYTES);
+    check_room(&recovering.topics, &config.sizes)?;
+    let topics = Topics::new(&config.sizes);
+    let described = Described::new(&config);
+    let names = Names::new(&config.sizes);
     let mut broker = Broker {
         config,
         cluster_id,
         storage,
-        topics: Topics::default(),
+        topics,
+        described,
+        names,
+        text: String::with_capacity(FIGURE_BYTES_MAX),
         producers: recovering.producers,
         groups: recovering.groups,
         next_topic: recovering.next_topic,
@@ -236,18 +261,21 @@ pub fn open(
         next_producer_id: recovering.next_producer_id,
         producer_ids_set_aside: recovering.next_producer_id,
         ids,
-        change_bytes: Vec::with_capacity(CHANGE_BYTES),
+        change_bytes,
         waiting,
         forwarding: recovering.forwarding,
-        wakes: Wakes::default(),
+        wakes,
         topics_version: 0,
         retention_due: now.mono,
         scrub_due: scrubs.then(|| now.mono.saturating_add(SCRUB_TURN_MS)),
         started: now,
         figures: Figures::default(),
     };
-    for row in recovering.topics.into_values() {
-        broker.insert_topic(row);
+    for row in recovering.topics.values() {
+        if !broker.insert_topic(row) {
+            // Storage has partitions of no topic that is known: more than the topics' own.
+            return Err(OpenError::TooLarge(TooLarge::PARTITIONS));
+        }
     }
     broker.mend_forward_rows(&mut report);
     if (report.first_start || report.rebuilt) && broker.checkpoint(true, false, now).is_err() {

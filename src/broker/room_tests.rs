@@ -6,8 +6,7 @@ use crate::disk::Disk;
 use crate::disk::os::OsDisk;
 use crate::disk::sim::SimDisk;
 use crate::storage::Options;
-use crate::storage::PartitionKey;
-use crate::storage::recovery::{Effect, OpenError, Replay, TooLarge};
+use crate::storage::recovery::{Nothing, OpenError, TooLarge};
 use crate::wire::batch::{self, BatchHeader};
 use crate::wire::record::BatchBuilder;
 use std::rc::Rc;
@@ -70,24 +69,6 @@ fn topics_and_their_names_and_partitions_end_where_the_board_does() {
 }
 
 #[test]
-fn settings_of_topics_end_where_the_board_does() {
-    let mut own = TopicOverrides::default();
-    own.set("retention.ms", "86400000").unwrap();
-    let sizes = Sizes { setting_bytes: own.bytes(), ..Sizes::default() };
-    let mut broker = start(Rc::new(SimDisk::new()), sizes);
-    create(&mut broker, "a", 1).unwrap();
-    create(&mut broker, "b", 1).unwrap();
-    let number = |broker: &Broker, name: &str| broker.topics().find(name).unwrap().number;
-    let (a, b) = (number(&broker, "a"), number(&broker, "b"));
-    broker.configure_topic(a, own.clone(), NOW).unwrap();
-    let refused = Refusal::NoRoom("bytes of settings of their own", sizes.setting_bytes);
-    assert_eq!(broker.configure_topic(b, own.clone(), NOW), Err(refused));
-    broker.configure_topic(a, own.clone(), NOW).unwrap();
-    broker.configure_topic(a, TopicOverrides::default(), NOW).unwrap();
-    broker.configure_topic(b, own, NOW).unwrap();
-}
-
-#[test]
 fn where_segments_have_no_row_the_last_one_grows_and_nothing_is_refused() {
     let sizes = Sizes { segments: 3, ..Sizes::default() };
     let disk = SimDisk::new();
@@ -134,18 +115,27 @@ fn a_directory_of_a_larger_board_is_refused_in_a_sentence_and_nothing_is_lost() 
     assert_eq!(broker.topics().partitions(), 5);
 }
 
-struct Nothing;
-
-impl Replay for Nothing {
-    fn snapshot(&mut self, _: &[u8]) -> Result<(), u16> {
-        Ok(())
+#[test]
+fn topics_and_names_of_a_larger_board_are_refused_too() {
+    let disk = SimDisk::new();
+    let mut broker = start(Rc::new(disk.clone()), Sizes::default());
+    create(&mut broker, &"x".repeat(200), 2).unwrap();
+    let number = broker.topics().iter().next().map(|topic| topic.number).unwrap();
+    let mut overrides = TopicOverrides::default();
+    overrides.set("retention.ms", "60000").unwrap();
+    broker.configure_topic(number, overrides, NOW).unwrap();
+    sync(&mut broker);
+    drop(broker);
+    for (sizes, what, found) in [
+        (Sizes { topics: 0, ..Sizes::default() }, "topics", 1),
+        (Sizes { name_bytes: 199, ..Sizes::default() }, "bytes of topics' names", 200),
+    ] {
+        let opened = open(Rc::new(disk.fork()), config(sizes), 7, NOW);
+        let error = opened.map(|_| ()).unwrap_err();
+        assert_eq!(error, OpenError::TooLarge(TooLarge { what, found }));
     }
-    fn effect(&self, _: &[u8]) -> Effect {
-        Effect::None
-    }
-    fn change(&mut self, _: &[u8]) {}
-    fn batch(&mut self, _: PartitionKey, _: &BatchHeader) {}
-    fn adopt(&mut self, _: u32, _: &str, _: u32) {}
+    let enough = Sizes { topics: 1, partitions: 2, name_bytes: 200, ..Sizes::default() };
+    start(Rc::new(disk), enough);
 }
 
 #[test]

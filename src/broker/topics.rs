@@ -5,13 +5,16 @@
 
 use super::{Broker, Refusal};
 use crate::config::{EffectiveTopicConfig, TopicOverrides};
+use crate::limits::TOPIC_NAME_BYTES_MAX;
 use crate::state::coordinator_file::{Change, TopicRow};
-use crate::state::topics::{Topic, check_name};
+use crate::state::topics::{NewRow, check_name};
 use crate::storage::{Lsn, PartitionKey};
 use crate::time::Now;
+use core::ops::Range;
+use std::borrow::Cow;
 
 /// A topic to be created.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct NewTopic<'a> {
     /// Its name.
     pub name: &'a str,
@@ -50,7 +53,6 @@ impl Broker {
             return Err(Refusal::InvalidReplicationFactor);
         }
         self.check_room(new.name.len(), partitions as usize)?;
-        self.check_settings(0, new.overrides.bytes())?;
         Ok(partitions)
     }
 
@@ -74,15 +76,6 @@ impl Broker {
         Ok(())
     }
 
-    /// Whether there is room for so many bytes of a topic's own settings in place of others.
-    fn check_settings(&self, before: usize, after: usize) -> Result<(), Refusal> {
-        let limit = self.config.sizes.setting_bytes;
-        if after > before && self.topics.setting_bytes() - before + after > limit {
-            return Err(Refusal::NoRoom("bytes of settings of their own", limit));
-        }
-        Ok(())
-    }
-
     /// Creates a topic. It may be announced once the returned frame is durable; records sent to
     /// it before become durable together with it or later.
     ///
@@ -92,41 +85,45 @@ impl Broker {
         let partitions = self.check_new_topic(&new)?;
         let row = TopicRow {
             number: self.next_topic,
-            name: new.name.to_owned(),
+            name: Cow::Borrowed(new.name),
             id: self.ids.uuid(),
             partitions,
             overrides: new.overrides,
         };
-        let lsn = self.stage(&Change::TopicCreated(row.clone()), now)?;
+        let change = Change::TopicCreated(row);
+        let lsn = self.stage(&change, now)?;
         self.topics_lsn = lsn;
         self.next_topic += 1;
         self.topics_version += 1;
-        log::info!("topic {} created with {partitions} partitions", row.name);
-        self.insert_topic(row);
+        log::info!("topic {} created with {partitions} partitions", new.name);
+        if let Change::TopicCreated(row) = &change {
+            let has_room = self.insert_topic(row);
+            debug_assert!(has_room, "check_new_topic has made sure of it");
+        }
         Ok(lsn)
     }
 
-    /// Puts a topic into the tables; its partitions are found or made.
-    pub(super) fn insert_topic(&mut self, row: TopicRow) {
-        let key = |partition| PartitionKey { topic: row.number, partition };
-        let mut partitions = Vec::with_capacity(row.partitions as usize);
-        for partition in 0..row.partitions {
-            let known = self.storage.find(key(partition));
-            let added = known.or_else(|| self.storage.add_partition(key(partition), &row.name));
-            debug_assert!(added.is_some(), "who calls has made sure of the room");
-            partitions.extend(added);
+    /// Puts a topic into the tables; its partitions are found or made. Whether all had room.
+    pub(super) fn insert_topic(&mut self, row: &TopicRow<'_>) -> bool {
+        let TopicRow { number, id, overrides, .. } = *row;
+        let config = EffectiveTopicConfig::new(&self.config, &overrides);
+        let new = NewRow { number, name: &row.name, id, overrides, config };
+        self.topics.insert(&new) && self.add_handles(number, &row.name, 0..row.partitions)
+    }
+
+    /// Finds or makes partitions of a topic that is in the table. Whether all had room.
+    fn add_handles(&mut self, number: u32, name: &str, partitions: Range<u32>) -> bool {
+        let forwarded = self.config.forward.forwards(name);
+        for partition in partitions {
+            let key = PartitionKey { topic: number, partition };
+            let known = self.storage.find(key);
+            let added = known.or_else(|| self.storage.add_partition(key, name));
+            let Some(index) = added.filter(|index| self.topics.extend(number, *index)) else {
+                return false;
+            };
+            self.wakes.follow(index, forwarded);
         }
-        let forwarded = self.config.forward.forwards(&row.name);
-        partitions.iter().for_each(|index| self.wakes.follow(*index, forwarded));
-        let config = EffectiveTopicConfig::new(&self.config, &row.overrides);
-        self.topics.insert(Topic {
-            number: row.number,
-            name: row.name,
-            id: row.id,
-            partitions,
-            overrides: row.overrides,
-            config,
-        });
+        true
     }
 
     /// Deletes a topic with everything that was committed for it.
@@ -134,18 +131,20 @@ impl Broker {
     /// # Errors
     /// [`Refusal`].
     pub fn delete_topic(&mut self, number: u32, now: Now) -> Result<Lsn, Refusal> {
-        let name = self.topics.get(number).ok_or(Refusal::UnknownTopicOrPartition)?.name.clone();
+        self.topics.get(number).ok_or(Refusal::UnknownTopicOrPartition)?;
         let lsn = self.stage(&Change::TopicDeleted { number }, now)?;
         self.topics_lsn = lsn;
-        let topic = self.topics.remove(number);
+        if let Some(topic) = self.topics.get(number) {
+            self.groups.topic_deleted(topic.name);
+            log::info!("topic {} deleted", topic.name);
+        }
         // Whoever waits for its records shall learn that there will be none.
-        topic.iter().flat_map(|t| &t.partitions).for_each(|index| self.waiting.wake(*index));
+        let waiting = &mut self.waiting;
+        self.topics.remove(number, |index| waiting.wake(index));
         self.storage.remove_topic(number, lsn);
         self.producers.forget_topic(number);
         self.forwarding.forget_topic(number);
         self.topics_version += 1;
-        self.groups.topic_deleted(&name);
-        log::info!("topic {name} deleted");
         Ok(lsn)
     }
 
@@ -173,15 +172,11 @@ impl Broker {
         let lsn = self.stage(&Change::PartitionsAdded { number, partitions: count }, now)?;
         self.topics_lsn = lsn;
         let Some(topic) = self.topics.get(number) else { return Ok(lsn) };
-        let (name, before) = (topic.name.clone(), topic.partitions.len() as u32);
-        let mut handles = Vec::new();
-        for partition in before..count {
-            let key = PartitionKey { topic: number, partition };
-            let Some(index) = self.storage.add_partition(key, &name) else { break };
-            self.wakes.follow(index, self.config.forward.forwards(&name));
-            handles.push(index);
-        }
-        self.topics.extend(number, handles);
+        let before = topic.partitions.len() as u32;
+        let mut name = [0; TOPIC_NAME_BYTES_MAX];
+        let Some(name) = copy(topic.name, &mut name) else { return Ok(lsn) };
+        let has_room = self.add_handles(number, name, before..count);
+        debug_assert!(has_room, "check_partitions has made sure of it");
         self.topics_version += 1;
         log::info!("topic {name} has {count} partitions now");
         Ok(lsn)
@@ -198,11 +193,17 @@ impl Broker {
         now: Now,
     ) -> Result<Lsn, Refusal> {
         let topic = self.topics.get(number).ok_or(Refusal::UnknownTopicOrPartition)?;
-        self.check_settings(topic.overrides.bytes(), overrides.bytes())?;
         log::info!("topic {} has new settings", topic.name);
-        let change = Change::TopicConfigured { number, overrides: overrides.clone() };
+        let change = Change::TopicConfigured { number, overrides };
         let lsn = self.stage(&change, now)?;
         self.topics.configure(number, &self.config, overrides);
         Ok(lsn)
     }
+}
+
+/// A name that outlives the row it stands in.
+fn copy<'a>(name: &str, room: &'a mut [u8; TOPIC_NAME_BYTES_MAX]) -> Option<&'a str> {
+    let room = room.get_mut(..name.len())?;
+    room.copy_from_slice(name.as_bytes());
+    core::str::from_utf8(room).ok()
 }

@@ -6,7 +6,11 @@
 //! Absent: the profiles (`config::board`), and what the tables take (their owners).
 
 use crate::broker;
-use crate::config::{BOARDS, BrokerConfig, board_for, board_named, board_names, read_board};
+use crate::config::{
+    BOARDS, BrokerConfig, ForwardCompression, ForwardConfig, board_for, board_named, board_names,
+    read_board,
+};
+use crate::forward::Forwarder;
 use crate::limits::{Board, CONFIG_FILE_BYTES_MAX, Ledger, PROGRAM_BYTES, Sizes};
 use crate::server::Server;
 use std::path::Path;
@@ -93,6 +97,7 @@ pub fn ledger(config: &BrokerConfig) -> Ledger {
     let mut ledger = Ledger::default();
     Server::account(&config.sizes, &mut ledger);
     broker::Broker::account(&config.sizes, &mut ledger);
+    Forwarder::account(&config.sizes, &config.forward, &mut ledger);
     ledger
 }
 
@@ -105,6 +110,9 @@ pub fn check_memory(chosen: &Chosen, config: &BrokerConfig) -> Result<(), String
     let memory = config.sizes.memory_bytes;
     if needed <= memory {
         return Ok(());
+    }
+    if let Some(said) = forwarding_hint(chosen, config, needed) {
+        return Err(said);
     }
     let hint = match smallest_board(|board| board.memory_bytes >= needed) {
         Some(name) => format!("or choose a larger board (--board {name})"),
@@ -120,7 +128,50 @@ pub fn check_memory(chosen: &Chosen, config: &BrokerConfig) -> Result<(), String
     ))
 }
 
-/// The smallest board that has room for so many partitions, topics or segments.
+/// What to change where everything would fit but for forwarding's settings.
+fn forwarding_hint(chosen: &Chosen, config: &BrokerConfig, needed: u64) -> Option<String> {
+    if config.forward.bootstrap_servers.is_empty() {
+        return None;
+    }
+    let fits = |forward: ForwardConfig| {
+        let config = BrokerConfig { forward, ..config.clone() };
+        ledger(&config).bytes() + PROGRAM_BYTES <= config.sizes.memory_bytes
+    };
+    let given = &config.forward;
+    let (size, codec) = (given.batch_size, given.compression_type);
+    let smaller = [64, 32, 16].map(|kib| kib << 10).into_iter().filter(|bytes| *bytes < size);
+    let with = |batch_size, compression_type| {
+        fits(ForwardConfig { batch_size, compression_type, ..given.clone() })
+    };
+    let mut hints = Vec::new();
+    if let Some(bytes) = smaller.clone().find(|bytes| with(*bytes, codec)) {
+        hints.push(format!("forward.batch.size={bytes}"));
+    }
+    for better in [ForwardCompression::Gzip, ForwardCompression::Lz4] {
+        if codec != better && codec != ForwardCompression::Producer && with(size, better) {
+            hints.push(format!("forward.compression.type={}", better.as_text()));
+        }
+    }
+    if hints.is_empty() {
+        let lz4 = ForwardCompression::Lz4;
+        let bytes = smaller.clone().find(|bytes| with(*bytes, lz4))?;
+        hints.push(format!("forward.compression.type=lz4 with forward.batch.size={bytes}"));
+    }
+    let memory = config.sizes.memory_bytes;
+    Some(format!(
+        "board {} allows {} of memory, and with forward.batch.size={} and \
+         forward.compression.type={} its tables and buffers need {}: set {}, or choose a larger \
+         board; `ottla limits` shows what takes how much",
+        chosen.name,
+        mebibytes(memory),
+        size,
+        codec.as_text(),
+        mebibytes(needed),
+        hints.join(" or "),
+    ))
+}
+
+/// The smallest board that has room for so many of what a directory may hold too many of.
 pub fn with_room(what: &str, found: usize) -> Option<&'static str> {
     let room = |board: &Board| {
         let sizes = Sizes::of(board);
@@ -128,6 +179,7 @@ pub fn with_room(what: &str, found: usize) -> Option<&'static str> {
             "partitions" => sizes.partitions,
             "topics" => sizes.topics,
             "segments" => sizes.segments,
+            "bytes of topics' names" => sizes.name_bytes,
             _ => 0,
         }
     };

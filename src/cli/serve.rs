@@ -13,7 +13,7 @@ use crate::config::{self, BrokerConfig, Level, Note};
 use crate::disk::DiskError;
 use crate::disk::os::{OsDisk, descriptor_limit, raise_descriptor_limit, random_seed};
 use crate::forward::driver;
-use crate::limits::{CONFIG_FILE_BYTES_MAX, HELPER_STACK_BYTES};
+use crate::limits::{CONFIG_FILE_BYTES_MAX, FILES_OF_THE_PROCESS, HELPER_STACK_BYTES};
 use crate::server::{self, Bound, Clock, Server};
 use crate::storage::Storage;
 use crate::storage::recovery::Report;
@@ -90,20 +90,38 @@ fn read_config(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| format!("cannot read {shown}: {error}"))
 }
 
-/// Says when the system allows fewer open files than a full board needs.
-fn tell_of_descriptors(config: &BrokerConfig) {
-    let needed = (Storage::files_max(&config.sizes) + config.sizes.connections + 32) as u64;
-    if let Some(limit) = descriptor_limit().filter(|limit| *limit < needed) {
-        log::warn!(
-            "this process may open {limit} files, and with all partitions and connections in use \
-             it would need {needed}: raise the limit (ulimit -n, LimitNOFILE), or take a smaller \
-             board"
-        );
+/// Whether so many open files are enough: for a full board with all that it may open, or with a
+/// warning, for the two files that each partition has at least while it is written.
+///
+/// # Errors
+/// A sentence, where partitions of this board would fail when they are written.
+fn check_descriptors(config: &BrokerConfig, limit: u64) -> Result<Option<String>, String> {
+    let rest = config.sizes.connections + FILES_OF_THE_PROCESS;
+    let most = (Storage::files_max(&config.sizes) + rest) as u64;
+    let least = (Storage::files_min(&config.sizes) + rest) as u64;
+    let advice = "raise the hard limit (ulimit -Hn, LimitNOFILE), or take a smaller board";
+    let (partitions, connections) = (config.sizes.partitions, config.sizes.connections);
+    if limit < least {
+        return Err(format!(
+            "this process may open {limit} files, but the board's {partitions} partitions and \
+             {connections} connections need {least} at least: {advice}"
+        ));
     }
+    Ok((limit < most).then(|| {
+        format!(
+            "this process may open {limit} files, and with all partitions and connections in use \
+             it could need {most}: {advice}"
+        )
+    }))
 }
 
 async fn run_server(chosen: &Chosen, config: BrokerConfig) -> Result<(), String> {
     raise_descriptor_limit();
+    if let Some(limit) = descriptor_limit()
+        && let Some(warning) = check_descriptors(&config, limit)?
+    {
+        log::warn!("{warning}");
+    }
     let notifier = Rc::new(Notifier::from_environment());
     notifier.status("reading what is on the disk");
     let clock = Clock::start();
@@ -132,7 +150,6 @@ async fn run_server(chosen: &Chosen, config: BrokerConfig) -> Result<(), String>
             format!("cannot use the data directory {shown}: {error}{hint}")
         })?;
     tell(&report);
-    tell_of_descriptors(broker.config());
     // Before anybody can know that we run: a signal that comes at once shall end it in order, too.
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;
@@ -231,4 +248,22 @@ fn announce(bound: &[Bound], data: &str, cluster_id: &str, took_ms: u64) -> Stri
     }
     out.flush().ok();
     addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_descriptors;
+    use crate::config::BrokerConfig;
+    use crate::limits::Board;
+
+    #[test]
+    fn a_board_that_needs_more_files_than_the_system_allows_is_refused_in_one_sentence() {
+        let check = |board: &Board, limit| check_descriptors(&BrokerConfig::of(board), limit);
+        // 2 × 256 + 16, 128 connections, and the process's own.
+        assert!(check(&Board::DEFAULT, 687).unwrap_err().contains("need 688 at least"));
+        assert!(check(&Board::DEFAULT, 688).unwrap().unwrap().contains("could need"));
+        assert!(check(&Board::DEFAULT, 1_024).unwrap().is_some());
+        assert_eq!(check(&Board::DEFAULT, 4_096), Ok(None));
+        assert!(check(&Board::DESKTOP, 4_096).is_err());
+    }
 }

@@ -6,6 +6,8 @@
 
 use crate::wire::batch::Codec;
 use core::fmt;
+use lz4_flex::block::DecompressError;
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use std::io::{Read, Write};
 
 /// Why records could not be decompressed.
@@ -44,6 +46,10 @@ const XERIAL_MAGIC_BYTES: usize = 8;
 const XERIAL_BLOCK_BYTES: usize = 32 * 1024;
 /// Snappy's densest element turns 3 bytes into 64, so that a longer claim is a lie.
 const SNAPPY_RATIO_MAX: usize = 22;
+
+/// How an LZ4 frame begins, and how far behind a copy of a linked block may lie.
+const LZ4_MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
+const LZ4_WINDOW_BYTES: usize = 64 * 1024;
 
 /// Compresses the records of one batch.
 pub fn compress(codec: Codec, plain: Vec<u8>) -> Vec<u8> {
@@ -98,13 +104,106 @@ pub fn decompress(codec: Codec, data: &[u8], bytes_max: usize) -> Result<Vec<u8>
             decompress_xerial(data, bytes_max)
         }
         Codec::Snappy => decompress_snappy(data, bytes_max),
-        Codec::Lz4 => read_bounded(codec, lz4_flex::frame::FrameDecoder::new(data), bytes_max),
-        Codec::Zstd => {
-            let decoder = ruzstd::decoding::StreamingDecoder::new(data)
-                .map_err(|_| CodecError::Corrupt(codec))?;
-            read_bounded(codec, decoder, bytes_max)
+        Codec::Lz4 => decompress_lz4(data, bytes_max),
+        Codec::Zstd => decompress_zstd(data, bytes_max),
+    }
+}
+
+/// Frames of LZ4, one behind the other.
+///
+/// Not by the crate's own reader of frames: that one holds three times the largest block that a
+/// frame may have, and sarama's frames name 4 MiB for records of some bytes. Its sums of the
+/// contents are not looked at, for a batch has one of its own.
+fn decompress_lz4(mut data: &[u8], bytes_max: usize) -> Result<Vec<u8>, CodecError> {
+    let corrupt = CodecError::Corrupt(Codec::Lz4);
+    let mut out = Vec::new();
+    while !data.is_empty() {
+        let (head, rest) = data.split_at_checked(6).ok_or(corrupt)?;
+        let [flags, block] = [head[4], head[5] >> 4 & 7];
+        // Version 1, no dictionary, and one of the four block sizes.
+        if !head.starts_with(&LZ4_MAGIC) || flags & 0xc1 != 0x40 || block < 4 {
+            return Err(corrupt);
+        }
+        let size_bytes = if flags & 8 != 0 { 8 } else { 0 };
+        data = rest.get(size_bytes + 1..).ok_or(corrupt)?;
+        let frame = Lz4Frame { flags, block_bytes: 1 << (8 + 2 * block), start: out.len() };
+        while let Some((length, rest)) = data.split_first_chunk::<4>() {
+            let length = u32::from_le_bytes(*length);
+            if length == 0 {
+                data = rest.get(if flags & 4 != 0 { 4 } else { 0 }..).ok_or(corrupt)?;
+                break;
+            }
+            let plain = length >> 31 == 1;
+            let length = (length & 0x7fff_ffff) as usize;
+            let (block, rest) = rest.split_at_checked(length).ok_or(corrupt)?;
+            data = rest.get(if flags & 16 != 0 { 4 } else { 0 }..).ok_or(corrupt)?;
+            frame.unpack(block, plain, &mut out, bytes_max)?;
+        }
+        if data.len() < 4 && !data.is_empty() {
+            return Err(corrupt);
         }
     }
+    Ok(out)
+}
+
+/// What the blocks of one LZ4 frame have in common.
+struct Lz4Frame {
+    flags: u8,
+    block_bytes: usize,
+    /// Where its plain bytes begin: linked blocks copy from what is behind it.
+    start: usize,
+}
+
+impl Lz4Frame {
+    fn unpack(
+        &self,
+        block: &[u8],
+        plain: bool,
+        out: &mut Vec<u8>,
+        bytes_max: usize,
+    ) -> Result<(), CodecError> {
+        let left = bytes_max - out.len();
+        if plain {
+            out.extend_from_slice(block.get(..left.min(block.len())).unwrap_or_default());
+            let fits = block.len() <= left;
+            return if fits { Ok(()) } else { Err(CodecError::TooLarge(Codec::Lz4)) };
+        }
+        let end = out.len();
+        // A byte of a block stands for 255 at most.
+        let room = self.block_bytes.min(block.len().saturating_mul(255)).min(left);
+        out.resize(end + room, 0);
+        let (before, behind) = out.split_at_mut(end);
+        let linked = self.flags & 0x20 == 0;
+        let from = end.saturating_sub(LZ4_WINDOW_BYTES).max(self.start);
+        let dictionary = if linked { &before[from..] } else { &[] };
+        match lz4_flex::block::decompress_into_with_dict(block, behind, dictionary) {
+            Ok(count) => out.truncate(end + count),
+            Err(DecompressError::OutputTooSmall { .. }) if room == left => {
+                return Err(CodecError::TooLarge(Codec::Lz4));
+            }
+            Err(_) => return Err(CodecError::Corrupt(Codec::Lz4)),
+        }
+        Ok(())
+    }
+}
+
+/// One frame of Zstandard.
+///
+/// Not as a stream: a stream gives nothing out until it holds a whole window, and a frame may name
+/// one of any size, which a few bytes that stand for a block of 128 KiB each would then fill.
+fn decompress_zstd(mut data: &[u8], bytes_max: usize) -> Result<Vec<u8>, CodecError> {
+    let corrupt = |_| CodecError::Corrupt(Codec::Zstd);
+    let mut decoder = FrameDecoder::new();
+    decoder.init(&mut data).map_err(corrupt)?;
+    let most = BlockDecodingStrategy::UptoBytes(bytes_max.saturating_add(1));
+    let is_whole = decoder.decode_blocks(&mut data, most).map_err(corrupt)?;
+    let count = decoder.can_collect();
+    if !is_whole || count > bytes_max {
+        return Err(CodecError::TooLarge(Codec::Zstd));
+    }
+    let mut out = Vec::with_capacity(count);
+    decoder.collect_to_writer(&mut out).map_err(|_| CodecError::Corrupt(Codec::Zstd))?;
+    Ok(out)
 }
 
 fn read_bounded(codec: Codec, source: impl Read, bytes_max: usize) -> Result<Vec<u8>, CodecError> {
@@ -186,6 +285,47 @@ mod tests {
         let lie = [0xff, 0xff, 0xff, 0xff, 0x0f, 0];
         let refused = Err(CodecError::Corrupt(Codec::Snappy));
         assert_eq!(decompress(Codec::Snappy, &lie, usize::MAX), refused);
+    }
+
+    #[test]
+    fn a_window_of_gigabytes_holds_no_more_than_the_bound() {
+        // A window of 1 GiB, and blocks of four bytes that stand for 128 KiB of zeros each. With
+        // a stream's decoder this took 26 GB.
+        let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 20 << 3];
+        for _ in 0..200_000 {
+            frame.extend([0b010, 0, 0x10, 0]);
+        }
+        let refused = Err(CodecError::TooLarge(Codec::Zstd));
+        assert_eq!(decompress(Codec::Zstd, &frame, 100_000), refused);
+        // The same window is no reason to refuse what is small.
+        let small = [&frame[..6], &[0b010, 0, 0x10, 0, 0b011 | 7 << 3, 0, 0, b'x']].concat();
+        let plain = decompress(Codec::Zstd, &small, 200_000).unwrap();
+        assert_eq!((plain.len(), plain[131_072..].as_ref()), (131_079, &b"xxxxxxx"[..]));
+        assert_eq!(decompress(Codec::Zstd, &small, 131_078), refused);
+    }
+
+    #[test]
+    fn lz4_frames_of_every_kind_are_read_up_to_the_bound() {
+        use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
+        let plain =
+            [sample(150_000), (0..90_000_u32).flat_map(u32::to_le_bytes).collect()].concat();
+        for size in [BlockSize::Max64KB, BlockSize::Max256KB, BlockSize::Max4MB] {
+            for (mode, sums) in [(BlockMode::Linked, true), (BlockMode::Independent, false)] {
+                let info = FrameInfo::new().block_size(size).block_mode(mode);
+                let info = info.block_checksums(sums).content_checksum(sums);
+                let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
+                encoder.write_all(&plain).unwrap();
+                let packed = encoder.finish().unwrap();
+                let read = decompress(Codec::Lz4, &packed, plain.len());
+                assert!(read == Ok(plain.clone()), "{size:?} {mode:?}");
+                let twice = [&packed[..], &packed].concat();
+                let read = decompress(Codec::Lz4, &twice, 2 * plain.len());
+                assert!(read == Ok(plain.repeat(2)), "{size:?} {mode:?}");
+                let refused = Err(CodecError::TooLarge(Codec::Lz4));
+                assert_eq!(decompress(Codec::Lz4, &packed, plain.len() - 1), refused);
+                assert_eq!(decompress(Codec::Lz4, &twice, plain.len()), refused);
+            }
+        }
     }
 
     #[test]

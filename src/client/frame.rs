@@ -65,18 +65,60 @@ pub fn encode<R: Request>(
     client_id: &str,
 ) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut w = Writer::new(&mut bytes, version, false);
+    let head = (R::API, version, correlation_id, client_id);
+    write(&mut bytes, usize::MAX, head, |w| request.write(w));
+    bytes
+}
+
+/// Appends a whole frame to `bytes`, which may have `bytes_max` bytes then; `false` where that is
+/// too little, and then nothing was appended. The head: the API, the version, the request's number
+/// and the client's name.
+pub fn write(
+    bytes: &mut Vec<u8>,
+    bytes_max: usize,
+    (api, version, correlation_id, client_id): (Api, i16, i32, &str),
+    body: impl FnOnce(&mut Writer<'_>),
+) -> bool {
+    let start = bytes.len();
+    let mut w = Writer::bounded(bytes, version, false, bytes_max);
     w.i32(0);
-    w.i16(R::API.key);
+    w.i16(api.key);
     w.i16(version);
     w.i32(correlation_id);
     w.string(client_id);
-    let mut w = Writer::new(&mut bytes, version, R::API.is_flexible(version));
+    let mut whole = !w.overflowed();
+    let mut w = Writer::bounded(bytes, version, api.is_flexible(version), bytes_max);
     w.tags();
-    request.write(&mut w);
-    let length = (w.position() - 4) as i32;
-    w.patch_i32(0, length);
-    bytes
+    body(&mut w);
+    whole = whole && !w.overflowed();
+    if whole {
+        let length = (w.position() - start - 4) as i32;
+        w.patch_i32(start, length);
+    } else {
+        bytes.truncate(start);
+    }
+    whole
+}
+
+/// A reader of the response's body in `frame` (without its length bytes).
+///
+/// # Errors
+/// [`FrameError`].
+pub fn open(
+    api: Api,
+    frame: &[u8],
+    version: i16,
+    correlation_id: i32,
+) -> Result<Reader<'_>, FrameError> {
+    let mut r = Reader::new(frame, version, api.is_flexible(version));
+    let found = r.i32("correlation_id")?;
+    if found != correlation_id {
+        return Err(FrameError::CorrelationId { expected: correlation_id, found });
+    }
+    if api.key != Api::API_VERSIONS.key {
+        r.tags()?;
+    }
+    Ok(r)
 }
 
 /// The response in `frame` (without its length bytes).
@@ -88,16 +130,7 @@ pub fn decode<R: Request>(
     version: i16,
     correlation_id: i32,
 ) -> Result<R::Response, FrameError> {
-    let flexible = R::API.is_flexible(version);
-    let mut r = Reader::new(frame, version, flexible);
-    let found = r.i32("correlation_id")?;
-    if found != correlation_id {
-        return Err(FrameError::CorrelationId { expected: correlation_id, found });
-    }
-    if R::API.key != Api::API_VERSIONS.key {
-        r.tags()?;
-    }
-    Ok(R::read_response(&mut r)?)
+    Ok(R::read_response(&mut open(R::API, frame, version, correlation_id)?)?)
 }
 
 #[cfg(test)]

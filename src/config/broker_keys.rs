@@ -493,8 +493,9 @@ mod tests {
         for row in BROKER_KEYS {
             let Range(low, high) = row.allowed else { continue };
             for end in [low, high] {
-                let text = normalise(row.kind, row.allowed, &end.to_string()).unwrap();
-                assert_eq!(text, end.to_string(), "the range of {} exceeds its type", row.name);
+                let shown = end.to_string();
+                let text = normalise(row.kind, row.allowed, &shown).unwrap().into_owned();
+                assert_eq!(text, shown, "the range of {} exceeds its type", row.name);
                 let mut config = BrokerConfig::default();
                 (row.write)(&mut config, &text);
                 config.given.push((row.name, text.clone()));
@@ -513,7 +514,12 @@ mod tests {
         let default = BrokerConfig::default();
         for row in BROKER_KEYS {
             let Some(text) = (row.read)(&default) else { continue };
-            assert_eq!(normalise(row.kind, row.allowed, &text).as_ref(), Ok(&text), "{}", row.name);
+            assert_eq!(
+                normalise(row.kind, row.allowed, &text).as_deref(),
+                Ok(&*text),
+                "{}",
+                row.name
+            );
             let mut config = default.clone();
             (row.write)(&mut config, &text);
             assert_eq!(config, default, "{}", row.name);

@@ -10,7 +10,7 @@ use super::broker_keys::{self, BROKER_KEYS, BrokerKey};
 use super::topic::TopicOverrides;
 use super::topic_keys::{TOPIC_KEYS, TopicKey};
 use super::value::ValueType;
-use std::borrow::Cow;
+use crate::limits::{DESCRIBED_BYTES, Ledger};
 
 /// Where a value comes from, as DescribeConfigs numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +36,12 @@ pub struct Synonym {
 }
 
 /// One setting as a client sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigEntry {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfigEntry<'a> {
     /// Kafka's name.
-    pub name: Cow<'static, str>,
+    pub name: &'a str,
     /// The value in force; `None` where another setting decides.
-    pub value: Option<String>,
+    pub value: Option<&'a str>,
     /// Where the value comes from.
     pub source: ConfigSource,
     /// Whether it is the built-in default; the only word on the matter in version 0.
@@ -54,45 +54,76 @@ pub struct ConfigEntry {
     pub kind: ValueType,
     /// What it does.
     pub documentation: &'static str,
-    /// The value in force and those behind it, first to last.
-    pub synonyms: Vec<Synonym>,
+    /// The topic's own value, if it is the one in force.
+    own: Option<&'a str>,
+    /// The others, first to last.
+    inherited: &'a [Synonym],
 }
 
-/// All settings of a topic.
-pub fn describe_topic(
-    broker: &BrokerConfig,
-    topic: &TopicOverrides,
-) -> impl Iterator<Item = ConfigEntry> {
-    let default = BrokerConfig::default();
-    TOPIC_KEYS.iter().filter_map(move |key| {
-        let own = topic.get(key.name);
-        if own.is_none() && !key.current {
-            return None;
-        }
-        let mut synonyms = Vec::new();
-        if let Some(value) = own {
-            let (value, source) = (value.to_string(), ConfigSource::DynamicTopic);
-            synonyms.push(Synonym { name: key.name, value, source });
-        }
-        synonyms.extend(inherited_synonyms(key, broker, &default));
-        Some(entry(key.name, key.kind, key.doc, false, synonyms))
-    })
+impl<'a> ConfigEntry<'a> {
+    /// Names, values and sources: of the value in force and those behind it, first to last.
+    pub fn synonyms(
+        &self,
+    ) -> impl ExactSizeIterator<Item = (&'a str, &'a str, ConfigSource)> + use<'a> {
+        let ConfigEntry { name, own, inherited, .. } = *self;
+        let first = usize::from(own.is_some());
+        (0..first + inherited.len()).map(move |at| match (at.checked_sub(first), own) {
+            (Some(at), _) => {
+                (inherited[at].name, inherited[at].value.as_str(), inherited[at].source)
+            }
+            (None, own) => (name, own.unwrap_or_default(), ConfigSource::DynamicTopic),
+        })
+    }
 }
 
-/// All settings of the broker.
-pub fn describe_broker(broker: &BrokerConfig) -> impl Iterator<Item = ConfigEntry> {
-    let default = BrokerConfig::default();
-    BROKER_KEYS.iter().map(move |key| {
-        let mut synonyms = Vec::new();
-        synonyms.extend(set_value(key, broker, &default));
-        let initial = (key.read)(&default);
-        synonyms.extend(initial.map(|value| Synonym {
-            name: key.name,
-            value,
-            source: ConfigSource::Default,
-        }));
-        entry(key.name, key.kind, key.doc, true, synonyms)
-    })
+/// All settings in words: made once, because neither the broker's nor what topics inherit changes
+/// while it runs.
+#[derive(Debug)]
+pub struct Described {
+    /// What topics inherit, by position in `TOPIC_KEYS`.
+    topic: Vec<Vec<Synonym>>,
+    /// By position in `BROKER_KEYS`.
+    broker: Vec<Vec<Synonym>>,
+}
+
+impl Described {
+    /// What is said of these settings.
+    pub fn new(config: &BrokerConfig) -> Described {
+        let default = BrokerConfig::default();
+        let topic = TOPIC_KEYS.iter().map(|key| inherited_synonyms(key, config, &default));
+        let broker = BROKER_KEYS.iter().map(|key| {
+            let initial = (key.read)(&default).map(|value| Synonym {
+                name: key.name,
+                value,
+                source: ConfigSource::Default,
+            });
+            set_value(key, config, &default).into_iter().chain(initial).collect()
+        });
+        Described { topic: topic.collect(), broker: broker.collect() }
+    }
+
+    /// The row of the ledger.
+    pub fn account(ledger: &mut Ledger) {
+        ledger.row("settings in words", 1, DESCRIBED_BYTES, "never full");
+    }
+
+    /// All settings of a topic.
+    pub fn topic<'a>(
+        &'a self,
+        own: &'a TopicOverrides,
+    ) -> impl Iterator<Item = ConfigEntry<'a>> + Clone {
+        TOPIC_KEYS.iter().zip(&self.topic).filter_map(|(key, inherited)| {
+            let own = own.get(key.name);
+            (own.is_some() || key.current)
+                .then(|| entry(key.name, key.kind, key.doc, false, own, inherited))
+        })
+    }
+
+    /// All settings of the broker.
+    pub fn broker(&self) -> impl Iterator<Item = ConfigEntry<'_>> + Clone {
+        let rows = BROKER_KEYS.iter().zip(&self.broker);
+        rows.map(|(key, synonyms)| entry(key.name, key.kind, key.doc, true, None, synonyms))
+    }
 }
 
 /// The value of a topic setting that the topic does not set itself.
@@ -131,24 +162,51 @@ fn set_value(key: &BrokerKey, broker: &BrokerConfig, default: &BrokerConfig) -> 
     Some(Synonym { name: key.name, value: value?, source: ConfigSource::StaticBroker })
 }
 
-fn entry(
+fn entry<'a>(
     name: &'static str,
     kind: ValueType,
     documentation: &'static str,
     read_only: bool,
-    synonyms: Vec<Synonym>,
-) -> ConfigEntry {
-    let source = synonyms.first().map_or(ConfigSource::Default, |first| first.source);
+    own: Option<&'a str>,
+    inherited: &'a [Synonym],
+) -> ConfigEntry<'a> {
+    let first = inherited.first();
+    let source = match own {
+        Some(_) => ConfigSource::DynamicTopic,
+        None => first.map_or(ConfigSource::Default, |first| first.source),
+    };
     ConfigEntry {
-        name: Cow::Borrowed(name),
-        value: synonyms.first().map(|first| first.value.clone()),
+        name,
+        value: own.or(first.map(|first| first.value.as_str())),
         source,
         is_default: source == ConfigSource::Default,
         read_only,
         is_sensitive: false,
         kind,
         documentation,
-        synonyms,
+        own,
+        inherited,
+    }
+}
+
+/// A figure that goes as a read-only setting.
+pub fn figure<'a>(
+    name: &'a str,
+    kind: ValueType,
+    value: &'a str,
+    documentation: &'static str,
+) -> ConfigEntry<'a> {
+    ConfigEntry {
+        name,
+        value: Some(value),
+        source: ConfigSource::Default,
+        is_default: true,
+        read_only: true,
+        is_sensitive: false,
+        kind,
+        documentation,
+        own: None,
+        inherited: &[],
     }
 }
 
@@ -156,14 +214,32 @@ fn entry(
 mod tests {
     use super::*;
 
-    fn topic_entry(broker: &BrokerConfig, topic: &TopicOverrides, name: &str) -> ConfigEntry {
-        describe_topic(broker, topic).find(|entry| entry.name == name).unwrap()
+    fn described(broker: &BrokerConfig) -> &'static Described {
+        Box::leak(Box::new(Described::new(broker)))
+    }
+
+    fn topic_entry<'a>(
+        broker: &BrokerConfig,
+        topic: &'a TopicOverrides,
+        name: &str,
+    ) -> ConfigEntry<'a> {
+        described(broker).topic(topic).find(|entry| entry.name == name).unwrap()
+    }
+
+    #[test]
+    fn the_words_take_what_the_ledger_says() {
+        let config = BrokerConfig::default();
+        let mut made = None;
+        let info = allocation_counter::measure(|| made = Some(Described::new(&config)));
+        println!("{info:?}");
+        // What the allocator adds to each of some 250 small pieces is in the rest.
+        assert!(info.bytes_current as usize + 250 * 16 <= DESCRIBED_BYTES, "{info:?}");
     }
 
     #[test]
     fn all_33_topic_settings_of_kafka_4_3_are_listed() {
         let topic = TopicOverrides::default();
-        let entries: Vec<_> = describe_topic(&BrokerConfig::default(), &topic).collect();
+        let entries: Vec<_> = described(&BrokerConfig::default()).topic(&topic).collect();
         assert_eq!(entries.len(), 33);
         for entry in entries {
             assert!(entry.is_default && !entry.read_only && entry.value.is_some());
@@ -175,7 +251,7 @@ mod tests {
         let mut topic = TopicOverrides::default();
         topic.set("message.format.version", "0.10.2").unwrap();
         let found = topic_entry(&BrokerConfig::default(), &topic, "message.format.version");
-        assert_eq!(found.value.as_deref(), Some("0.10.2"));
+        assert_eq!(found.value, Some("0.10.2"));
     }
 
     #[test]
@@ -185,12 +261,12 @@ mod tests {
         let mut topic = TopicOverrides::default();
         let from_broker = topic_entry(&broker, &topic, "retention.ms");
         assert_eq!(from_broker.source, ConfigSource::StaticBroker);
-        assert_eq!(from_broker.value.as_deref(), Some("7200000"));
+        assert_eq!(from_broker.value, Some("7200000"));
 
         topic.set("retention.ms", "5").unwrap();
         let own = topic_entry(&broker, &topic, "retention.ms");
         assert_eq!((own.source as i8, own.kind as i8), (1, 5));
-        let chain: Vec<_> = own.synonyms.iter().map(|s| (s.name, s.value.as_str())).collect();
+        let chain: Vec<_> = own.synonyms().map(|(name, value, _)| (name, value)).collect();
         let expected = [
             ("retention.ms", "5"),
             ("log.retention.ms", "7200000"),
@@ -211,7 +287,7 @@ mod tests {
             ("preallocate", "false"),
             ("leader.replication.throttled.replicas", ""),
         ] {
-            assert_eq!(topic_entry(&broker, &topic, name).value.as_deref(), Some(value));
+            assert_eq!(topic_entry(&broker, &topic, name).value, Some(value));
         }
     }
 
@@ -219,12 +295,13 @@ mod tests {
     fn the_broker_shows_what_was_given_even_where_it_equals_the_default() {
         let mut broker = BrokerConfig::default();
         broker.given.push(("num.partitions", "1".to_string()));
-        let find = |name| describe_broker(&broker).find(|entry| entry.name == name).unwrap();
+        let described = described(&broker);
+        let find = |name| described.broker().find(|entry| entry.name == name).unwrap();
         assert_eq!(find("num.partitions").source as i8, 4);
-        assert_eq!(find("num.partitions").synonyms.len(), 2);
+        assert_eq!(find("num.partitions").synonyms().len(), 2);
         assert_eq!(find("log.segment.bytes").source as i8, 5);
         assert_eq!(find("advertised.listeners").value, None);
         assert!(find("advertised.listeners").is_default && find("log.dirs").read_only);
-        assert_eq!(describe_broker(&broker).count(), BROKER_KEYS.len());
+        assert_eq!(described.broker().count(), BROKER_KEYS.len());
     }
 }

@@ -199,10 +199,14 @@ impl ForwardConfig {
 
     /// The topic's name upstream. With a long prefix it may be longer than Kafka takes.
     pub fn upstream_topic(&self, topic: &str) -> String {
-        let renamed = self.topic_rename.iter().find(|(from, _)| from == topic);
-        match renamed {
-            Some((_, to)) => to.clone(),
-            None => format!("{}{topic}", self.topic_prefix),
+        self.upstream_topic_parts(topic).concat()
+    }
+
+    /// The same in two parts, one behind the other.
+    pub fn upstream_topic_parts<'a>(&'a self, topic: &'a str) -> [&'a str; 2] {
+        match self.topic_rename.iter().find(|(from, _)| from == topic) {
+            Some((_, to)) => ["", to],
+            None => [&self.topic_prefix, topic],
         }
     }
 

@@ -163,7 +163,7 @@ impl Loading {
                 match value::normalise(key.kind, key.allowed, &setting.value) {
                     Ok(value) => {
                         (key.write)(&mut self.config, &value);
-                        self.config.given.push((key.name, value));
+                        self.config.given.push((key.name, value.into_owned()));
                     }
                     Err(allowed) => {
                         let error = ConfigError::illegal(key.name, &setting.value, &allowed);

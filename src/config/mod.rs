@@ -30,7 +30,7 @@ mod value;
 pub use board::{BOARD_DEFAULT, BOARDS, board_for, board_named, board_names, read_board};
 pub use broker::{BrokerConfig, CleanupPolicy, TimestampType};
 pub use broker_keys::{BROKER_KEYS, BrokerKey};
-pub use describe::{ConfigEntry, ConfigSource, Synonym, describe_broker, describe_topic};
+pub use describe::{ConfigEntry, ConfigSource, Described, Synonym, figure};
 pub use error::{ConfigError, Level, Note, Reason};
 pub use forward::{ForwardCompression, ForwardConfig, ForwardPartitions, OnRejected};
 pub use listener::Listener;

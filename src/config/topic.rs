@@ -11,17 +11,82 @@ use super::broker::{BrokerConfig, CleanupPolicy, TimestampType};
 use super::error::{ConfigError, Reason};
 use super::topic_keys::{self, TOPIC_KEYS, TopicKey};
 use super::value::{self, ValueType, items};
-use crate::limits::SEGMENT_BYTES_MIN;
-use serde::{Deserialize, Serialize};
+use crate::limits::{SEGMENT_BYTES_MIN, TOPIC_SETTING_BYTES_MAX};
+use core::fmt;
+use serde::de::{SeqAccess, Visitor};
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 use std::str::FromStr;
 
 /// The settings of one topic that differ from the broker's.
 ///
-/// As postcard stores it: a count, then for each setting its position in `TOPIC_KEYS` in one
-/// byte, and its value as text.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// They are bytes of a fixed size: for each setting its position in `TOPIC_KEYS`, the length of its
+/// value in two bytes, and the value. As postcard stores them: a count, then for each setting its
+/// position in one byte, and its value as text.
+#[derive(Clone, Copy)]
 pub struct TopicOverrides {
-    entries: Vec<(u8, Box<str>)>,
+    used: u16,
+    bytes: [u8; TOPIC_SETTING_BYTES_MAX],
+}
+
+/// Bytes in front of each value.
+const HEAD_BYTES: usize = 3;
+
+impl Default for TopicOverrides {
+    fn default() -> TopicOverrides {
+        TopicOverrides { used: 0, bytes: [0; TOPIC_SETTING_BYTES_MAX] }
+    }
+}
+
+impl PartialEq for TopicOverrides {
+    fn eq(&self, other: &TopicOverrides) -> bool {
+        self.used() == other.used()
+    }
+}
+
+impl Eq for TopicOverrides {}
+
+impl fmt::Debug for TopicOverrides {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.entries()).finish()
+    }
+}
+
+impl Serialize for TopicOverrides {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // A postcard of one field: a sequence.
+        let mut list = serializer.serialize_seq(Some(self.entries().count()))?;
+        self.entries().try_for_each(|entry| list.serialize_element(&entry))?;
+        list.end()
+    }
+}
+
+/// Reads [`TopicOverrides`].
+struct Entries;
+
+impl<'de> Visitor<'de> for Entries {
+    type Value = TopicOverrides;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("numbers and values of settings")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<TopicOverrides, A::Error> {
+        let mut overrides = TopicOverrides::default();
+        while let Some((index, value)) = list.next_element::<(u8, &str)>()? {
+            // One that has no room is of a file from before there was a bound: a list of throttled
+            // replicas, on which nothing here depends.
+            overrides.put(index, value);
+        }
+        Ok(overrides)
+    }
+}
+
+impl<'de> Deserialize<'de> for TopicOverrides {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TopicOverrides, D::Error> {
+        deserializer.deserialize_seq(Entries)
+    }
 }
 
 /// What IncrementalAlterConfigs does with one setting (KIP-339).
@@ -52,12 +117,7 @@ impl AlterOperation {
 }
 
 impl TopicOverrides {
-    /// Bytes of memory that they take, but for the allocator's own.
-    pub fn bytes(&self) -> usize {
-        self.entries.iter().map(|entry| size_of_val(entry) + entry.1.len()).sum()
-    }
-
-    /// Takes the settings of CreateTopics, or of AlterConfigs, which replaces all there were.
+    /// Takes the settings of AlterConfigs, which replaces all there were.
     pub fn from_pairs<'a>(
         pairs: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
         broker: &BrokerConfig,
@@ -66,13 +126,28 @@ impl TopicOverrides {
         TopicOverrides::default().altered(pairs.into_iter().map(set), broker)
     }
 
+    /// Takes the settings of CreateTopics, of which the last one of each name counts.
+    pub fn from_last<'a>(
+        mut pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    ) -> Result<TopicOverrides, ConfigError> {
+        let mut after = TopicOverrides::default();
+        while let Some((name, value)) = pairs.next() {
+            let set = after.set(name, value);
+            if !pairs.clone().any(|(later, _)| later == name) {
+                set?;
+            }
+        }
+        after.check()?;
+        Ok(after)
+    }
+
     /// These settings after the operations of one IncrementalAlterConfigs.
     pub fn altered<'a>(
         &self,
         operations: impl IntoIterator<Item = (&'a str, AlterOperation, Option<&'a str>)>,
         broker: &BrokerConfig,
     ) -> Result<TopicOverrides, ConfigError> {
-        let mut after = self.clone();
+        let mut after = *self;
         let mut seen: u64 = 0;
         for (name, operation, value) in operations {
             if let Some(index) = topic_keys::position(name) {
@@ -105,17 +180,20 @@ impl TopicOverrides {
             let said = "must be false: there is no tiered storage here";
             return Err(ConfigError::new(name, Reason::InvalidValue, said));
         }
-        match self.find(index) {
-            Ok(at) => self.entries[at].1 = value.into(),
-            Err(at) => self.entries.insert(at, (index, value.into())),
+        if !self.put(index, &value) {
+            let said = format!(
+                "does not fit: all settings of a topic of its own may take \
+                 {TOPIC_SETTING_BYTES_MAX} bytes"
+            );
+            return Err(ConfigError::new(name, Reason::InvalidValue, &said));
         }
         Ok(())
     }
 
     /// Goes back to the default; as in Kafka, also an unknown name is no error.
     pub fn delete(&mut self, name: &str) {
-        if let Some(Ok(at)) = topic_keys::position(name).map(|index| self.find(index)) {
-            self.entries.remove(at);
+        if let Some(index) = topic_keys::position(name) {
+            self.take(index);
         }
     }
 
@@ -144,25 +222,69 @@ impl TopicOverrides {
 
     /// The topic's own value of a setting.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let at = self.find(topic_keys::position(name)?).ok()?;
-        self.entries.get(at).map(|(_, value)| &**value)
+        let wanted = topic_keys::position(name)?;
+        self.entries().find(|(index, _)| *index == wanted).map(|(_, value)| value)
     }
 
     /// All the topic's own values, sorted by position in the table.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         // A number that this version does not know can only come from a newer one's file.
-        self.entries.iter().filter_map(|(index, value)| {
-            TOPIC_KEYS.get(usize::from(*index)).map(|key| (key.name, &**value))
+        self.entries().filter_map(|(index, value)| {
+            TOPIC_KEYS.get(usize::from(index)).map(|key| (key.name, value))
         })
     }
 
     /// Whether the topic has no setting of its own.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.used == 0
     }
 
-    fn find(&self, index: u8) -> Result<usize, usize> {
-        self.entries.binary_search_by_key(&index, |(index, _)| *index)
+    fn used(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.used)).unwrap_or_default()
+    }
+
+    /// Positions in the table and values, sorted.
+    fn entries(&self) -> impl Iterator<Item = (u8, &str)> + Clone {
+        let mut rest = self.used();
+        core::iter::from_fn(move || {
+            let ([index, low, high], behind) = rest.split_first_chunk::<HEAD_BYTES>()?;
+            let len = usize::from(u16::from_le_bytes([*low, *high]));
+            let (value, behind) = behind.split_at_checked(len)?;
+            rest = behind;
+            Some((*index, core::str::from_utf8(value).unwrap_or_default()))
+        })
+    }
+
+    /// Takes one out, if it is there.
+    fn take(&mut self, index: u8) {
+        let sizes = |(_, value): (u8, &str)| HEAD_BYTES + value.len();
+        let start: usize = self.entries().take_while(|(at, _)| *at < index).map(sizes).sum();
+        let found = self.entries().find(|(at, _)| *at == index).map(sizes);
+        if let Some(size) = found {
+            let used = usize::from(self.used);
+            self.bytes.copy_within(start + size..used, start);
+            self.used -= size as u16;
+        }
+    }
+
+    /// Puts one in its place; false if there is no room, and then nothing has changed.
+    fn put(&mut self, index: u8, value: &str) -> bool {
+        let mut after = *self;
+        after.take(index);
+        let used = usize::from(after.used);
+        let size = HEAD_BYTES + value.len();
+        if used + size > TOPIC_SETTING_BYTES_MAX {
+            return false;
+        }
+        let sizes = |(_, value): (u8, &str)| HEAD_BYTES + value.len();
+        let start: usize = after.entries().take_while(|(at, _)| *at < index).map(sizes).sum();
+        after.bytes.copy_within(start..used, start + size);
+        let [low, high] = (value.len() as u16).to_le_bytes();
+        after.bytes[start..start + HEAD_BYTES].copy_from_slice(&[index, low, high]);
+        after.bytes[start + HEAD_BYTES..start + size].copy_from_slice(value.as_bytes());
+        after.used += size as u16;
+        *self = after;
+        true
     }
 
     fn list(
@@ -210,7 +332,7 @@ fn known(name: &str) -> Result<(u8, &'static TopicKey), ConfigError> {
     })
 }
 
-fn normal(key: &TopicKey, text: &str) -> Result<String, ConfigError> {
+fn normal<'a>(key: &TopicKey, text: &'a str) -> Result<Cow<'a, str>, ConfigError> {
     value::normalise(key.kind, key.allowed, text)
         .map_err(|allowed| ConfigError::illegal(key.name, text, &allowed))
 }
@@ -331,7 +453,7 @@ mod tests {
         let broker = BrokerConfig::default();
         let mut topic = TopicOverrides::default();
         topic.set("retention.ms", "1").unwrap();
-        let before = topic.clone();
+        let before = topic;
         let operations = [("retention.ms", Set, Some("2")), ("segment.bytes", Set, Some("x"))];
         assert!(topic.altered(operations, &broker).is_err());
         assert!(topic.set("retention.ms", "x").is_err());
@@ -350,6 +472,21 @@ mod tests {
         assert_eq!(topic.iter().collect::<Vec<_>>(), [("retention.ms", "8"), ("segment.ms", "7")]);
         assert!(TopicOverrides::from_pairs([("segment.ms", None)], &broker).is_err());
         assert!(TopicOverrides::from_pairs([], &broker).unwrap().is_empty());
+    }
+
+    #[test]
+    fn all_settings_fit_at_once_and_one_that_does_not_changes_nothing() {
+        let mut topic = TopicOverrides::default();
+        for key in TOPIC_KEYS.iter().filter(|key| key.current) {
+            let largest = ["9223372036854775807", "2147483647", key.default];
+            let took = largest.iter().find(|value| topic.set(key.name, value).is_ok());
+            assert!(took.is_some(), "{}", key.name);
+        }
+        let before = topic;
+        let long = (0..90).map(|n| format!("{n}:1")).collect::<Vec<_>>().join(",");
+        let error = topic.set("leader.replication.throttled.replicas", &long).unwrap_err();
+        assert!(error.to_string().contains("512 bytes"), "{error}");
+        assert_eq!(topic, before);
     }
 
     #[test]
@@ -437,7 +574,7 @@ mod tests {
                 Ok(after) => (accepted, topic) = (accepted + 1, after),
                 Err(_) => refused += 1,
             }
-            assert!(topic.entries.is_sorted_by(|a, b| a.0 < b.0));
+            assert!(topic.entries().map(|(index, _)| index).is_sorted_by(|a, b| a < b));
             for (name, value) in topic.iter() {
                 assert_eq!(normal(known(name).unwrap().1, value).as_deref(), Ok(value), "{name}");
             }

@@ -8,6 +8,8 @@
 
 use super::listener;
 use crate::limits::{CONFIG_VALUE_BYTES_MAX, FORWARD_LIST_BYTES_MAX};
+use core::fmt;
+use std::borrow::Cow;
 
 /// The type of a setting as the DescribeConfigs answer encodes it (KIP-569).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +60,9 @@ pub enum Allowed {
     Parsed(fn(&str) -> Result<String, String>),
 }
 
-/// Brings `text` into its normal form, or says what is allowed instead.
-pub fn normalise(kind: ValueType, allowed: Allowed, text: &str) -> Result<String, String> {
+/// Brings `text` into its normal form, or says what is allowed instead. What is in it already takes
+/// no memory.
+pub fn normalise(kind: ValueType, allowed: Allowed, text: &str) -> Result<Cow<'_, str>, String> {
     let text = text.trim();
     let bytes_max = match allowed {
         Allowed::Parsed(_) => FORWARD_LIST_BYTES_MAX,
@@ -69,7 +72,7 @@ pub fn normalise(kind: ValueType, allowed: Allowed, text: &str) -> Result<String
         return Err(format!("at most {bytes_max} bytes of text"));
     }
     if let Allowed::Parsed(parse) = allowed {
-        return parse(text);
+        return parse(text).map(Cow::Owned);
     }
     match kind {
         ValueType::Boolean => boolean(text),
@@ -87,48 +90,69 @@ pub fn items(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
-fn boolean(text: &str) -> Result<String, String> {
+/// Takes what is written into it for as long as it says the same as `rest`.
+struct Same<'a> {
+    rest: &'a str,
+}
+
+impl fmt::Write for Same<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.rest = self.rest.strip_prefix(text).ok_or(fmt::Error)?;
+        Ok(())
+    }
+}
+
+/// `shown` as text, which is borrowed if `text` says the same already.
+fn as_shown<'a>(text: &'a str, shown: fmt::Arguments<'_>) -> Cow<'a, str> {
+    let mut same = Same { rest: text };
+    match fmt::Write::write_fmt(&mut same, shown) {
+        Ok(()) if same.rest.is_empty() => Cow::Borrowed(text),
+        _ => Cow::Owned(shown.to_string()),
+    }
+}
+
+fn boolean(text: &str) -> Result<Cow<'_, str>, String> {
     if text.eq_ignore_ascii_case("true") {
-        return Ok("true".to_string());
+        return Ok(Cow::Borrowed("true"));
     }
     if text.eq_ignore_ascii_case("false") {
-        return Ok("false".to_string());
+        return Ok(Cow::Borrowed("false"));
     }
     Err("true or false".to_string())
 }
 
-fn whole(text: &str, allowed: Allowed, least: i64, most: i64) -> Result<String, String> {
-    let (least, most) = match allowed {
-        Allowed::Range(low, high) => (low.max(least), high.min(most)),
-        _ => (least, most),
+fn whole(text: &str, allowed: Allowed, least: i64, most: i64) -> Result<Cow<'_, str>, String> {
+    let (zero, least, most) = match allowed {
+        Allowed::Range(low, high) => (false, low.max(least), high.min(most)),
+        Allowed::ZeroOr(low, high) => (true, low.max(least), high.min(most)),
+        _ => (false, least, most),
     };
-    if let Allowed::ZeroOr(low, high) = allowed {
-        return match text.parse::<i64>() {
-            Ok(0) => Ok("0".to_string()),
-            _ => whole(text, Allowed::Range(low, high), least, most)
-                .map_err(|allowed| format!("0, or {allowed}")),
-        };
-    }
+    let or_zero = if zero { "0, or " } else { "" };
     match text.parse::<i64>() {
-        Ok(number) if (least..=most).contains(&number) => Ok(number.to_string()),
-        _ if most == i64::MAX => Err(format!("a whole number, at least {least}")),
-        _ => Err(format!("a whole number from {least} to {most}")),
+        Ok(0) if zero => Ok(Cow::Borrowed("0")),
+        Ok(number) if (least..=most).contains(&number) => {
+            Ok(as_shown(text, format_args!("{number}")))
+        }
+        _ if most == i64::MAX => Err(format!("{or_zero}a whole number, at least {least}")),
+        _ => Err(format!("{or_zero}a whole number from {least} to {most}")),
     }
 }
 
-fn decimal(text: &str, allowed: Allowed) -> Result<String, String> {
+fn decimal(text: &str, allowed: Allowed) -> Result<Cow<'_, str>, String> {
     let (least, most) = match allowed {
         Allowed::Decimal(low, high) => (low, high),
         _ => (f64::MIN, f64::MAX),
     };
     match text.parse::<f64>() {
         // Debug keeps the ".0" of whole numbers, as Java does.
-        Ok(number) if (least..=most).contains(&number) => Ok(format!("{number:?}")),
+        Ok(number) if (least..=most).contains(&number) => {
+            Ok(as_shown(text, format_args!("{number:?}")))
+        }
         _ => Err(format!("a number from {least:?} to {most:?}")),
     }
 }
 
-fn word(text: &str, allowed: Allowed) -> Result<String, String> {
+fn word(text: &str, allowed: Allowed) -> Result<Cow<'_, str>, String> {
     match allowed {
         Allowed::OneOf(words) if !words.contains(&text) => {
             Err(format!("one of {} (mind the case)", words.join(", ")))
@@ -139,13 +163,35 @@ fn word(text: &str, allowed: Allowed) -> Result<String, String> {
         Allowed::Directory if text.contains(',') => {
             Err("exactly one directory: ottla keeps all its data in one place".to_string())
         }
-        _ => Ok(text.to_string()),
+        _ => Ok(Cow::Borrowed(text)),
     }
 }
 
-fn list(text: &str, allowed: Allowed) -> Result<String, String> {
+/// Whether a list has neither blanks, nor empty items, nor one twice.
+fn is_plain(text: &str) -> bool {
+    let raw = || text.split(',');
+    text.is_empty()
+        || raw().enumerate().all(|(at, item)| {
+            !item.is_empty() && item == item.trim() && !raw().take(at).any(|before| before == item)
+        })
+}
+
+fn list(text: &str, allowed: Allowed) -> Result<Cow<'_, str>, String> {
     if let Allowed::Listeners = allowed {
-        return listener::parse_list(text).map(|listeners| listener::show_list(&listeners));
+        let listeners = listener::parse_list(text)?;
+        return Ok(Cow::Owned(listener::show_list(&listeners)));
+    }
+    match allowed {
+        Allowed::Words(words) if items(text).any(|item| !words.contains(&item)) => {
+            return Err(format!("a list of any of: {}", words.join(", ")));
+        }
+        Allowed::Replicas if !items(text).all(|i| i == "*") && !items(text).all(is_replica) => {
+            return Err("* or partition:broker,partition:broker,…".to_string());
+        }
+        _ => {}
+    }
+    if is_plain(text) {
+        return Ok(Cow::Borrowed(text));
     }
     let mut kept: Vec<&str> = Vec::new();
     for item in items(text) {
@@ -154,15 +200,7 @@ fn list(text: &str, allowed: Allowed) -> Result<String, String> {
             kept.push(item);
         }
     }
-    match allowed {
-        Allowed::Words(words) if kept.iter().any(|item| !words.contains(item)) => {
-            Err(format!("a list of any of: {}", words.join(", ")))
-        }
-        Allowed::Replicas if kept != ["*"] && !kept.iter().all(|item| is_replica(item)) => {
-            Err("* or partition:broker,partition:broker,…".to_string())
-        }
-        _ => Ok(kept.join(",")),
-    }
+    Ok(Cow::Owned(kept.join(",")))
 }
 
 fn is_replica(item: &str) -> bool {

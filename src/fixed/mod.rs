@@ -11,12 +11,14 @@ mod map;
 mod ring;
 mod slab;
 mod texts;
+mod words;
 
 pub use list::List;
 pub use map::Map;
 pub use ring::Ring;
 pub use slab::Slab;
 pub use texts::{Text, Texts};
+pub use words::Words;
 
 /// A buffer of `count` zeros, its pages untouched.
 pub fn bytes(count: usize) -> Box<[u8]> {

@@ -2,23 +2,29 @@
 //! records. One request a call.
 
 use super::Forwarder;
+use super::cluster::UpstreamTopic;
 use super::lane::{Flight, Phase};
 use super::link::{Ask, LaneRef, LaneRefs, State};
 use super::read_back::{Scanner, write_fetch};
 use crate::broker::Broker;
-use crate::client::messages::ByTopic;
-use crate::client::messages::metadata::MetadataRequest;
-use crate::client::messages::offsets::{EARLIEST, LATEST, ListOffsetsRequest};
+use crate::client::messages::api_versions::ApiVersionsRequest;
+use crate::client::messages::metadata::write_metadata;
+use crate::client::messages::offsets::{EARLIEST, LATEST, write_list_offsets};
 use crate::client::messages::produce::InitProducerIdRequest;
-use crate::client::messages::producers::DescribeProducersRequest;
-use crate::client::messages::topics::{CreateTopicsRequest, NewTopic};
+use crate::client::messages::producers::write_describe_producers;
+use crate::client::messages::topics::{NewTopic, write_create_topics};
 use crate::client::{Api, Request};
-use crate::limits::{FORWARD_READ_BACK_BYTES, FORWARD_READ_BACK_WAIT_MS};
+use crate::limits::{FORWARD_NAME_BYTES_MAX, FORWARD_READ_BACK_BYTES, FORWARD_READ_BACK_WAIT_MS};
+use crate::state::forward::ErrorWords;
 use crate::time::Now;
 use crate::wire::{ErrorCode, Writer};
 
 /// The last versions without flexible fields: fewer bytes, and a layout that is known beforehand.
 const FETCH_VERSION_MAX: i16 = 11;
+
+/// Bytes in front of a request's topics, at most, and of one topic in it.
+const REQUEST_FRONT_BYTES: usize = 512;
+const TOPIC_BYTES: usize = FORWARD_NAME_BYTES_MAX + 32;
 
 /// A question that lanes have for the leader of their upstream partition.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -73,25 +79,38 @@ impl Forwarder {
         self.links.iter().any(|link| link.flights.iter().any(|flight| is(&flight.ask)))
     }
 
+    /// What is said first.
+    pub(super) fn greet(&mut self, at: usize, version: i16, now: Now) {
+        let request = ApiVersionsRequest {
+            client_software_name: "ottla",
+            client_software_version: env!("CARGO_PKG_VERSION"),
+        };
+        let (api, client_id) = ((Api::API_VERSIONS, version), &self.config.client_id);
+        let write = |w: &mut Writer<'_>| request.write(w);
+        self.links[at].ask(api, client_id, Ask::Versions, now.mono, write);
+    }
+
     fn ask_metadata(&mut self, broker: &Broker, at: usize, now: Now) -> bool {
-        let stale = self.cluster.stale(now.mono);
         let first = self.cluster.id.is_none();
-        if !first && stale.is_empty() || self.is_asking(|ask| matches!(ask, Ask::Metadata)) {
+        if !first && self.cluster.stale(now.mono).next().is_none()
+            || self.is_asking(|ask| matches!(ask, Ask::Metadata))
+        {
             return false;
         }
-        let needed = |name: &str| {
-            let mut lanes = self.lanes.iter().filter(|lane| lane.row.upstream_topic == name);
+        let Some(version) = self.links[at].version(Api::METADATA, i16::MAX) else { return false };
+        let needed = |topic: &&UpstreamTopic| {
+            let mut lanes = self.lanes.iter().filter(|l| l.row.upstream_topic == topic.name);
             lanes.any(|lane| lane.wants(broker))
         };
-        let topics: Vec<&str> = stale.into_iter().filter(|name| needed(name)).collect();
-        if !first && topics.is_empty() {
+        let topics = self.cluster.stale(now.mono).filter(needed);
+        let fit = self.links[at].out.capacity().saturating_sub(REQUEST_FRONT_BYTES) / TOPIC_BYTES;
+        let topics = topics.map(|topic| topic.name.as_str()).take(self.metadata_topics.min(fit));
+        if !first && topics.clone().next().is_none() {
             return false;
         }
-        let request = MetadataRequest { topics: Some(topics), allow_auto_topic_creation: false };
-        let Some(version) = self.links[at].version(Api::METADATA, i16::MAX) else { return false };
-        let client_id = &self.config.client_id;
-        self.links[at].ask(&request, version, client_id, Ask::Metadata, now.mono);
-        true
+        let (api, client_id) = ((Api::METADATA, version), &self.config.client_id);
+        let write = |w: &mut Writer<'_>| write_metadata(w, Some(topics), false);
+        self.links[at].ask(api, client_id, Ask::Metadata, now.mono, write).is_some()
     }
 
     fn ask_topic(&mut self, broker: &Broker, at: usize, now: Now) -> bool {
@@ -101,8 +120,8 @@ impl Forwarder {
         if !self.config.create_topics || !is_controller || link.node.is_none() {
             return false;
         }
-        let missing = self.cluster.missing().find(|(_, topic)| topic.create_at <= now.mono);
-        let Some(name) = missing.map(|(name, _)| name.to_owned()) else { return false };
+        let missing = self.cluster.missing().find(|topic| topic.create_at <= now.mono);
+        let Some(name) = missing.map(|topic| topic.name.clone()) else { return false };
         // As many partitions as the local topic with the most has.
         let lanes = self.lanes.iter().filter(|lane| lane.row.upstream_topic == name);
         let topics = lanes.filter_map(|lane| broker.topics().get(lane.key.topic));
@@ -118,12 +137,11 @@ impl Forwarder {
             configs: Vec::new(),
         };
         let timeout_ms = i32::try_from(self.config.request_timeout_ms).unwrap_or(i32::MAX);
-        let request = CreateTopicsRequest { topics: vec![topic], timeout_ms, validate_only: false };
         let pause = self.pause(2, now);
         self.cluster.creating(&name, pause);
-        let ask = Ask::CreateTopic(name.clone());
-        self.links[at].ask(&request, version, &self.config.client_id, ask, now.mono);
-        true
+        let (api, ask) = ((Api::CREATE_TOPICS, version), Ask::CreateTopic(name.clone()));
+        let write = |w: &mut Writer<'_>| write_create_topics(w, &[topic], timeout_ms, false);
+        self.links[at].ask(api, &self.config.client_id, ask, now.mono, write).is_some()
     }
 
     /// A lane that may ask something now: it has records, and waits for nothing.
@@ -159,11 +177,13 @@ impl Forwarder {
         let api = InitProducerIdRequest::API;
         let Some(version) = self.links[at].version(api, i16::MAX) else { return false };
         let ask = Ask::ProducerId(self.reference(lane));
-        let client_id = &self.config.client_id;
-        let correlation =
-            self.links[at].ask(&InitProducerIdRequest, version, client_id, ask, now.mono);
-        self.asked(lane, at, correlation);
-        true
+        let (api, client_id) = ((api, version), &self.config.client_id);
+        let write = |w: &mut Writer<'_>| InitProducerIdRequest.write(w);
+        let asked = self.links[at].ask(api, client_id, ask, now.mono, write);
+        if let Some(correlation) = asked {
+            self.asked(lane, at, correlation);
+        }
+        asked.is_some()
     }
 
     /// One question for as many lanes as have it for this broker.
@@ -210,22 +230,23 @@ impl Forwarder {
         };
         let lanes = &self.lanes;
         let rows = places.iter().map(|lane| &lanes[*lane].row);
-        let client_id = &self.config.client_id;
-        let link = &mut self.links[at];
-        let correlation = if question == Question::Producers {
-            let topics =
-                ByTopic::group(rows.map(|r| (r.upstream_topic.as_str(), r.upstream_partition)));
-            let request = DescribeProducersRequest { topics };
-            link.ask(&request, version, client_id, Ask::Producers(chosen), now.mono)
-        } else {
-            let start = question == Question::Start;
-            let time = if start { EARLIEST } else { LATEST };
-            let partition = |r: &crate::state::forward::ForwardRow| (r.upstream_partition, time);
-            let topics = ByTopic::group(rows.map(|r| (r.upstream_topic.as_str(), partition(r))));
-            let request = ListOffsetsRequest { isolation_level: 0, topics };
-            let ask = Ask::Offsets { lanes: chosen, start };
-            link.ask(&request, version, client_id, ask, now.mono)
+        let partitions = rows.map(|row| (row.upstream_topic.as_str(), row.upstream_partition));
+        let (client_id, link, api) = (&self.config.client_id, &mut self.links[at], (api, version));
+        let asked = match question {
+            Question::Producers => {
+                let write = |w: &mut Writer<'_>| write_describe_producers(w, &partitions);
+                link.ask(api, client_id, Ask::Producers(chosen), now.mono, write)
+            }
+            Question::End | Question::Start => {
+                let start = question == Question::Start;
+                let time = if start { EARLIEST } else { LATEST };
+                let write = |w: &mut Writer<'_>| write_list_offsets(w, &partitions, time);
+                let ask = Ask::Offsets { lanes: chosen, start };
+                link.ask(api, client_id, ask, now.mono, write)
+            }
         };
+        // There is room for so few in every buffer.
+        let Some(correlation) = asked else { return false };
         for lane in places {
             self.asked(lane, at, correlation);
         }
@@ -261,7 +282,7 @@ impl Forwarder {
             if back.probe >= 0 { 0 } else { FORWARD_READ_BACK_WAIT_MS },
         );
         end_frame(&mut link.out);
-        let ask = Ask::ReadBack(reference, Box::new(scanner));
+        let ask = Ask::ReadBack(reference, scanner);
         link.begun(correlation, version, ask, now.mono);
         self.asked(lane, at, correlation);
         true
@@ -284,33 +305,42 @@ impl Forwarder {
     }
 
     /// Asks a broker that refused our version of ApiVersions once more, in the oldest one.
-    pub(super) fn greet_again(&mut self, at: usize, now: Now) {
-        self.links[at].greet(0, &self.config.client_id, now.mono);
+    pub(super) fn greet_again(&mut self, at: usize) {
+        self.links[at].greet_in = Some(0);
         debug_assert_eq!(self.links[at].state, State::Greeting);
     }
 
     /// Why the topic of a lane cannot be used, in words.
     pub(super) fn topic_trouble(&mut self, now: Now) {
         let creates = self.config.create_topics;
-        for lane in &mut self.lanes {
-            let Some(topic) = self.cluster.topic(&lane.row.upstream_topic) else { continue };
-            if topic.attempts == 0 || lane.phase == Phase::Stopped {
+        for at in 0..self.lanes.len() {
+            let row = &self.lanes[at].row;
+            let Some(topic) = self.cluster.topic(&row.upstream_topic) else { continue };
+            let beyond = topic.is_beyond(row.upstream_partition) && !topic.stale;
+            if topic.attempts == 0 && !beyond || self.lanes[at].phase == Phase::Stopped {
                 continue;
             }
-            let name = &lane.row.upstream_topic;
+            let name = &topic.name;
             let words = match topic.error {
+                ErrorCode::None if beyond => ErrorWords::of(format_args!(
+                    "the upstream topic {name} has more partitions than this board has places \
+                     for their leaders"
+                )),
                 ErrorCode::None => continue,
-                ErrorCode::UnknownTopicOrPartition if creates => {
-                    format!("the upstream topic {name} does not exist and is being created")
-                }
-                ErrorCode::UnknownTopicOrPartition => format!(
+                ErrorCode::UnknownTopicOrPartition if creates => ErrorWords::of(format_args!(
+                    "the upstream topic {name} does not exist and is being created"
+                )),
+                ErrorCode::UnknownTopicOrPartition => ErrorWords::of(format_args!(
                     "the upstream topic {name} does not exist: create it there, or set \
                      forward.create.topics=true"
-                ),
-                other => format!("upstream says {} about the topic {name}", other.name()),
+                )),
+                other => ErrorWords::of(format_args!(
+                    "upstream says {} about the topic {name}",
+                    other.name()
+                )),
             };
-            if lane.trouble != words {
-                lane.fail(words, now.mono);
+            if !self.has_failed(at, &words) {
+                self.fail(at, &words, now.mono);
             }
         }
     }

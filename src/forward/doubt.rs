@@ -142,7 +142,7 @@ impl Forwarder {
         log::error!(
             "forwarding {}-{}: somebody else sends under our producer id {} (a copy of this card \
              in another gateway?). Goes on under a new one; {doubtful} records may be repeated",
-            lane.topic,
+            self.names.str(lane.name),
             lane.key.partition,
             lane.row.producer_id,
         );
@@ -174,7 +174,7 @@ impl Forwarder {
         scanner: &Scanner,
         now: Now,
     ) {
-        let Some(at) = self.by_key.get(&reference.key).copied() else { return };
+        let Some(at) = self.lane_at(reference.key) else { return };
         self.forget_question(reference);
         if self.lanes[at].serial != reference.serial {
             return;
@@ -188,11 +188,7 @@ impl Forwarder {
                 }
                 self.lanes[at].phase = Phase::ReadBack(back);
                 if back.limit < i64::MAX {
-                    self.fail_lane(
-                        at,
-                        "upstream has not replicated its last records yet".into(),
-                        now,
-                    );
+                    self.fail_lane(at, "upstream has not replicated its last records yet", now);
                 }
                 return;
             }
@@ -255,7 +251,7 @@ impl Forwarder {
             back.probe = back.at + 1;
             lane.phase = Phase::ReadBack(back);
         } else if !moved {
-            self.fail_lane(at, "the upstream log cannot be read on".into(), now);
+            self.fail_lane(at, "the upstream log cannot be read on", now);
         }
     }
 
@@ -283,7 +279,7 @@ impl Forwarder {
             lane.next = lane.row.cursor;
             lane.phase = Phase::Doubt;
             broker.note_forward(&lane.row);
-            self.fail_lane(at, "upstream has not replicated our last records yet".into(), now);
+            self.fail_lane(at, "upstream has not replicated our last records yet", now);
             return;
         }
         if back.partial && lane.sent > lane.row.cursor {
@@ -291,7 +287,7 @@ impl Forwarder {
             self.repeat(broker, at, now);
             return;
         }
-        lane.works();
+        self.works(at);
         self.certain(broker, at, now);
     }
 
@@ -314,7 +310,7 @@ impl Forwarder {
         log::warn!(
             "forwarding {}-{}: upstream has lost the records {next}..{} that it had acknowledged \
              (an unclean election, or a backup)",
-            lane.topic,
+            self.names.str(lane.name),
             lane.key.partition,
             lane.row.cursor,
         );
@@ -329,7 +325,7 @@ impl Forwarder {
         log::warn!(
             "forwarding {}-{}: {why}, so that it cannot be known whether the {doubtful} records \
              from offset {} on have arrived; they are sent, and may be repeated",
-            lane.topic,
+            self.names.str(lane.name),
             lane.key.partition,
             lane.row.cursor,
         );

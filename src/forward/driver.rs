@@ -5,12 +5,13 @@
 //! holds up nobody.
 //! Absent: every decision (`Forwarder`).
 
-use super::{Action, Event, Forwarder, LinkId};
+use super::{Action, Event, Forwarder, Host as HostName, LinkId};
 use crate::broker::Broker;
-use crate::limits::{FORWARD_RECEIVE_BYTES, FORWARD_STOP_MS};
+use crate::fixed::List;
+use crate::limits::{FORWARD_LINKS_MAX, FORWARD_RECEIVE_BYTES, FORWARD_STOP_MS};
+use crate::state::forward::ErrorWords;
 use crate::time::{Millis, Now};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 use tokio::net::TcpStream;
@@ -42,7 +43,9 @@ struct Socket {
 struct Driver<H> {
     host: H,
     machine: RefCell<Forwarder>,
-    sockets: RefCell<BTreeMap<LinkId, Socket>>,
+    sockets: RefCell<List<(LinkId, Socket)>>,
+    /// What a socket has just given.
+    received: RefCell<Box<[u8]>>,
     /// The machine has moved: its deadline may be another.
     moved: Notify,
     stopped: Cell<bool>,
@@ -65,7 +68,8 @@ pub fn start<H: Host>(host: H, seed: u64) -> Option<Forwarding<H>> {
     let driver = Rc::new(Driver {
         host,
         machine: RefCell::new(machine),
-        sockets: RefCell::new(BTreeMap::new()),
+        sockets: RefCell::new(List::new(FORWARD_LINKS_MAX)),
+        received: RefCell::new(crate::fixed::bytes(FORWARD_RECEIVE_BYTES)),
         moved: Notify::new(),
         stopped: Cell::new(false),
     });
@@ -90,7 +94,7 @@ impl<H: Host> Forwarding<H> {
         let mut machine = driver.machine.borrow_mut();
         driver.host.with_broker(|broker| machine.stop(broker, now));
         drop(machine);
-        driver.sockets.borrow_mut().values().for_each(|socket| socket.task.abort());
+        driver.sockets.borrow_mut().iter().for_each(|(_, socket)| socket.task.abort());
         driver.sockets.borrow_mut().clear();
         driver.host.after_work();
     }
@@ -125,8 +129,19 @@ impl<H: Host> Driver<H> {
         self.host.with_broker(|broker| machine.handle(broker, event, now));
         drop(machine);
         self.follow();
-        // Whatever happened, any link may have something to write now.
-        self.sockets.borrow().values().for_each(|socket| socket.wake.notify_one());
+        // Whatever happened, any link may have something to write now, or room to be read.
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
+        self.machine.borrow_mut().take_wake();
+        self.sockets.borrow().iter().for_each(|(_, socket)| socket.wake.notify_one());
+    }
+
+    fn take_socket(&self, link: LinkId) -> Option<Socket> {
+        let mut sockets = self.sockets.borrow_mut();
+        let at = sockets.iter().position(|(id, _)| *id == link)?;
+        sockets.swap_remove(at).map(|(_, socket)| socket)
     }
 
     /// Does what the machine wants done, and lets the broker go on.
@@ -138,10 +153,11 @@ impl<H: Host> Driver<H> {
                     let wake = Rc::new(Notify::new());
                     let task = self.clone().connection(link, host, port, wake.clone());
                     let task = tokio::task::spawn_local(task);
-                    self.sockets.borrow_mut().insert(link, Socket { task, wake });
+                    // The machine has no more links than there are places.
+                    self.sockets.borrow_mut().push((link, Socket { task, wake })).ok();
                 }
                 Some(Action::Close { link }) => {
-                    if let Some(socket) = self.sockets.borrow_mut().remove(&link) {
+                    if let Some(socket) = self.take_socket(link) {
                         socket.task.abort();
                     }
                 }
@@ -152,7 +168,7 @@ impl<H: Host> Driver<H> {
         self.moved.notify_one();
     }
 
-    async fn connection(self: Rc<Self>, link: LinkId, host: String, port: u16, wake: Rc<Notify>) {
+    async fn connection(self: Rc<Self>, link: LinkId, host: HostName, port: u16, wake: Rc<Notify>) {
         let why = match TcpStream::connect((host.as_str(), port)).await {
             Ok(socket) => {
                 socket.set_nodelay(true).ok();
@@ -162,22 +178,22 @@ impl<H: Host> Driver<H> {
             Err(error) => words(&error),
         };
         // Before the event: a `Close` that answers it must not end this task in the middle.
-        self.sockets.borrow_mut().remove(&link);
+        drop(self.take_socket(link));
         self.event(Event::Closed(link, &why));
     }
 
     /// Moves bytes until the connection is gone; says why.
-    async fn serve(self: &Rc<Self>, link: LinkId, socket: &TcpStream, wake: &Notify) -> String {
-        let mut buffer = vec![0; FORWARD_RECEIVE_BYTES];
+    async fn serve(self: &Rc<Self>, link: LinkId, socket: &TcpStream, wake: &Notify) -> ErrorWords {
         loop {
             let blocked = match self.write(link, socket) {
                 Ok(blocked) => blocked,
                 Err(error) => return words(&error),
             };
-            match socket.try_read(&mut buffer) {
-                Ok(0) => return "closed by the broker".into(),
-                Ok(count) => {
-                    self.event(Event::Received(link, &buffer[..count]));
+            let room = self.machine.borrow().room(link);
+            match self.read(link, socket, room) {
+                Ok(None) => {}
+                Ok(Some(0)) => return "closed by the broker".into(),
+                Ok(Some(_)) => {
                     // Local clients first.
                     tokio::task::yield_now().await;
                     continue;
@@ -186,7 +202,7 @@ impl<H: Host> Driver<H> {
                 Err(error) => return words(&error),
             }
             tokio::select! {
-                ready = socket.readable() => {
+                ready = socket.readable(), if room > 0 => {
                     if let Err(error) = ready {
                         return words(&error);
                     }
@@ -199,6 +215,25 @@ impl<H: Host> Driver<H> {
                 () = wake.notified() => {}
             }
         }
+    }
+
+    /// Hands on what the socket has, up to `room` bytes; how many they were. `None`: no room.
+    fn read(
+        self: &Rc<Self>,
+        link: LinkId,
+        socket: &TcpStream,
+        room: usize,
+    ) -> io::Result<Option<usize>> {
+        if room == 0 {
+            return Ok(None);
+        }
+        let mut buffer = self.received.borrow_mut();
+        let room = room.min(buffer.len());
+        let count = socket.try_read(&mut buffer[..room])?;
+        if count > 0 {
+            self.event(Event::Received(link, &buffer[..count]));
+        }
+        Ok(Some(count))
     }
 
     /// Gives the socket one request's bytes at most; `true` when it takes no more.
@@ -214,7 +249,8 @@ impl<H: Host> Driver<H> {
             Ok(count) => {
                 machine.transmitted(link, count, now);
                 // There may be more, after the others had their turn.
-                if let Some(socket) = self.sockets.borrow().get(&link) {
+                let sockets = self.sockets.borrow();
+                if let Some((_, socket)) = sockets.iter().find(|(id, _)| *id == link) {
                     socket.wake.notify_one();
                 }
                 false
@@ -222,18 +258,22 @@ impl<H: Host> Driver<H> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
             Err(error) => return Err(error),
         };
+        let others = machine.take_wake();
         drop(machine);
+        if others {
+            self.wake_all();
+        }
         // It may have lost a link or staged a row.
         self.follow();
         Ok(blocked)
     }
 }
 
-fn words(error: &io::Error) -> String {
+fn words(error: &io::Error) -> ErrorWords {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connection refused".into(),
         io::ErrorKind::TimedOut => "no answer from this address".into(),
         io::ErrorKind::ConnectionReset => "connection reset".into(),
-        _ => error.to_string(),
+        _ => ErrorWords::of(format_args!("{error}")),
     }
 }

@@ -11,12 +11,13 @@ use super::verdict::{self, Verdict};
 use crate::broker::{Broker, Refusal};
 use crate::config::OnRejected;
 use crate::limits::FORWARD_SAVE_RETRY_MS;
+use crate::state::forward::ErrorWords;
 use crate::time::{Millis, Now};
 use crate::wire::{ErrorCode, Reader};
 
 impl Forwarder {
     /// A request without its answer: the connection is gone.
-    pub(super) fn unanswered(&mut self, flight: InFlight) {
+    pub(super) fn unanswered(&mut self, flight: InFlight, now: Now) {
         let lanes = match flight.ask {
             Ask::Produce(lanes) => {
                 for reference in lanes {
@@ -25,8 +26,11 @@ impl Forwarder {
                     {
                         lane.pending = Some(Millis(0));
                         // What the socket did not take whole, upstream cannot have taken.
-                        if flight.sent && lane.phase == Phase::Ready {
-                            lane.phase = Phase::Doubt;
+                        if flight.sent {
+                            lane.lost = Some((now.mono, lane.sent));
+                            if lane.phase == Phase::Ready {
+                                lane.phase = Phase::Doubt;
+                            }
                         }
                     }
                 }
@@ -50,7 +54,7 @@ impl Forwarder {
         let mut left = lanes;
         let read = read_answers(r, |topic, answer| {
             let is_it = |lane: &LaneRef| {
-                let row = self.by_key.get(&lane.key).map(|at| &self.lanes[*at].row);
+                let row = self.lane_at(lane.key).map(|at| &self.lanes[at].row);
                 row.is_some_and(|row| {
                     row.upstream_topic == topic && row.upstream_partition == answer.partition
                 })
@@ -74,7 +78,7 @@ impl Forwarder {
     }
 
     fn judged(&mut self, broker: &mut Broker, reference: LaneRef, answer: &Answer<'_>, now: Now) {
-        let Some(at) = self.by_key.get(&reference.key).copied() else { return };
+        let Some(at) = self.lane_at(reference.key) else { return };
         if self.lanes[at].serial != reference.serial {
             return;
         }
@@ -97,8 +101,8 @@ impl Forwarder {
                 let upstream = (answer.base_offset >= 0)
                     .then(|| answer.base_offset + (flight.next - flight.first));
                 lane.acknowledged(flight.next, upstream, now.mono);
-                lane.works();
-                broker.note_forward(&lane.row);
+                self.works(at);
+                broker.note_forward(&self.lanes[at].row);
                 let records = (flight.next - flight.first) as u64;
                 let name = (reference.key.topic, reference.key.partition);
                 broker.forwarding_mut().acknowledged(name, records, flight.bytes, now);
@@ -131,11 +135,12 @@ impl Forwarder {
     }
 
     fn refused(&mut self, at: usize, answer: &Answer<'_>, now: Now) {
+        let name = answer.error.name();
         let words = match answer.message {
-            Some(message) => format!("upstream says {}: {message}", answer.error.name()),
-            None => format!("upstream says {}", answer.error.name()),
+            Some(message) => ErrorWords::of(format_args!("upstream says {name}: {message}")),
+            None => ErrorWords::of(format_args!("upstream says {name}")),
         };
-        self.fail_lane(at, words, now);
+        self.fail_lane(at, &words, now);
         self.lanes[at].error = answer.error as i16;
     }
 
@@ -163,9 +168,10 @@ impl Forwarder {
         now: Now,
     ) {
         let lane = &self.lanes[at];
-        let (topic, partition) = (lane.topic.clone(), lane.key.partition);
+        let (topic, partition) = (self.names.str(lane.name), lane.key.partition);
         let range = flight.first..flight.next;
-        let said = format!("{} {}", answer.error.name(), answer.message.unwrap_or_default());
+        let message = answer.message.unwrap_or_default();
+        let said = ErrorWords::of(format_args!("{} {message}", answer.error.name()));
         let said = said.trim_end();
         if lane.next != lane.row.cursor {
             // First it must be certain that upstream has replicated what comes before it.
@@ -180,7 +186,6 @@ impl Forwarder {
                 flight.next,
             );
             let lane = &mut self.lanes[at];
-            lane.trouble = format!("stopped: upstream refuses the record {}: {said}", flight.first);
             lane.row.stopped = true;
             lane.phase = Phase::Stopped;
             if broker.save_forward(&lane.row, now).is_err() {
@@ -233,8 +238,8 @@ impl Forwarder {
             Err(Refusal::CorruptBatch) => "it cannot be read here any more",
             Err(_) => "the local log takes nothing",
         };
-        let words = format!("a batch that upstream refuses cannot be set aside: {words}");
-        self.fail_lane(at, words, now);
+        let words = format_args!("a batch that upstream refuses cannot be set aside: {words}");
+        self.fail_lane(at, &ErrorWords::of(words), now);
     }
 
     /// The stored batch at `offset`, byte for byte.

@@ -15,6 +15,7 @@
 //! Absent: bytes and sockets.
 
 use super::link::LinkId;
+use crate::fixed::Text;
 use crate::limits::FORWARD_CUT_STEP;
 use crate::state::forward::ForwardRow;
 use crate::storage::{Lsn, PartitionIndex, PartitionKey};
@@ -120,8 +121,8 @@ pub struct Lane {
     pub index: PartitionIndex,
     /// Tells this lane from another that used the same place in the table.
     pub serial: u32,
-    /// The local topic's name.
-    pub topic: String,
+    /// The local topic's name, among the machine's names.
+    pub name: Text,
     /// Its priority: higher goes first.
     pub class: i32,
     /// What is persisted of it, as it is now.
@@ -139,6 +140,8 @@ pub struct Lane {
     pub not_before: Millis,
     /// How often in a row.
     pub attempts: u32,
+    /// When a connection was lost that batches had gone to, and the local offset behind them.
+    pub lost: Option<(Millis, i64)>,
     /// Since when records wait that were not sent yet; for `forward.linger.ms`.
     pub pending: Option<Millis>,
     /// Stored batches up to this local offset go one by one: a merged one was refused.
@@ -154,8 +157,8 @@ pub struct Lane {
     pub corrupt: i64,
     /// Since when the row is newer than its last frame in the journal.
     pub dirty: Option<Millis>,
-    /// What is wrong, in words; empty when nothing is.
-    pub trouble: String,
+    /// What is wrong: a sum of its words, to know them again; 0 when nothing is.
+    pub trouble: u64,
     /// That was said in the log.
     pub trouble_told: bool,
     /// Kafka's code of what upstream refused with last.
@@ -192,7 +195,7 @@ impl Lane {
         row: ForwardRow,
         index: PartitionIndex,
         serial: u32,
-        topic: &str,
+        name: Text,
         class: i32,
     ) -> Lane {
         let key = PartitionKey { topic: row.topic, partition: row.partition };
@@ -201,7 +204,7 @@ impl Lane {
             key,
             index,
             serial,
-            topic: topic.to_owned(),
+            name,
             class,
             next: row.cursor,
             sent: row.cursor,
@@ -210,6 +213,7 @@ impl Lane {
             flight: None,
             not_before: Millis(0),
             attempts: 0,
+            lost: None,
             // What is there at the start has waited long enough.
             pending: Some(Millis(0)),
             alone_until: 0,
@@ -218,7 +222,7 @@ impl Lane {
             new_epoch: false,
             corrupt: -1,
             dirty: None,
-            trouble: String::new(),
+            trouble: 0,
             trouble_told: false,
             error: 0,
             seek: None,
@@ -269,6 +273,8 @@ impl Lane {
     /// `upstream_offset`.
     pub fn acknowledged(&mut self, next: i64, upstream_offset: Option<i64>, now: Millis) {
         self.moved = true;
+        // Upstream knows the producer: what comes late is told from new.
+        self.lost = None;
         self.row.cursor = self.row.cursor.max(next);
         self.next = self.next.max(self.row.cursor);
         if let Some(offset) = upstream_offset {

@@ -6,8 +6,8 @@ use super::link::LaneRef;
 use crate::broker::Broker;
 use crate::client::partitioner::murmur2;
 use crate::config::ForwardPartitions;
-use crate::limits::{FORWARD_ROW_LAG_MS, FORWARD_ROW_RIDE_MS};
-use crate::state::forward::{ForwardCommand, ForwardRow};
+use crate::limits::{FORWARD_LATE_MS, FORWARD_ROW_LAG_MS, FORWARD_ROW_RIDE_MS};
+use crate::state::forward::{ForwardCommand, ForwardRow, UpstreamName};
 use crate::storage::{PartitionIndex, PartitionKey};
 use crate::time::{Millis, Now};
 use crate::wire::ErrorCode;
@@ -32,57 +32,75 @@ impl Lane {
     pub fn row_due(&self) -> Option<Millis> {
         self.dirty.map(|since| since.saturating_add(FORWARD_ROW_LAG_MS))
     }
+}
 
-    /// Something failed; said once until it is over.
-    pub fn fail(&mut self, words: String, not_before: Millis) {
-        self.not_before = not_before;
-        self.attempts = self.attempts.saturating_add(1);
-        if self.trouble != words {
-            self.trouble = words;
-            self.trouble_told = false;
-        }
-        if !self.trouble_told {
-            self.trouble_told = true;
-            log::warn!("forwarding {}-{}: {}", self.topic, self.key.partition, self.trouble);
-        }
-    }
-
-    /// It works again.
-    pub fn works(&mut self) {
-        self.attempts = 0;
-        self.error = 0;
-        if self.trouble_told {
-            log::info!("forwarding {}-{}: goes on", self.topic, self.key.partition);
-        }
-        self.trouble.clear();
-        self.trouble_told = false;
-    }
+/// A sum of words that is hardly ever that of others (FNV-1a); never 0.
+fn sum_of(words: &str) -> u64 {
+    let sum = words.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
+        (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    sum.max(1)
 }
 
 impl Forwarder {
+    /// Where the lane of a partition stands.
+    pub(super) fn lane_at(&self, key: PartitionKey) -> Option<usize> {
+        self.lanes.binary_search_by_key(&key, |lane| lane.key).ok()
+    }
+
     /// The lane that a request was about, if it is still the same one.
     pub(super) fn lane(&mut self, lane: LaneRef) -> Option<&mut Lane> {
-        let at = *self.by_key.get(&lane.key)?;
+        let at = self.lane_at(lane.key)?;
         self.lanes.get_mut(at).filter(|found| found.serial == lane.serial)
+    }
+
+    /// Something failed with a lane; said once until it is over.
+    pub(super) fn fail(&mut self, at: usize, words: &str, not_before: Millis) {
+        let lane = &mut self.lanes[at];
+        lane.not_before = not_before;
+        lane.attempts = lane.attempts.saturating_add(1);
+        let sum = sum_of(words);
+        lane.trouble_told &= lane.trouble == sum;
+        lane.trouble = sum;
+        if !core::mem::replace(&mut lane.trouble_told, true) {
+            let topic = self.names.str(lane.name);
+            log::warn!("forwarding {topic}-{}: {words}", lane.key.partition);
+        }
+    }
+
+    /// Whether these were the last words about what is wrong with a lane.
+    pub(super) fn has_failed(&self, at: usize, words: &str) -> bool {
+        self.lanes[at].trouble == sum_of(words)
+    }
+
+    /// A lane works again.
+    pub(super) fn works(&mut self, at: usize) {
+        let lane = &mut self.lanes[at];
+        lane.attempts = 0;
+        lane.error = 0;
+        lane.trouble = 0;
+        if core::mem::take(&mut lane.trouble_told) {
+            let topic = self.names.str(lane.name);
+            log::info!("forwarding {topic}-{}: goes on", lane.key.partition);
+        }
     }
 
     /// Makes lanes for new partitions, forgets those of deleted ones, and does what it was told.
     pub(super) fn sync_lanes(&mut self, broker: &mut Broker, now: Now) {
-        let by_key = &self.by_key;
         let lanes = &mut self.lanes;
         broker.take_forward_wakes(|key| {
-            if let Some(at) = by_key.get(&key) {
-                lanes[*at].woken(now.mono);
+            if let Ok(at) = lanes.binary_search_by_key(&key, |lane| lane.key) {
+                lanes[at].woken(now.mono);
             }
         });
         if self.topics_version != Some(broker.topics_version()) {
             self.topics_version = Some(broker.topics_version());
-            self.list_lanes(broker);
+            self.list_lanes(broker, now);
         }
         while let Some(command) = broker.forwarding_mut().take_command() {
             let ForwardCommand::Seek { topic, partition, offset } = command;
-            if let Some(at) = self.by_key.get(&PartitionKey { topic, partition }) {
-                self.lanes[*at].seek = Some(offset);
+            if let Some(at) = self.lane_at(PartitionKey { topic, partition }) {
+                self.lanes[at].seek = Some(offset);
             }
         }
         let paused = broker.forwarding().head().paused;
@@ -97,38 +115,66 @@ impl Forwarder {
         self.was_paused = paused;
     }
 
-    fn list_lanes(&mut self, broker: &mut Broker) {
-        let mut known: Vec<Option<Lane>> =
-            core::mem::take(&mut self.lanes).into_iter().map(Some).collect();
-        let by_key = core::mem::take(&mut self.by_key);
-        let mut found = Vec::new();
-        for topic in broker.topics().iter().filter(|t| self.config.forwards(&t.name)) {
+    /// Lanes stand in the order of their keys, those of a topic side by side.
+    fn list_lanes(&mut self, broker: &Broker, now: Now) {
+        let Forwarder { lanes, names, config, .. } = self;
+        let mut last = None;
+        lanes.retain(|lane| {
+            let number = lane.key.topic;
+            match last {
+                Some((topic, kept)) if topic == number => return kept,
+                _ => {}
+            }
+            let topic = broker.topics().get(number);
+            let kept = topic.is_some_and(|topic| config.forwards(topic.name));
+            if !kept {
+                names.free(lane.name);
+            }
+            last = Some((number, kept));
+            kept
+        });
+        for topic in broker.topics().in_order_of_numbers() {
+            if !self.config.forwards(topic.name) {
+                continue;
+            }
             for (partition, index) in topic.partitions.iter().enumerate() {
                 let key = PartitionKey { topic: topic.number, partition: partition as u32 };
-                found.push((key, *index, topic.name.clone()));
+                let found = self.lanes.binary_search_by_key(&key, |lane| lane.key);
+                if let Err(at) = found
+                    && let Some(mut lane) = self.new_lane(broker, key, *index, topic.name, at)
+                {
+                    // The process before this one may have lost a connection with its end.
+                    lane.lost = (!lane.row.settled).then_some((now.mono, lane.sent));
+                    // A place for each partition.
+                    self.lanes.insert(at, lane).ok();
+                }
             }
-        }
-        for (key, index, name) in found {
-            let lane = by_key.get(&key).and_then(|at| known[*at].take());
-            let lane = lane.unwrap_or_else(|| self.new_lane(broker, key, index, &name));
-            self.by_key.insert(key, self.lanes.len());
-            self.lanes.push(lane);
         }
         let lanes = &self.lanes;
         self.cluster.retain(|name| lanes.iter().any(|lane| lane.row.upstream_topic == name));
     }
 
+    /// A lane for the place `at` in the table.
     fn new_lane(
         &mut self,
         broker: &Broker,
         key: PartitionKey,
         index: PartitionIndex,
         name: &str,
-    ) -> Lane {
+        at: usize,
+    ) -> Option<Lane> {
+        let before = at.checked_sub(1).and_then(|at| self.lanes.get(at));
+        let beside = before.filter(|lane| lane.key.topic == key.topic).map(|lane| lane.name);
+        // Room for the names of as many topics as there may be.
+        let text = match beside {
+            Some(text) => text,
+            None => self.names.put(name.as_bytes())?,
+        };
         let serial = self.next_serial;
         self.next_serial = self.next_serial.wrapping_add(1);
         let class = self.config.priority_of(name);
-        let upstream_topic = self.config.upstream_topic(name);
+        let [prefix, rest] = self.config.upstream_topic_parts(name);
+        let upstream_topic = UpstreamName::of(format_args!("{prefix}{rest}"));
         let log = broker.storage().partition(index);
         let (start, end) = log.map_or((0, 0), |log| (log.log_start, log.high_watermark));
         let Some(row) = broker.forward_row(key) else {
@@ -143,9 +189,9 @@ impl Forwarder {
                     end - start,
                 );
             }
-            return Lane::new(row, index, serial, name, class);
+            return Some(Lane::new(row, index, serial, text, class));
         };
-        let mut lane = Lane::new(row.clone(), index, serial, name, class);
+        let mut lane = Lane::new(row.clone(), index, serial, text, class);
         if !lane.row.settled {
             // What the process before this one has sent is not known: nothing beyond this.
             lane.sent = lane.row.cursor.max(end);
@@ -157,7 +203,7 @@ impl Forwarder {
             lane.row.upstream_partition = -1;
             lane.start_anew();
         }
-        lane
+        Some(lane)
     }
 
     /// Brings every lane as far as it gets without asking anybody.
@@ -183,7 +229,7 @@ impl Forwarder {
                 lane.start_anew();
                 lane.sent = offset;
                 broker.save_forward(&lane.row, now).ok();
-                let (topic, partition) = (&lane.topic, lane.key.partition);
+                let (topic, partition) = (self.names.str(lane.name), lane.key.partition);
                 log::info!("forwarding {topic}-{partition}: goes on at offset {offset}, as told");
             }
             if !lane.wants(broker) {
@@ -224,7 +270,7 @@ impl Forwarder {
         log::warn!(
             "forwarding {}-{}: upstream has acknowledged up to offset {}, but the local log ends \
              at {end}: it was lost and begun anew. Goes on at {end}, under a new producer id",
-            lane.topic,
+            self.names.str(lane.name),
             lane.key.partition,
             lane.row.cursor,
         );
@@ -252,7 +298,7 @@ impl Forwarder {
         if topic.stale || topic.error != ErrorCode::None {
             return true;
         }
-        let Ok(count) = i32::try_from(topic.leaders.len()) else { return true };
+        let Ok(count) = i32::try_from(topic.partitions) else { return true };
         if count == 0 {
             return true;
         }
@@ -272,11 +318,11 @@ impl Forwarder {
             log::warn!(
                 "forwarding {}-{}: the upstream topic {} was deleted and created anew; goes on \
                  from offset {}. `ottla forward --seek {} --to earliest` sends what is still here",
-                lane.topic,
+                self.names.str(lane.name),
                 lane.key.partition,
                 lane.row.upstream_topic,
                 lane.row.cursor,
-                lane.topic,
+                self.names.str(lane.name),
             );
             // What is unanswered may have arrived in the new one: its whole log is ours to look at.
             lane.next = lane.row.cursor;
@@ -296,9 +342,19 @@ impl Forwarder {
                 }
                 return false;
             }
+            if let Some((lost, sent)) = lane.lost.take() {
+                // What was not found there may still be on its way, from a connection that is
+                // gone: nobody at the new place would know it again. So not now, and not without
+                // having asked once more.
+                let wait = self.config.request_timeout_ms.max(FORWARD_LATE_MS);
+                lane.not_before = lane.not_before.max(lost.saturating_add(wait));
+                lane.sent = lane.sent.max(sent);
+                lane.phase = Phase::Doubt;
+                return false;
+            }
             log::info!(
                 "forwarding {}-{}: goes to partition {target} of {} from now on, which has {count}",
-                lane.topic,
+                self.names.str(lane.name),
                 lane.key.partition,
                 lane.row.upstream_topic,
             );
@@ -342,7 +398,7 @@ impl Forwarder {
     /// Writes rows down: along with somebody else's sync, or once in [`FORWARD_ROW_LAG_MS`].
     pub(super) fn keep_rows(&mut self, broker: &mut Broker, now: Now) {
         let riding = broker.storage().last() > broker.storage().durable();
-        for lane in &mut self.lanes {
+        for lane in self.lanes.iter_mut() {
             let Some(since) = lane.dirty else { continue };
             let age = now.mono.since(since);
             let kept = if age >= FORWARD_ROW_LAG_MS {
@@ -363,7 +419,8 @@ impl Forwarder {
 
     /// Another cluster answers, or the first one.
     pub(super) fn check_cluster(&mut self, broker: &mut Broker, now: Now) {
-        let Some(id) = self.cluster.id.clone().filter(|id| !id.is_empty()) else { return };
+        let known = self.cluster.id.clone().filter(|id| !id.is_empty());
+        let Some(id) = known else { return };
         let mut head = broker.forwarding().head().clone();
         if head.cluster_id == id {
             return;
@@ -377,7 +434,7 @@ impl Forwarder {
                  `ottla forward --seek TOPIC --to earliest` sends all that is here to the new one",
                 head.cluster_id,
             );
-            for lane in &mut self.lanes {
+            for lane in self.lanes.iter_mut() {
                 if lane.in_doubt() {
                     lane.row.repeated += (lane.sent.max(lane.next) - lane.row.cursor) as u64;
                 }

@@ -2,14 +2,17 @@
 //!
 //! Promises: the records of what is sent have the keys, values, headers and timestamps that a
 //! reader of the local log sees, in order, numbered without a gap. A batch is at most as large as
-//! `batch_size` or as the one stored batch in it. The buffers are allocated once. A stored batch
-//! whose CRC is wrong is never merged: it goes alone, its CRC still wrong, for upstream to refuse.
+//! `batch_size` or as the one stored batch in it, and never larger than there is room for. The
+//! buffers are allocated once. A stored batch whose CRC is wrong is never merged: it goes alone,
+//! its CRC still wrong, for upstream to refuse. A compressed batch whose records must be changed
+//! goes up compressed with the codec that is set, or with LZ4, which takes a table of 16 KiB where
+//! the others take ten times that; where it does not fit into the buffer, it goes up whole.
 //! Absent: the choice of what to send (`machine`), and transactions, which this broker has not.
 
 use super::batch::{Identity, readdress, sequence_at};
-use super::compress::Compressor;
-use crate::client::codec;
-use crate::limits::FORWARD_UNPACKED_BYTES_MAX;
+use super::compress::{self, Compressor};
+use super::unpack::{INFLATE_BYTES, Unpacker};
+use crate::limits::{FORWARD_COMPRESS_SLACK_BYTES, FORWARD_REQUEST_BYTES_MIN, Sizes};
 use crate::wire::batch::{self, BatchError, BatchHeader, Codec, HEADER_BYTES};
 use crate::wire::reader::{Read, Reader};
 use crate::wire::writer::Writer;
@@ -56,13 +59,30 @@ pub enum PackError {
     Batch(BatchError),
 }
 
+/// Bytes of the largest stored batch that is read whole, and of the largest merged one.
+pub fn whole_bytes_max(batch_size: u32) -> usize {
+    FORWARD_REQUEST_BYTES_MIN.max(batch_size as usize)
+}
+
+fn scratch_bytes(batch_size: u32, codec: Codec, sizes: &Sizes) -> usize {
+    let compressed = if codec == Codec::None { 0 } else { whole_bytes_max(batch_size) };
+    compressed.max(sizes.forward_unpacked_bytes) + HEADER_BYTES + FORWARD_COMPRESS_SLACK_BYTES
+}
+
 /// Makes batches for upstream; its buffers are allocated once.
 #[derive(Debug)]
 pub struct Merger {
     batch_size: usize,
     compressor: Compressor,
-    /// Room for the compressed records of a merged batch.
-    compressed: Vec<u8>,
+    /// For batches whose own codec must be undone while none is set.
+    lz4: Compressor,
+    unpacker: Unpacker,
+    /// Room for records that are decompressed, and then for those that are compressed.
+    scratch: Box<[u8]>,
+    /// Bytes that `out` may have.
+    out_bytes_max: usize,
+    /// Bytes of the records that are compressed at most: what the codec takes grows with them.
+    plain_bytes_max: usize,
     /// The front of one record, before it is appended.
     front: Vec<u8>,
     /// Whoever gets the batches knows Zstandard (KIP-110: Produce 7, Kafka 2.1).
@@ -94,15 +114,37 @@ impl Merger {
     /// A merger of batches of at most `batch_size` bytes. `codec` is what they are compressed with;
     /// with none they keep the compression they have.
     pub fn new(batch_size: u32, codec: Codec) -> Merger {
-        let compressor = Compressor::new(codec);
-        let room = if compressor.codec() == Codec::None { 0 } else { batch_size as usize };
+        let sizes = Sizes::of(&crate::limits::Board::DESKTOP);
+        Merger { plain_bytes_max: usize::MAX, ..Merger::sized(batch_size, codec, &sizes) }
+    }
+
+    /// The same with the buffers of a board; what is larger than `batch_size` is not compressed.
+    pub fn sized(batch_size: u32, codec: Codec, sizes: &Sizes) -> Merger {
         Merger {
             batch_size: batch_size as usize,
-            compressor,
-            compressed: vec![0; room],
+            compressor: Compressor::new(codec),
+            lz4: Compressor::new(if codec == Codec::Lz4 { Codec::None } else { Codec::Lz4 }),
+            unpacker: Unpacker::new(sizes.forward_unpacks_zstd),
+            scratch: crate::fixed::bytes(scratch_bytes(batch_size, codec, sizes)),
+            out_bytes_max: usize::MAX,
+            plain_bytes_max: batch_size as usize,
             front: Vec::with_capacity(RECORD_FRONT_BYTES_MAX),
             knows_zstd: true,
         }
+    }
+
+    /// Bytes that [`Merger::sized`] takes, and everything that comes later.
+    pub fn memory(batch_size: u32, codec: Codec, sizes: &Sizes) -> usize {
+        scratch_bytes(batch_size, codec, sizes)
+            + compress::memory(codec, batch_size as usize)
+            + if codec == Codec::Lz4 { 0 } else { compress::memory(Codec::Lz4, 0) }
+            + INFLATE_BYTES
+            + RECORD_FRONT_BYTES_MAX
+    }
+
+    /// What is appended from now on may fill `out` up to so many bytes.
+    pub fn set_room(&mut self, out_bytes_max: usize) {
+        self.out_bytes_max = out_bytes_max;
     }
 
     /// Whether the next batches go to a broker that knows Zstandard; else they are not compressed
@@ -177,18 +219,32 @@ impl Merger {
         if merged.batches < if wanted.is_changed() { 1 } else { 2 } {
             return None;
         }
-        let mut codec = Codec::None;
-        let records = merged.start + HEADER_BYTES;
-        let plain = &out[records..];
-        let room = self.compressed.len().min(plain.len().saturating_sub(1));
-        let wants = !wanted.unmerged && self.codec() != Codec::None;
-        let compressed = &mut self.compressed[..room];
-        if wants && let Some(bytes) = self.compressor.compress(plain, compressed) {
-            out.truncate(records);
-            out.extend_from_slice(&self.compressed[..bytes]);
-            codec = self.compressor.codec();
-        }
+        let codec = match wanted.unmerged {
+            true => Codec::None,
+            false => self.compress(merged.start + HEADER_BYTES, false, out),
+        };
         Some(merged.finish(wanted, codec, &mut out[..]))
+    }
+
+    /// Compresses the records that `out` ends with, where that makes them fewer; `regardless` of
+    /// whether a codec is set.
+    fn compress(&mut self, records: usize, regardless: bool, out: &mut Vec<u8>) -> Codec {
+        let plain = &out[records..];
+        let fits = plain.len() <= self.plain_bytes_max;
+        let compressor = match self.codec() {
+            Codec::Lz4 => &mut self.compressor,
+            Codec::Gzip | Codec::Zstd | Codec::Snappy if fits => &mut self.compressor,
+            _ if regardless => &mut self.lz4,
+            _ => return Codec::None,
+        };
+        match compressor.compress(plain, &mut self.scratch) {
+            Some(bytes) if bytes < plain.len() => {
+                out.truncate(records);
+                out.extend_from_slice(&self.scratch[..bytes]);
+                compressor.codec()
+            }
+            _ => Codec::None,
+        }
     }
 
     /// One batch as it is but compressed.
@@ -198,39 +254,50 @@ impl Merger {
         if wanted.unmerged || codec == Codec::None || !is_mergeable(&wanted.first) {
             return None;
         }
+        if batch.len() - HEADER_BYTES > self.plain_bytes_max && codec != Codec::Lz4 {
+            return None;
+        }
         let header = batch::check_stored(batch).ok()?;
         let start = out.len();
-        out.resize(start + batch.len() - 1, 0);
-        let records = start + HEADER_BYTES;
-        let bytes = self.compressor.compress(&batch[HEADER_BYTES..], out.get_mut(records..)?)?;
-        out.truncate(records + bytes);
+        let bytes = self.compressor.compress(&batch[HEADER_BYTES..], &mut self.scratch)?;
+        if HEADER_BYTES + bytes >= batch.len() || start + batch.len() > self.out_bytes_max {
+            return None;
+        }
+        out.resize(start + HEADER_BYTES, 0);
+        out.extend_from_slice(&self.scratch[..bytes]);
         let header = BatchHeader { attributes: codec as i16, ..header };
         Some(wanted.sealed(header.base_offset, header, 1, header.total_bytes, &mut out[start..]))
     }
 
-    /// One compressed batch whose records must be changed: with its own codec again, or with ours.
+    /// One compressed batch whose records must be changed.
     fn unpacked(&mut self, wanted: &Wanted<'_>, out: &mut Vec<u8>) -> Option<Packed> {
+        let mut scratch = core::mem::take(&mut self.scratch);
+        let merged = self.unpacked_into(wanted, &mut scratch, out);
+        self.scratch = scratch;
+        let (merged, total_bytes) = merged?;
+        let codec = self.compress(merged.start + HEADER_BYTES, true, out);
+        let merged = Merged { bytes_read: total_bytes, ..merged };
+        Some(merged.finish(wanted, codec, &mut out[..]))
+    }
+
+    /// Its records as they are to be, plain.
+    fn unpacked_into(
+        &mut self,
+        wanted: &Wanted<'_>,
+        scratch: &mut [u8],
+        out: &mut Vec<u8>,
+    ) -> Option<(Merged, usize)> {
         let header = batch::check_stored(wanted.bytes).ok()?;
         let stored = header.codec().filter(|_| !header.is_control())?;
         let records = &wanted.bytes[HEADER_BYTES..header.total_bytes];
-        let plain = codec::decompress(stored, records, FORWARD_UNPACKED_BYTES_MAX).ok()?;
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + plain.len());
-        bytes.resize(HEADER_BYTES, 0);
-        bytes.extend_from_slice(&plain);
+        let room = scratch.len() - FORWARD_COMPRESS_SLACK_BYTES;
+        let plain = self.unpacker.unpack(stored, records, &mut scratch[HEADER_BYTES..room])?;
+        let bytes = &mut scratch[..HEADER_BYTES + plain];
         let timestamp_type = header.attributes & !(stored as i16);
-        batch::seal(&mut bytes, &BatchHeader { attributes: timestamp_type, ..header });
-        let first = BatchHeader::read(&bytes).ok()?;
-        let start = out.len();
-        let merged = self.merge(&Wanted { bytes: &bytes, first, unmerged: true, ..*wanted }, out);
-        if merged.batches == 0 {
-            return None;
-        }
-        let plain = out.split_off(start + HEADER_BYTES);
-        let kept = wanted.unmerged || self.codec() == Codec::None;
-        let used = if kept { stored } else { self.codec() };
-        out.extend_from_slice(&codec::compress(used, plain));
-        let merged = Merged { bytes_read: header.total_bytes, ..merged };
-        Some(merged.finish(wanted, used, &mut out[..]))
+        batch::seal(bytes, &BatchHeader { attributes: timestamp_type, ..header });
+        let first = BatchHeader::read(bytes).ok()?;
+        let merged = self.merge(&Wanted { bytes, first, unmerged: true, ..*wanted }, out);
+        (merged.batches > 0).then_some((merged, header.total_bytes))
     }
 
     /// Appends room for a header, and the records of as many batches as can be merged.
@@ -245,6 +312,9 @@ impl Merger {
             base_timestamp: if by_broker { first.max_timestamp } else { first.base_timestamp },
             max_timestamp: i64::MIN,
         };
+        if merged.start + HEADER_BYTES > self.out_bytes_max {
+            return merged;
+        }
         out.resize(merged.start + HEADER_BYTES, 0);
         while let Ok(header) = batch::check_stored(&wanted.bytes[merged.bytes_read..]) {
             let end = out.len();
@@ -297,21 +367,23 @@ impl Merger {
             };
             let timestamp_delta = timestamp.checked_sub(merged.base_timestamp)?;
             let offset_delta = i32::try_from(offset - from).ok()?;
-            self.put(&RawRecord { timestamp_delta, offset_delta, ..record }, out);
+            self.put(&RawRecord { timestamp_delta, offset_delta, ..record }, out)?;
         }
         r.rest().is_empty().then_some(())
     }
 
-    fn put(&mut self, record: &RawRecord<'_>, out: &mut Vec<u8>) {
+    /// Appends a record; `None` where there is no room for it.
+    fn put(&mut self, record: &RawRecord<'_>, out: &mut Vec<u8>) -> Option<()> {
         self.front.clear();
         let mut w = Writer::new(&mut self.front, 0, false);
         w.i8(record.attributes);
         w.varlong(record.timestamp_delta);
         w.varint(record.offset_delta);
-        let mut w = Writer::new(out, 0, false);
+        let mut w = Writer::bounded(out, 0, false, self.out_bytes_max);
         w.varint((self.front.len() + record.rest.len()) as i32);
         w.raw(&self.front);
         w.raw(record.rest);
+        (!w.overflowed()).then_some(())
     }
 }
 
@@ -451,97 +523,4 @@ fn first_batch(bytes: &[u8], from: i64) -> Result<(usize, BatchHeader), PackErro
 mod random_logs;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::batch::{Stamped, check, record_timestamp, records};
-    use crate::wire::record::BatchBuilder;
-
-    const ID: Identity = Identity { producer_id: 4_000, producer_epoch: 7 };
-
-    /// A stored batch of `values.len()` records from `base_offset` on.
-    fn stored(base_offset: i64, time: i64, values: &[&str], append_time: Option<i64>) -> Vec<u8> {
-        let mut builder = BatchBuilder::new(time);
-        for (index, value) in values.iter().enumerate() {
-            builder.push(time + index as i64, None, Some(value.as_bytes()), &[("h", None)]);
-        }
-        let sent = builder.finish();
-        Stamped::new(&sent, base_offset, 0, append_time).unwrap().parts().concat()
-    }
-
-    fn seen(batch: &[u8]) -> Vec<(i64, String)> {
-        let header = check(batch).unwrap();
-        let value = |value: Option<&[u8]>| String::from_utf8(value.unwrap().to_vec()).unwrap();
-        records(batch, &header)
-            .map(Result::unwrap)
-            .map(|record| (record_timestamp(&header, &record), value(record.value)))
-            .collect()
-    }
-
-    fn owned(records: &[(i64, &str)]) -> Vec<(i64, String)> {
-        records.iter().map(|(time, value)| (*time, (*value).to_owned())).collect()
-    }
-
-    #[test]
-    fn batches_of_one_record_become_one_batch() {
-        let log = [
-            stored(10, 500, &["a"], None),
-            stored(11, 300, &["b", "c"], None),
-            stored(13, 700, &["d"], Some(900)),
-        ]
-        .concat();
-        let mut out = b"before".to_vec();
-        let mut merger = Merger::new(65_536, Codec::None);
-        let packed = merger.pack(&log, 10, ID, 8, false, &mut out).unwrap();
-        assert_eq!(
-            (packed.first, packed.next, packed.batches, packed.bytes_read, packed.base_sequence),
-            (10, 14, 3, log.len(), 2)
-        );
-        assert_eq!((packed.bytes, packed.max_timestamp), (out.len() - 6, 900));
-        assert_eq!(seen(&out[6..]), owned(&[(500, "a"), (300, "b"), (301, "c"), (900, "d")]));
-    }
-
-    #[test]
-    fn a_batch_is_cut_where_upstream_has_its_first_records() {
-        let log = stored(10, 500, &["a", "b", "c"], None);
-        let mut out = Vec::new();
-        let packed = Merger::new(65_536, Codec::None).pack(&log, 11, ID, 8, true, &mut out);
-        assert_eq!(packed.map(|packed| (packed.first, packed.base_sequence)), Ok((11, 3)));
-        assert_eq!(seen(&out), owned(&[(501, "b"), (502, "c")]));
-    }
-
-    #[test]
-    fn a_gap_a_cut_batch_and_bytes_that_are_none_are_told_apart() {
-        let log = [stored(10, 500, &["a"], None), stored(12, 600, &["b"], None)].concat();
-        let mut merger = Merger::new(65_536, Codec::None);
-        let mut out = Vec::new();
-        let mut pack = |bytes: &[u8], from| {
-            merger.pack(bytes, from, ID, 0, false, &mut out).map(|packed| packed.next)
-        };
-        assert_eq!(pack(&log, 10), Ok(11), "the gap ends the merged batch");
-        assert_eq!(pack(&log, 11), Err(PackError::Gap { next: 12 }));
-        assert_eq!(pack(&log, 12), Ok(13));
-        let half = log.len() / 2;
-        assert_eq!(pack(&log[..half + 7], 12), Err(PackError::Cut { needed: half + 61 }));
-        assert_eq!(pack(&log[..half + 65], 12), Err(PackError::Cut { needed: 2 * half }));
-        assert_eq!(pack(&log[5..], 10), Err(PackError::Batch(BatchError::Length)));
-    }
-
-    #[test]
-    fn a_rotten_batch_goes_alone_with_its_wrong_crc() {
-        for codec in [Codec::None, Codec::Zstd] {
-            let batches = [10, 11, 12, 13].map(|at| stored(at, 500, &["value"], None));
-            let mut log = batches.concat();
-            log[2 * batches[0].len() + 70] ^= 1;
-            let mut merger = Merger::new(65_536, codec);
-            let (mut from, mut at, mut sizes) = (10, 0, Vec::new());
-            while at < log.len() {
-                let mut out = Vec::new();
-                let packed = merger.pack(&log[at..], from, ID, 0, false, &mut out).unwrap();
-                let verdict = batch::check_stored(&out).map(|_| packed.batches);
-                sizes.push(verdict);
-                (from, at) = (packed.next, at + packed.bytes_read);
-            }
-            assert_eq!(sizes, [Ok(2), Err(BatchError::Crc), Ok(1)], "{codec:?}");
-        }
-    }
-}
+mod tests;

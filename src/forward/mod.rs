@@ -19,9 +19,14 @@
 //! Promises: order holds per partition, because a lane has one batch in flight (many lanes share a
 //! request, and five requests a link); a step does the work of one request; nothing is sent, asked
 //! or woken up for when there is nothing to forward; what cannot be known for certain is counted
-//! as "may be repeated" and said, never guessed silently.
+//! as "may be repeated" and said, never guessed silently. All tables and buffers are allocated by
+//! [`Forwarder::new`], as [`Forwarder::account`] says, and nothing afterwards, but for what
+//! Zstandard takes for a moment (accounted), a batch that is set aside, which is read into memory
+//! of its own (`message.max.bytes` at most, and hardly ever), and the event loop's part of a
+//! connection.
 //! Absent: TLS and SASL, transactions, more than one upstream cluster.
 
+mod account;
 mod answers;
 mod asking;
 pub mod batch;
@@ -33,26 +38,32 @@ mod judge;
 mod lane;
 mod lanes;
 mod link;
+mod links;
 pub mod merge;
 pub mod pacing;
 mod produce;
 mod read_back;
 mod show;
+mod unpack;
 mod verdict;
 
-pub use link::LinkId;
+pub use link::{Host, LinkId};
 
 use crate::broker::Broker;
+use crate::client::Api;
 use crate::config::{ForwardCompression, ForwardConfig};
-use crate::limits::{FORWARD_LINK_IDLE_MS, FORWARD_LINKS_MAX};
+use crate::fixed::{List, Ring, Texts};
+use crate::limits::{
+    FORWARD_ANSWER_BYTES, FORWARD_LINK_IDLE_MS, FORWARD_LINKS_MAX, FORWARD_METADATA_TOPICS_MAX,
+};
+use crate::state::forward::ClusterId;
 use crate::time::{Millis, Now};
 use crate::wire::batch::Codec;
 use cluster::Cluster;
 use lane::Lane;
-use link::{Link, State};
-use merge::Merger;
+use link::{Link, Shared, State};
+use merge::{Merger, whole_bytes_max};
 use pacing::{Jitter, TokenBucket};
-use std::collections::{BTreeMap, VecDeque};
 
 /// What happened outside.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +72,7 @@ pub enum Event<'a> {
     Connected(LinkId),
     /// It could not be opened, or is gone. The words are for a person.
     Closed(LinkId, &'a str),
-    /// Bytes came.
+    /// Bytes came: at most [`Forwarder::room`].
     Received(LinkId, &'a [u8]),
     /// Time passed, records became durable, topics changed, or somebody steers.
     Tick,
@@ -69,13 +80,14 @@ pub enum Event<'a> {
 
 /// What is to be done outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there are places for a handful; none is allocated")]
 pub enum Action {
     /// Open a connection; the host may be a name, to be looked up anew.
     Connect {
         /// Its name in events.
         link: LinkId,
         /// Name or address.
-        host: String,
+        host: Host,
         /// Port.
         port: u16,
     },
@@ -95,6 +107,26 @@ fn codec(wanted: ForwardCompression) -> Codec {
     }
 }
 
+/// So many buffers, in a list that has room for all of them.
+fn buffers<T>(count: usize, new: impl Fn() -> T) -> List<T> {
+    let mut list = List::new(count);
+    for _ in 0..count {
+        list.push(new()).ok();
+    }
+    list
+}
+
+/// A turn for each class that there can be.
+fn rotors(config: &ForwardConfig) -> List<(i32, usize)> {
+    let mut rotors = List::new(config.priority.len() + 1);
+    for class in config.priority.iter().map(|(_, class)| *class).chain([0]) {
+        if rotors.iter().all(|(known, _)| *known != class) {
+            rotors.push((class, 0)).ok();
+        }
+    }
+    rotors
+}
+
 /// Trying to reach the addresses of the configuration.
 #[derive(Debug, Default)]
 struct Bootstrap {
@@ -107,27 +139,39 @@ struct Bootstrap {
 pub struct Forwarder {
     config: ForwardConfig,
     /// The local cluster's id, for `pinned`.
-    cluster_id: String,
+    cluster_id: ClusterId,
     cluster: Cluster,
     bootstrap: Bootstrap,
-    links: Vec<Link>,
-    /// How many there may be on this board.
-    links_max: usize,
+    links: List<Link>,
     next_link: LinkId,
-    actions: VecDeque<Action>,
-    lanes: Vec<Lane>,
-    by_key: BTreeMap<crate::storage::PartitionKey, usize>,
+    /// Small buffers for answers, of links that are not there.
+    smalls: List<Box<[u8]>>,
+    /// The buffer for long answers.
+    shared: Shared,
+    /// Buffers for requests that nobody is writing.
+    requests: List<Vec<u8>>,
+    /// The next turn for one of them.
+    next_turn: u64,
+    /// Somebody who waited can go on.
+    wake: bool,
+    /// Topics to ask for at once: fewer where the answers are too long.
+    metadata_topics: usize,
+    actions: Ring<Action>,
+    /// In the order of their keys.
+    lanes: List<Lane>,
+    /// The names of local topics.
+    names: Texts,
     next_serial: u32,
     topics_version: Option<u64>,
     was_paused: bool,
     /// Nothing new is begun: the end is near.
     quiet: bool,
     /// Where the next request begins to look for a lane with records, for each class: takes turns.
-    rotors: BTreeMap<i32, usize>,
+    rotors: List<(i32, usize)>,
     bucket: TokenBucket,
     merger: Merger,
     /// A piece of a local log on its way into a request.
-    piece: Vec<u8>,
+    piece: Box<[u8]>,
     jitter: Jitter,
     timeout: Option<Millis>,
     shown: show::Shown,
@@ -138,25 +182,36 @@ impl Forwarder {
     /// `forward.bootstrap.servers` is empty.
     pub fn new(broker: &mut Broker, seed: u64, now: Now) -> Forwarder {
         let config = broker.config().forward.clone();
-        let merger = Merger::new(config.batch_size, codec(config.compression_type));
+        let sizes = match config.bootstrap_servers.is_empty() {
+            true => account::nothing(&broker.config().sizes),
+            false => broker.config().sizes,
+        };
+        let batch_size = config.batch_size;
+        let links = sizes.forward_links.min(FORWARD_LINKS_MAX);
+        let request_bytes = account::request_bytes(batch_size);
         let mut forwarder = Forwarder {
-            cluster_id: broker.cluster_id().to_owned(),
-            cluster: Cluster::default(),
+            cluster_id: broker.cluster_id().into(),
+            cluster: Cluster::new(&sizes),
             bootstrap: Bootstrap::default(),
-            links: Vec::new(),
-            links_max: broker.config().sizes.forward_links.min(FORWARD_LINKS_MAX),
+            links: List::new(links),
             next_link: 1,
-            actions: VecDeque::new(),
-            lanes: Vec::new(),
-            by_key: BTreeMap::new(),
+            smalls: buffers(links, || crate::fixed::bytes(FORWARD_ANSWER_BYTES)),
+            shared: Shared { bytes: crate::fixed::bytes(sizes.forward_answer_bytes), holder: None },
+            requests: buffers(sizes.forward_requests, || Vec::with_capacity(request_bytes)),
+            next_turn: 1,
+            wake: false,
+            metadata_topics: FORWARD_METADATA_TOPICS_MAX,
+            actions: Ring::new(account::actions(links)),
+            lanes: List::new(sizes.partitions),
+            names: Texts::new(sizes.topics, sizes.name_bytes),
             next_serial: 1,
             topics_version: None,
             was_paused: false,
             quiet: false,
-            rotors: BTreeMap::new(),
+            rotors: rotors(&config),
             bucket: TokenBucket::new(config.bandwidth_bytes_per_second, now.mono),
-            merger,
-            piece: Vec::new(),
+            merger: Merger::sized(batch_size, codec(config.compression_type), &sizes),
+            piece: crate::fixed::bytes(whole_bytes_max(batch_size)),
             jitter: Jitter::new(seed),
             timeout: None,
             shown: show::Shown::default(),
@@ -176,8 +231,9 @@ impl Forwarder {
         match event {
             Event::Connected(id) => {
                 if let Some(at) = self.link_at(id) {
-                    let version = crate::client::Api::API_VERSIONS.version_max;
-                    self.links[at].greet(version, &self.config.client_id, now.mono);
+                    self.links[at].state = State::Greeting;
+                    self.links[at].greet_in = Some(Api::API_VERSIONS.version_max);
+                    self.links[at].used = now.mono;
                 }
             }
             Event::Closed(id, why) => self.lose_link(id, why, false, now),
@@ -201,8 +257,14 @@ impl Forwarder {
     /// `forward.bandwidth.bytes.per.second` says later.
     pub fn transmit(&mut self, broker: &mut Broker, link: LinkId, now: Now) -> &[u8] {
         let Some(at) = self.link_at(link) else { return &[] };
-        if self.links[at].is_ready() {
-            self.begin_request(broker, at, now);
+        let wants = self.links[at].greet_in.is_some() || self.links[at].is_ready();
+        if wants && self.take_request(at) {
+            if let Some(version) = self.links[at].greet_in.take() {
+                self.greet(at, version, now);
+            } else if self.links[at].is_ready() {
+                self.begin_request(broker, at, now);
+            }
+            self.give_request_back(at);
         }
         if self.refill(at).is_err() {
             // The rest of a request that was begun cannot be read: there is no other way out.
@@ -232,9 +294,22 @@ impl Forwarder {
         self.bucket.take(bytes);
         self.shown.sent(bytes as u64);
         self.links[at].transmitted(bytes, self.config.request_timeout_ms, now.mono);
+        self.give_request_back(at);
         if let Some(due) = self.links[at].deadline(self.config.request_timeout_ms) {
             self.timeout = Some(self.timeout.map_or(due, |timeout| timeout.min(due)));
         }
+    }
+
+    /// Bytes that [`Event::Received`] may have now. While it is 0 the socket is not to be read: the
+    /// answer waits for the buffer that another link has.
+    pub fn room(&self, link: LinkId) -> usize {
+        self.link_at(link).map_or(0, |at| self.links[at].room(&self.shared))
+    }
+
+    /// Whether a link that had to wait for a buffer need not any more: every link is to be asked
+    /// for bytes again, and to be read.
+    pub fn take_wake(&mut self) -> bool {
+        core::mem::take(&mut self.wake)
     }
 
     /// Begins nothing new: an orderly end waits a moment for what is under way.
@@ -249,7 +324,7 @@ impl Forwarder {
 
     /// The orderly end: what is known is written down, so that the next start has nothing to ask.
     pub fn stop(&mut self, broker: &mut Broker, now: Now) {
-        for lane in &mut self.lanes {
+        for lane in self.lanes.iter_mut() {
             let unanswered = lane.in_doubt() || lane.next != lane.row.cursor;
             if !unanswered && lane.row.producer_id >= 0 {
                 lane.row.settled = true;
@@ -258,14 +333,11 @@ impl Forwarder {
                 broker.note_forward(&lane.row);
             }
         }
-        for link in self.links.drain(..) {
-            self.actions.push_back(Action::Close { link: link.id });
+        while !self.links.is_empty() {
+            let link = self.remove_link(0);
+            self.close(link);
         }
         self.timeout = None;
-    }
-
-    fn link_at(&self, id: LinkId) -> Option<usize> {
-        self.links.iter().position(|link| link.id == id)
     }
 
     fn pause(&mut self, attempts: u32, now: Now) -> Millis {
@@ -287,138 +359,6 @@ impl Forwarder {
         self.show(broker, now);
     }
 
-    /// Links that keep us waiting for longer than `forward.request.timeout.ms`, and links that
-    /// nobody has used for long.
-    fn drop_late_links(&mut self, now: Now) {
-        let timeout_ms = self.config.request_timeout_ms;
-        while let Some(late) = self.links.iter().find(|link| {
-            link.deadline(timeout_ms).is_some_and(|due| due <= now.mono)
-                || link.state == State::Opening && now.mono.since(link.used) >= timeout_ms
-        }) {
-            let id = late.id;
-            self.lose_link(id, "no answer within forward.request.timeout.ms", true, now);
-        }
-        let unused = |link: &Link| {
-            link.state == State::Ready
-                && link.flights.is_empty()
-                && link.unsent() == 0
-                && now.mono.since(link.used) >= FORWARD_LINK_IDLE_MS
-        };
-        while let Some(at) = self.links.iter().position(unused) {
-            let link = self.links.swap_remove(at);
-            self.actions.push_back(Action::Close { link: link.id });
-        }
-    }
-
-    /// A link is gone. `close`: by us.
-    fn lose_link(&mut self, id: LinkId, why: &str, close: bool, now: Now) {
-        let Some(at) = self.link_at(id) else { return };
-        let mut link = self.links.swap_remove(at);
-        if close {
-            self.actions.push_back(Action::Close { link: id });
-        }
-        let idle = !close && link.state == State::Ready && link.flights.is_empty();
-        while let Some(flight) = link.flights.pop_front() {
-            self.unanswered(flight);
-        }
-        // Whoever answers there next may be somebody else.
-        self.cluster.doubt_all();
-        if idle {
-            // Upstream closes what is unused (connections.max.idle.ms): no failure.
-            log::debug!("upstream {}:{}: closed, nothing was under way", link.host, link.port);
-            return;
-        }
-        let attempts = match link.node.and_then(|id| self.cluster.node_mut(id)) {
-            Some(node) => {
-                node.attempts = node.attempts.saturating_add(1);
-                node.attempts
-            }
-            None => {
-                self.bootstrap.attempts = self.bootstrap.attempts.saturating_add(1);
-                // Through all the addresses before the pause grows.
-                self.bootstrap.attempts.div_ceil(self.config.bootstrap_servers.len().max(1) as u32)
-            }
-        };
-        let not_before = self.pause(attempts, now);
-        match link.node.and_then(|id| self.cluster.node_mut(id)) {
-            Some(node) => node.not_before = not_before,
-            None => self.bootstrap.not_before = not_before,
-        }
-        let words = format!("{}:{}: {why}", link.host, link.port);
-        self.shown.failed(&words, not_before);
-    }
-
-    /// Opens the links that somebody needs.
-    fn connect(&mut self, broker: &Broker, now: Now) {
-        if broker.forwarding().head().paused {
-            return;
-        }
-        let mut wanted: heapless::Vec<i32, FORWARD_LINKS_MAX> = heapless::Vec::new();
-        let mut lost = self.cluster.id.is_none();
-        for at in 0..self.lanes.len() {
-            let lane = &self.lanes[at];
-            if !lane.wants(broker) || lane.not_before > now.mono {
-                continue;
-            }
-            match self.leader_of(at) {
-                Some(node) if !wanted.contains(&node) => {
-                    wanted.push(node).ok();
-                }
-                Some(_) => {}
-                None => lost = true,
-            }
-        }
-        // Only the controller creates topics (NOT_CONTROLLER), and it may lead nothing of ours.
-        let creates = |(_, topic): (&str, &cluster::UpstreamTopic)| topic.create_at <= now.mono;
-        let controller = self.cluster.controller;
-        if self.config.create_topics
-            && self.cluster.node(controller).is_some()
-            && self.cluster.missing().any(creates)
-            && !wanted.contains(&controller)
-        {
-            wanted.push(controller).ok();
-        }
-        for id in wanted {
-            let Some(node) = self.cluster.node(id) else {
-                // A leader that is not among the brokers: the answer was half an answer.
-                let again = self.pause(1, now);
-                self.cluster.doubt_leader(id, again);
-                lost = true;
-                continue;
-            };
-            if node.not_before > now.mono || self.links.iter().any(|link| link.node == Some(id)) {
-                continue;
-            }
-            let (host, port) = (node.host.clone(), node.port);
-            self.open_link(Some(id), host, port, now);
-        }
-        let asks = lost && (self.cluster.id.is_none() || !self.cluster.stale(now.mono).is_empty());
-        // Somebody who answers can be asked; a link that is only being tried may never be open.
-        let answers = |link: &Link| link.node.is_none() || link.state == State::Ready;
-        let nobody = !self.links.iter().any(answers);
-        if asks && nobody && self.bootstrap.not_before <= now.mono {
-            let servers = &self.config.bootstrap_servers;
-            let (host, port) = servers[self.bootstrap.next % servers.len()].clone();
-            self.bootstrap.next = self.bootstrap.next.wrapping_add(1);
-            self.open_link(None, host, port, now);
-        }
-    }
-
-    fn open_link(&mut self, node: Option<i32>, host: String, port: u16, now: Now) {
-        if self.links.len() >= self.links_max {
-            // The one that was not used for longest, if any is idle; else it has to wait.
-            let idle = |link: &Link| link.flights.is_empty() && link.state == State::Ready;
-            let oldest = self.links.iter().filter(|l| idle(l)).min_by_key(|l| l.used);
-            let Some(id) = oldest.map(|link| link.id) else { return };
-            self.links.retain(|link| link.id != id);
-            self.actions.push_back(Action::Close { link: id });
-        }
-        let id = self.next_link;
-        self.next_link = self.next_link.wrapping_add(1);
-        self.actions.push_back(Action::Connect { link: id, host: host.clone(), port });
-        self.links.push(Link::new(id, node, host, port, now.mono));
-    }
-
     /// The next moment at which [`Forwarder::work`] has something to do.
     fn next_timeout(&mut self, broker: &Broker, now: Now) -> Option<Millis> {
         let timeout_ms = self.config.request_timeout_ms;
@@ -429,10 +369,12 @@ impl Forwarder {
                 next = Some(next.map_or(due, |known| known.min(due)));
             }
         };
-        for link in &self.links {
+        for link in self.links.iter() {
             link.deadline(timeout_ms).into_iter().for_each(&mut at);
             match link.state {
-                State::Opening => at(link.used.saturating_add(timeout_ms)),
+                State::Opening | State::Greeting if link.flights.is_empty() => {
+                    at(link.used.saturating_add(timeout_ms));
+                }
                 State::Ready if link.flights.is_empty() => {
                     at(link.used.saturating_add(FORWARD_LINK_IDLE_MS));
                 }
@@ -442,7 +384,7 @@ impl Forwarder {
         }
         let paused = broker.forwarding().head().paused;
         let mut working = self.cluster.id.is_none();
-        for lane in &self.lanes {
+        for lane in self.lanes.iter() {
             lane.row_due().into_iter().for_each(&mut at);
             if paused || lane.flight.is_some() || !lane.wants(broker) {
                 continue;
@@ -458,7 +400,7 @@ impl Forwarder {
             self.cluster.nodes.iter().for_each(|node| at(node.not_before));
             self.cluster.stale_due().into_iter().for_each(&mut at);
             if self.config.create_topics {
-                self.cluster.missing().for_each(|(_, topic)| at(topic.create_at));
+                self.cluster.missing().for_each(|topic| at(topic.create_at));
             }
         }
         next

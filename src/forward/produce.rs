@@ -5,14 +5,11 @@ use super::asking::{begin_frame, end_frame};
 use super::batch::{Identity, readdress, sequence_at};
 use super::lane::{Flight, Lane, Phase};
 use super::link::{Ask, Body, LaneRef, LaneRefs};
-use super::merge::PackError;
+use super::merge::{PackError, whole_bytes_max};
 use crate::broker::{Broker, FetchError};
 use crate::client::Api;
 use crate::disk::DiskResult;
-use crate::limits::{
-    FORWARD_CHUNK_BYTES, FORWARD_CLASS_WAIT_MS, FORWARD_LANES_PER_REQUEST,
-    FORWARD_UNPACKED_BYTES_MAX,
-};
+use crate::limits::{FORWARD_CHUNK_BYTES, FORWARD_CLASS_WAIT_MS, FORWARD_LANES_PER_REQUEST};
 use crate::storage::partition::Slice;
 use crate::time::{Millis, Now};
 use crate::wire::Writer;
@@ -46,6 +43,7 @@ impl Forwarder {
         let link = &mut self.links[at];
         let correlation = link.correlation();
         link.clear_out();
+        // Room for this much, and for the first batch behind it, is in every buffer.
         begin_frame(&mut link.out, Api::PRODUCE.key, version, correlation, &self.config.client_id);
         let mut w = Writer::new(&mut link.out, version, false);
         w.nullable_string(None);
@@ -55,6 +53,7 @@ impl Forwarder {
         w.i32(0);
         let knows_zstd = version >= ZSTD_SINCE;
         self.merger.set_knows_zstd(knows_zstd);
+        self.merger.set_room(link.out.capacity());
         let budget = link.out.len() + self.bucket.request_bytes(self.config.batch_size as usize);
         let mut taken = LaneRefs::new();
         for lane in candidates {
@@ -73,7 +72,10 @@ impl Forwarder {
             ) {
                 let row = &self.lanes[lane];
                 taken.push(LaneRef { key: row.key, serial: row.serial }).ok();
-                self.rotors.insert(self.lanes[lane].class, lane + 1);
+                let class = self.lanes[lane].class;
+                if let Some(rotor) = self.rotors.iter_mut().find(|(of, _)| *of == class) {
+                    rotor.1 = lane + 1;
+                }
             }
         }
         let link = &mut self.links[at];
@@ -128,7 +130,8 @@ impl Forwarder {
         }
         while let Some(of) = class {
             class = None;
-            let rotor = self.rotors.get(&of).copied().unwrap_or(0);
+            let rotor = self.rotors.iter().find(|(class, _)| *class == of);
+            let rotor = rotor.map_or(0, |(_, next)| *next);
             for turn in 0..count {
                 let lane = (rotor + turn) % count;
                 if !self.is_due_now(broker, lane, now) || !self.is_led_by(lane, node) {
@@ -241,7 +244,7 @@ impl Forwarder {
         w.i32(0);
         // The broker's own timestamps are in the header only: such records must be written anew.
         let rewritten = slice.first.is_log_append_time()
-            && slice.first.total_bytes <= FORWARD_UNPACKED_BYTES_MAX;
+            && slice.first.total_bytes <= whole_bytes_max(self.config.batch_size);
         let flight = if large && !rewritten {
             self.stream(broker, at, lane_at, &slice, now)
         } else {
@@ -278,7 +281,7 @@ impl Forwarder {
         let row = &self.lanes[lane].row;
         let mut fresh = true;
         for other in taken {
-            let other = &self.lanes[*self.by_key.get(&other.key)?].row;
+            let other = &self.lanes[self.lane_at(other.key)?].row;
             let same = other.upstream_topic == row.upstream_topic;
             if same && other.upstream_partition == row.upstream_partition || !fresh && !same {
                 return None;
@@ -297,9 +300,10 @@ impl Forwarder {
         slice: &Slice,
         now: Now,
     ) -> Option<Flight> {
-        self.piece.resize(slice.bytes as usize, 0);
-        if slice.file.read_exact_at(&mut self.piece, u64::from(slice.position)).is_err() {
-            self.fail_lane(lane_at, "a local segment could not be read".into(), now);
+        // Never: what is longer is streamed, see `add_lane`.
+        let piece = self.piece.get_mut(..slice.bytes as usize)?;
+        if slice.file.read_exact_at(piece, u64::from(slice.position)).is_err() {
+            self.fail_lane(lane_at, "a local segment could not be read", now);
             return None;
         }
         let lane = &mut self.lanes[lane_at];
@@ -307,10 +311,8 @@ impl Forwarder {
         let id = identity(lane);
         let out = &mut self.links[at].out;
         let base = lane.row.sequence_base;
-        let packed = self.merger.pack(&self.piece, lane.next, id, base, stored, out);
-        // What one large batch needed is not kept.
-        self.piece.clear();
-        self.piece.shrink_to(self.config.batch_size as usize);
+        let piece = &self.piece[..slice.bytes as usize];
+        let packed = self.merger.pack(piece, lane.next, id, base, stored, out);
         let packed = match packed {
             Ok(packed) => packed,
             Err(PackError::Gap { next }) => {
@@ -318,7 +320,7 @@ impl Forwarder {
                 return None;
             }
             Err(PackError::Cut { .. } | PackError::Batch(_)) => {
-                self.fail_lane(lane_at, "the local log has a batch that is none".into(), now);
+                self.fail_lane(lane_at, "the local log has a batch that is none", now);
                 return None;
             }
         };
@@ -347,7 +349,7 @@ impl Forwarder {
         let mut header = [0; HEADER_BYTES];
         let position = u64::from(slice.position);
         if slice.file.read_exact_at(&mut header, position).is_err() {
-            self.fail_lane(lane_at, "a local segment could not be read".into(), now);
+            self.fail_lane(lane_at, "a local segment could not be read", now);
             return None;
         }
         let sequence = sequence_at(slice.first.base_offset, lane.row.sequence_base);
@@ -368,7 +370,7 @@ impl Forwarder {
         let Some(body) = link.body.as_mut().filter(|_| link.out_at == link.out.len()) else {
             return Ok(());
         };
-        let bytes = body.left.min(FORWARD_CHUNK_BYTES);
+        let bytes = body.left.min(FORWARD_CHUNK_BYTES).min(link.out.capacity());
         link.out.resize(bytes, 0);
         link.out_at = 0;
         body.file.read_exact_at(&mut link.out, body.position)?;
@@ -391,7 +393,7 @@ impl Forwarder {
         }
         log::warn!(
             "forwarding {}-{}: the local records {}..{next} were deleted before they went up",
-            lane.topic,
+            self.names.str(lane.name),
             lane.key.partition,
             lane.row.cursor,
         );
@@ -452,10 +454,10 @@ impl Forwarder {
         }
     }
 
-    pub(super) fn fail_lane(&mut self, lane_at: usize, words: String, now: Now) {
+    pub(super) fn fail_lane(&mut self, lane_at: usize, words: &str, now: Now) {
         let attempts = self.lanes[lane_at].attempts.saturating_add(1);
         let not_before = self.pause(attempts, now);
-        self.lanes[lane_at].fail(words, not_before);
+        self.fail(lane_at, words, not_before);
     }
 
     fn cannot_read(&mut self, broker: &mut Broker, lane_at: usize, error: &FetchError, now: Now) {
@@ -467,7 +469,7 @@ impl Forwarder {
                 return;
             }
         }
-        self.fail_lane(lane_at, "the local log cannot be read here".into(), now);
+        self.fail_lane(lane_at, "the local log cannot be read here", now);
     }
 }
 

@@ -7,11 +7,13 @@
 //! Promises: whatever arrives becomes figures or an error in words.
 //! Absent: Fetch 12 and later: flexible fields have nothing for us, and every broker serves 4–11.
 
+use super::link::AnswerWords;
 use crate::wire::batch::{BatchHeader, HEADER_BYTES};
 use crate::wire::{ErrorCode, Reader, Writer};
 
-/// Bytes of an answer before its records: two names of 249 bytes would fit.
-const HEAD_BYTES_MAX: usize = 640;
+/// Bytes of an answer before its records: a name of 249 bytes fits. Aborted transactions are not
+/// named to whom reads everything.
+const HEAD_BYTES_MAX: usize = 384;
 
 /// Writes the body of a Fetch request of version 4–11 for one partition.
 pub fn write_fetch(
@@ -54,7 +56,7 @@ pub struct Scanner {
     pub next: i64,
     /// The last sequence number of our last batch.
     pub last_sequence: Option<i32>,
-    head: Vec<u8>,
+    head: heapless::Vec<u8, HEAD_BYTES_MAX>,
     in_records: bool,
     /// Bytes of a batch's records still to pass over.
     skip: usize,
@@ -72,7 +74,7 @@ impl Scanner {
             high_watermark: -1,
             next: from,
             last_sequence: None,
-            head: Vec::new(),
+            head: heapless::Vec::new(),
             in_records: false,
             skip: 0,
             behind: from,
@@ -89,10 +91,10 @@ impl Scanner {
         version: i16,
         correlation: i32,
         last: bool,
-    ) -> Result<(), String> {
+    ) -> Result<(), AnswerWords> {
         if !self.in_records {
             let held = self.head.len();
-            self.head.extend_from_slice(&bytes[..bytes.len().min(HEAD_BYTES_MAX - held)]);
+            self.head.extend_from_slice(&bytes[..bytes.len().min(HEAD_BYTES_MAX - held)]).ok();
             match self.read_head(version, correlation) {
                 Ok(Some(consumed)) => {
                     self.in_records = true;
@@ -115,7 +117,7 @@ impl Scanner {
                 continue;
             }
             let missing = (HEADER_BYTES - self.head.len()).min(bytes.len());
-            self.head.extend_from_slice(&bytes[..missing]);
+            self.head.extend_from_slice(&bytes[..missing]).ok();
             bytes = &bytes[missing..];
             if self.head.len() == HEADER_BYTES {
                 self.batch()?;
@@ -126,9 +128,11 @@ impl Scanner {
     }
 
     /// The bytes up to the records, once they are all there.
-    fn read_head(&mut self, version: i16, correlation: i32) -> Result<Option<usize>, String> {
+    fn read_head(&mut self, version: i16, correlation: i32) -> Result<Option<usize>, AnswerWords> {
         let mut r = Reader::new(&self.head, version, false);
-        let words = |e: crate::wire::ReadError| format!("sent a Fetch answer without {e}");
+        let words = |e: crate::wire::ReadError| {
+            AnswerWords::of(format_args!("sent a Fetch answer without {e}"))
+        };
         if r.i32("correlation_id").map_err(words)? != correlation {
             return Err("answered another request than the one that was asked".into());
         }
@@ -156,9 +160,9 @@ impl Scanner {
         Ok(Some(r.position()))
     }
 
-    fn batch(&mut self) -> Result<(), String> {
+    fn batch(&mut self) -> Result<(), AnswerWords> {
         // Only magic 2 carries producer ids; upstream converts nothing for Fetch 4 and later.
-        let words = |_| "sent a record batch that cannot be read".to_owned();
+        let words = |_| AnswerWords::from("sent a record batch that cannot be read");
         let header = BatchHeader::read(&self.head).map_err(words)?;
         if header.producer_id == self.producer_id && header.producer_epoch == self.producer_epoch {
             // The highest: a request that the link held back may have come in behind a later one.

@@ -7,14 +7,14 @@ use super::lane::Phase;
 use super::link::State;
 use crate::broker::Broker;
 use crate::limits::FORWARD_SHOW_MS;
-use crate::state::forward::{LaneState, LinkState, shortened};
+use crate::state::forward::{ErrorWords, LaneState, LinkState};
 use crate::time::{Millis, Now};
 
 /// What is not with the broker yet.
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     bytes: u64,
-    error: String,
+    error: ErrorWords,
     error_is_new: bool,
     next_try: Option<Millis>,
     connected: bool,
@@ -46,8 +46,7 @@ impl Shown {
             log::warn!("forwarding: {words}");
         }
         self.connected = false;
-        self.error.clear();
-        self.error.push_str(shortened(words));
+        self.error.set(words);
         self.error_is_new = true;
         self.next_try = Some(next_try);
     }
@@ -93,8 +92,10 @@ impl Forwarder {
                 _ => LaneState::Waiting,
             };
             let error = if state >= LaneState::Retrying { lane.error } else { 0 };
-            let figures = broker.forwarding_mut().lane_mut((lane.key.topic, lane.key.partition));
-            (figures.state, figures.error) = (state, error);
+            let name = (lane.key.topic, lane.key.partition);
+            if let Some(figures) = broker.forwarding_mut().lane_mut(name) {
+                (figures.state, figures.error) = (state, error);
+            }
         }
     }
 }

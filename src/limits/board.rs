@@ -119,8 +119,11 @@ pub struct Sizes {
     pub segments: usize,
     /// Bytes of the names of all topics. At the limit: POLICY_VIOLATION (44), with a message.
     pub name_bytes: usize,
-    /// Bytes of all topics' own settings. At the limit: POLICY_VIOLATION (44), with a message.
-    pub setting_bytes: usize,
+    /// Topics, resources or settings that one administrative request may name.
+    ///
+    /// Why: they are sorted, to see what comes twice; twice what the board has, and room for a tool
+    /// that names what is not there. At the limit: INVALID_REQUEST (42), with a message.
+    pub request_names: usize,
     /// Pairs of producer id and partition that are remembered.
     ///
     /// At the limit: the pair that was silent longest is forgotten, which Kafka's protocol allows.
@@ -157,19 +160,47 @@ pub struct Sizes {
     ///
     /// At the limit: the one that was unused for longest is closed, or the others wait.
     pub forward_links: usize,
+    /// Buffers for one request to an upstream broker each.
+    ///
+    /// Why: a link needs one only until its request is with the socket. At the limit: links take
+    /// turns.
+    pub forward_requests: usize,
+    /// Bytes of the one buffer for answers of upstream brokers that are longer than
+    /// `FORWARD_ANSWER_BYTES`.
+    ///
+    /// Why: metadata, and what a leader remembers of producers; 43 bytes for each partition or
+    /// producer. At the limit: metadata is asked for fewer topics at once; a leader's memory counts
+    /// as none, and its log is read instead; any other answer costs the connection.
+    pub forward_answer_bytes: usize,
+    /// Bytes that a compressed batch may decompress to where its records must be changed on the
+    /// way up: it is cut in two, or its timestamps are the broker's.
+    ///
+    /// Why: two buffers of this size and more. At the limit: it goes up whole, with the producers'
+    /// own timestamps; records that go up twice for it are counted.
+    pub forward_unpacked_bytes: usize,
+    /// Whether batches that are stored in Zstandard are decompressed at all for that.
+    ///
+    /// Why: it takes `FORWARD_UNPACK_ZSTD_BYTES` for a moment. If not, they go up whole.
+    pub forward_unpacks_zstd: bool,
+    /// Partitions of upstream topics whose leaders are remembered.
+    ///
+    /// Why: upstream topics may have more partitions than ours. At the limit: lanes to further
+    /// partitions wait, with a sentence in the log.
+    pub forward_leaders: usize,
 }
 
 impl Sizes {
     /// Everything that follows from a board.
     pub fn of(board: &Board) -> Sizes {
         let small = board.memory_bytes < 8 * MIB;
+        let large = board.memory_bytes >= 32 * MIB;
         let connections = board.connections as usize;
         let partitions = board.partitions as usize;
         let groups = board.groups as usize;
         let message_bytes = board.message_bytes as usize;
         let members = (8 * groups).max(64);
         let offsets = (4 * partitions).max(512);
-        let shared_buffers = (connections / 16).clamp(2, 16);
+        let shared_buffers = (connections / 32).clamp(2, 16);
         let batches = board.memory_bytes / (4 * u64::from(board.message_bytes.max(1)));
         Sizes {
             memory_bytes: board.memory_bytes,
@@ -182,12 +213,16 @@ impl Sizes {
             answer_buffers: shared_buffers,
             spill_files: if small { 2 } else { 4 },
             message_bytes,
-            staged_bytes: if small { 256 * 1024 } else { 512 * 1024 },
+            staged_bytes: match () {
+                () if small => 192 * 1024,
+                () if board.memory_bytes < 16 * MIB => 448 * 1024,
+                () => 512 * 1024,
+            },
             topics: partitions,
             partitions,
             segments: (8 * partitions).max(1024),
             name_bytes: 64 * partitions,
-            setting_bytes: 64 * partitions + 4096,
+            request_names: (2 * partitions).max(1024),
             producers: (4 * partitions).max(256),
             groups,
             members,
@@ -196,6 +231,17 @@ impl Sizes {
             offsets,
             offset_bytes: 64 * offsets,
             forward_links: if small { 3 } else { 4 },
+            forward_requests: if large { 4 } else { 2 },
+            forward_answer_bytes: if small {
+                16 * 1024
+            } else if large {
+                256 * 1024
+            } else {
+                48 * 1024
+            },
+            forward_unpacked_bytes: if small { 16 * 1024 } else { 64 * 1024 },
+            forward_unpacks_zstd: board.memory_bytes >= 16 * MIB,
+            forward_leaders: (4 * partitions).max(1024),
         }
     }
 }

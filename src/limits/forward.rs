@@ -39,16 +39,73 @@ pub const FORWARD_IN_FLIGHT_MAX: usize = 5;
 /// anyway. At the limit: the rest go with the next request.
 pub const FORWARD_LANES_PER_REQUEST: usize = 32;
 
-/// Bytes of an answer of an upstream broker that is read into memory (pieces of its log are not).
+/// Bytes of a link's own buffer for answers.
 ///
-/// Why: the metadata of some hundred brokers, or the producers that share a partition with a few
-/// thousand gateways. At the limit: the connection is closed with a sentence in the log.
-pub const FORWARD_RESPONSE_BYTES_MAX: usize = 512 * 1024;
+/// Why: the answers about the partitions of one request, with their names. At the limit: the link
+/// borrows the one buffer of `Sizes::forward_answer_bytes`, and is not read until it has it.
+pub const FORWARD_ANSWER_BYTES: usize = 4 * 1024;
+
+/// Bytes of the largest request whose size does not follow from `forward.batch.size`, and of the
+/// largest batch that is read whole because its timestamps are the broker's.
+///
+/// Why: every request buffer has them. At the limit: fewer topics are asked for at once; the batch
+/// goes up as it is, with the producers' own timestamps.
+pub const FORWARD_REQUEST_BYTES_MIN: usize = 16 * 1024;
+
+/// Bytes in front of a request's first batch: the client's name, a topic's name, some numbers.
+pub const FORWARD_REQUEST_HEAD_BYTES: usize = 1024;
+
+/// Bytes beside the plain ones of a buffer that records are compressed into.
+///
+/// Why: LZ4 wants a tenth more than a block has before it begins.
+pub const FORWARD_COMPRESS_SLACK_BYTES: usize = 8 * 1024;
+
+/// Bytes of a topic's name upstream.
+///
+/// Why: Kafka's own names end at 249 bytes. At the limit: the rest is cut off; what is left is
+/// longer than 249, and upstream refuses it.
+pub const FORWARD_NAME_BYTES_MAX: usize = 255;
+
+/// Bytes of the upstream cluster's id.
+///
+/// Why: Kafka's have 22. At the limit: the rest does not count.
+pub const FORWARD_CLUSTER_ID_BYTES_MAX: usize = 64;
+
+/// Brokers of the upstream cluster that are remembered.
+///
+/// Why: those that lead what is forwarded come first. At the limit: lanes whose leader is not among
+/// them wait, with a sentence in the log.
+pub const FORWARD_NODES_MAX: usize = 64;
+
+/// Bytes of a broker's host name upstream.
+///
+/// Why: what the domain name system allows. At the limit: the broker counts as one that is not
+/// there.
+pub const FORWARD_HOST_BYTES_MAX: usize = 255;
+
+/// Bytes of the words about an answer that cannot be.
+///
+/// Why: a sentence. At the limit: the rest is cut off.
+pub const FORWARD_ANSWER_WORDS_MAX: usize = 112;
+
+/// Bytes of all their host names.
+///
+/// Why: 64 on average. At the limit: as for [`FORWARD_NODES_MAX`].
+pub const FORWARD_HOSTS_BYTES: usize = 64 * FORWARD_NODES_MAX;
+
+/// Bytes that decompressing one batch in Zstandard takes for a moment, beside the result.
+///
+/// Why: its window, its literals and its sequences; what it reserves beyond is never touched.
+pub const FORWARD_UNPACK_ZSTD_BYTES: usize = 512 * 1024;
+
+/// Bytes that the event loop takes for one connection to an upstream broker: its task, its socket's
+/// registration, looking up its name.
+pub const FORWARD_CONNECTION_BYTES: usize = 4 * 1024;
 
 /// Topics in one question for metadata.
 ///
-/// Why: keeps the answer below [`FORWARD_RESPONSE_BYTES_MAX`]. At the limit: the rest are asked
-/// for next.
+/// Why: an answer of a few KiB. Fewer where answers are longer than `Sizes::forward_answer_bytes`.
+/// At the limit: the rest are asked for next.
 pub const FORWARD_METADATA_TOPICS_MAX: usize = 64;
 
 /// Milliseconds after which what is known of upstream is asked for again while there is work:
@@ -111,6 +168,14 @@ pub const FORWARD_SAVE_RETRY_MS: u64 = 20;
 ///
 /// Why: answers are small, and a piece of its log is looked at as it comes.
 pub const FORWARD_RECEIVE_BYTES: usize = 8 * 1024;
+
+/// Milliseconds from the loss of a connection for which what went into it may still reach upstream,
+/// if `forward.request.timeout.ms` is less.
+///
+/// Why: a broker works through what it has read of a connection that is gone. Who goes to another
+/// partition, where nobody knows the old producer id, waits that long.
+/// At the limit: it goes there.
+pub const FORWARD_LATE_MS: u64 = 5_000;
 
 /// Milliseconds that an orderly stop waits for upstream's answers.
 ///

@@ -2,7 +2,8 @@
 //!
 //! Requests that arrive while a sync runs share the next one, and those of clients that the last
 //! one answered, if waiting for them pays (`gather`). The sync itself runs on the helper thread;
-//! this task only starts it, takes its result, and wakes whom it concerns.
+//! this task only starts it, takes its result, and wakes whom it concerns. Large batches are synced
+//! on a thread of their own, so that small ones need not wait for them.
 
 use super::Server;
 use super::helper::Helper;
@@ -55,7 +56,8 @@ pub async fn run(server: Rc<Server>) {
             log::warn!("no space for the last checkpoint: the next start takes a little longer");
             return;
         }
-        if stopping && deadline.is_none() && server.connections() == 0 {
+        let ahead = server.broker.borrow().storage().is_syncing_ahead();
+        if stopping && deadline.is_none() && !ahead && server.connections() == 0 {
             if last_checkpoint || server.broker.borrow().storage().failed().is_some() {
                 return;
             }
@@ -70,6 +72,26 @@ pub async fn run(server: Rc<Server>) {
             () = server.clock.sleep_until(deadline) => {}
             () = server.commit.notified() => {}
         }
+    }
+}
+
+/// Syncs large batches beside all that, until it is aborted.
+pub async fn run_ahead(server: Rc<Server>) {
+    let helper = Helper::start();
+    server.broker.borrow_mut().storage_mut().sync_ahead();
+    loop {
+        let file = server.broker.borrow_mut().storage_mut().start_ahead();
+        let Some(file) = file else {
+            server.ahead.notified().await;
+            continue;
+        };
+        helper.begin(file.sync_job());
+        let result = helper.end().await;
+        server.broker.borrow_mut().storage_mut().finish_ahead(result);
+        tell_of_failure(&server);
+        // A commit or a checkpoint may have waited for it.
+        server.commit.notify_one();
+        wake_waiting(&server);
     }
 }
 

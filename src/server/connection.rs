@@ -294,6 +294,14 @@ impl Connection {
             && self.needs_buffer().map_or(true, |size| size.is_none())
     }
 
+    /// Whether all that it asked is answered but for a request that waits for records or for its
+    /// group.
+    pub fn is_polling(&self) -> bool {
+        let waiting = self.parked.map(|parked| parked.waiting);
+        let polls = matches!(waiting, Some(Waiting::Fetch | Waiting::Join(_) | Waiting::Sync(_)));
+        polls && self.marks.is_empty()
+    }
+
     /// Whether it has borrowed an input buffer, which others may be waiting for.
     pub fn has_shared_buffer(&self) -> bool {
         self.input.size() != Size::Own
@@ -341,8 +349,9 @@ impl Connection {
     /// Whether [`Connection::work`] would get on: a whole request is here, and nothing is in its
     /// way.
     pub fn can_work(&self, shared: &Shared) -> bool {
+        let ready = self.parked.is_none_or(|parked| parked.waiting == Waiting::Turn);
         // A fault is work, too.
-        self.parked.is_none() && self.has_enough().unwrap_or(true) && self.may_answer(shared)
+        ready && self.has_enough().unwrap_or(true) && self.may_answer(shared)
     }
 
     fn has_enough(&self) -> Result<bool, Fault> {

@@ -8,7 +8,7 @@
 //! Absent: which file, and when (`committer`).
 
 use crate::disk::{DiskError, DiskResult, SyncJob};
-use crate::limits::HELPER_STACK_BYTES;
+use crate::limits::SYNC_STACK_BYTES;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
@@ -30,7 +30,7 @@ impl Helper {
         let told = done.clone();
         let started = std::thread::Builder::new()
             .name("ottla-sync".to_owned())
-            .stack_size(HELPER_STACK_BYTES)
+            .stack_size(SYNC_STACK_BYTES)
             .spawn(move || work(&inbox, &outbox, &told));
         if let Err(error) = started {
             log::error!("there is no thread for syncs: {error}");

@@ -27,7 +27,7 @@ pub mod shared;
 use crate::broker::{Broker, Slot};
 use crate::config::{BrokerConfig, Listener};
 use crate::fixed::List;
-use crate::limits::{HELPER_STACK_BYTES, Ledger, SEATS_YIELDS, STOP_MS, Sizes, Usage};
+use crate::limits::{Ledger, SEATS_YIELDS, STOP_MS, SYNC_STACK_BYTES, Sizes, Usage};
 use crate::time::{Millis, Now};
 use gather::Gather;
 use notes::{Kind, LeftOut, Notes};
@@ -143,6 +143,8 @@ pub struct Server {
     /// Everybody whom the last sync answered is back.
     gathered: Notify,
     commit: Notify,
+    /// A large batch wants its sync.
+    ahead: Notify,
     timers: Notify,
     /// There is something for the forwarder to look at.
     forward: Notify,
@@ -171,6 +173,7 @@ impl Server {
             gather: RefCell::new(Gather::new()),
             gathered: Notify::new(),
             commit: Notify::new(),
+            ahead: Notify::new(),
             timers: Notify::new(),
             forward: Notify::new(),
             commit_deadline: Cell::new(None),
@@ -190,8 +193,8 @@ impl Server {
         let at_limit = "see connections";
         ledger.row("seats", sizes.connections, Seats::memory(), at_limit);
         Notes::account(ledger);
-        let rest = size_of::<Server>() + size_of::<helper::Helper>();
-        ledger.row("the server's own state", 1, rest + HELPER_STACK_BYTES, "there is one");
+        let rest = size_of::<Server>() + 2 * size_of::<helper::Helper>();
+        ledger.row("the server's own state", 1, rest + 2 * SYNC_STACK_BYTES, "there is one");
     }
 
     /// How full seats and pools are.
@@ -217,6 +220,7 @@ impl Server {
             listening.push(tokio::task::spawn_local(self.clone().accept(one)));
         }
         let committer = tokio::task::spawn_local(committer::run(self.clone()));
+        let ahead = tokio::task::spawn_local(committer::run_ahead(self.clone()));
         let timers = tokio::task::spawn_local(self.clone().run_timers());
         self.stop.notified().await;
         listening.iter().for_each(tokio::task::JoinHandle::abort);
@@ -235,6 +239,7 @@ impl Server {
         if tokio::time::timeout(Duration::from_millis(left), committer).await.is_err() {
             log::warn!("the card is slow: stopped without a last checkpoint, which costs a replay");
         }
+        ahead.abort();
     }
 
     /// Asks for an orderly end.
@@ -364,6 +369,9 @@ impl Server {
         let failed = broker.storage().failed().is_some() && !self.failure_told.get();
         if failed || sooner(broker.storage().sync_deadline(), self.commit_deadline.get()) {
             self.commit.notify_one();
+        }
+        if broker.storage().wants_ahead() {
+            self.ahead.notify_one();
         }
         if sooner(broker.poll_timeout(), self.timers_deadline.get()) {
             self.timers.notify_one();

@@ -4,6 +4,7 @@ use super::Server;
 use super::connection::{Connection, Fault, Send};
 use super::gather::Expected;
 use super::notes::Kind;
+use super::seats::State;
 use super::shared::SeatMemory;
 use crate::api::Peer;
 use crate::broker::Slot;
@@ -184,7 +185,7 @@ impl Session {
         let Some(more) = self.server.note(Some(address.ip()), kind) else { return };
         match end {
             End::Displaced => {
-                log::warn!("{address}: closed, it was idle and max.connections is reached{more}");
+                log::warn!("{address}: closed to make room, max.connections is reached{more}");
             }
             End::Slow => log::warn!(
                 "{address}: cut off, too slow for a buffer that others were waiting for{more}"
@@ -239,6 +240,9 @@ impl Session {
                 // A client that never stops is one among others.
                 going.turn = Turn::default();
                 tokio::task::yield_now().await;
+                if self.seated(connection, &going) {
+                    return End::Displaced;
+                }
                 continue;
             }
             if received > 0 {
@@ -274,8 +278,14 @@ impl Session {
 
     /// Tells the seats how it goes. Whether somebody else needs this one.
     fn seated(&self, connection: &Connection, going: &Going) -> bool {
-        let turn = connection.is_clients_turn();
-        self.server.seats.borrow_mut().note(self.slot, going.moved, going.asked, turn)
+        let state = if connection.is_clients_turn() {
+            State::Client
+        } else if connection.is_polling() {
+            State::Others
+        } else {
+            State::Work
+        };
+        self.server.seats.borrow_mut().note(self.slot, going.moved, going.asked, state)
     }
 
     /// Gives a shared buffer back that holds nothing, if others wait for one or it was kept for

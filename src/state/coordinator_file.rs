@@ -33,7 +33,7 @@ pub struct Snapshot<'a> {
     /// The id that the next producer gets.
     pub next_producer_id: i64,
     /// All topics.
-    pub topics: Vec<TopicRow>,
+    pub topics: Vec<TopicRow<'a>>,
     /// All committed offsets.
     #[serde(borrow)]
     pub offsets: Vec<OffsetRow<'a>>,
@@ -49,11 +49,11 @@ pub struct Snapshot<'a> {
 
 /// One topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TopicRow {
+pub struct TopicRow<'a> {
     /// Its permanent number.
     pub number: u32,
-    /// Its name.
-    pub name: String,
+    /// Its name; borrowed where it is written.
+    pub name: Cow<'a, str>,
     /// Its id.
     pub id: [u8; 16],
     /// How many partitions it has.
@@ -62,7 +62,12 @@ pub struct TopicRow {
     pub overrides: TopicOverrides,
 }
 
-impl TopicRow {
+impl TopicRow<'_> {
+    /// The same with a name of its own.
+    pub fn into_owned(self) -> TopicRow<'static> {
+        TopicRow { name: Cow::Owned(self.name.into_owned()), ..self }
+    }
+
     fn is_plausible(&self) -> bool {
         check_name(&self.name).is_ok()
             && self.number <= NUMBER_PLAUSIBLE_MAX
@@ -74,7 +79,7 @@ impl TopicRow {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change<'a> {
     /// A topic was created.
-    TopicCreated(TopicRow),
+    TopicCreated(TopicRow<'a>),
     /// A topic was deleted.
     TopicDeleted {
         /// Its number.
@@ -186,7 +191,7 @@ impl<'a> Snapshot<'a> {
 mod tests {
     use super::*;
 
-    fn named(name: &str, number: u32, partitions: u32) -> TopicRow {
+    fn named(name: &str, number: u32, partitions: u32) -> TopicRow<'_> {
         let overrides = TopicOverrides::default();
         TopicRow { number, name: name.into(), id: [7; 16], partitions, overrides }
     }

@@ -5,16 +5,29 @@
 //! the journal and the coordinator file. A row may come back older than it last was in memory, but
 //! never older than when it was last made durable.
 //!
-//! Promises: one row, one set of figures and at most one waiting command per lane, so that all of
-//! it is bounded by the partitions. Absent: sending (`forward`), making rows durable (`broker`).
+//! Promises: one row, one set of figures and at most one waiting command per lane, in tables for as
+//! many lanes as there may be partitions, allocated once.
+//! Absent: sending (`forward`), making rows durable (`broker`).
 
-use crate::limits::{FORWARD_ERROR_BYTES_MAX, FORWARD_RATE_MS};
+use crate::fixed::{List, Ring, Words};
+use crate::limits::{
+    FORWARD_CLUSTER_ID_BYTES_MAX, FORWARD_ERROR_BYTES_MAX, FORWARD_NAME_BYTES_MAX, FORWARD_RATE_MS,
+    Ledger, Sizes, Usage,
+};
 use crate::time::{Millis, Now};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
 
 /// A lane's name: the local topic's number and the partition's index.
 pub type LaneName = (u32, u32);
+
+/// A topic's name upstream.
+pub type UpstreamName = Words<FORWARD_NAME_BYTES_MAX>;
+
+/// What went wrong, as a person is told.
+pub type ErrorWords = Words<FORWARD_ERROR_BYTES_MAX>;
+
+/// The upstream cluster's id.
+pub type ClusterId = Words<FORWARD_CLUSTER_ID_BYTES_MAX>;
 
 /// What is kept of a lane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +37,7 @@ pub struct ForwardRow {
     /// The local partition.
     pub partition: u32,
     /// The topic's name upstream.
-    pub upstream_topic: String,
+    pub upstream_topic: UpstreamName,
     /// Its id there; zero while unknown.
     pub upstream_topic_id: [u8; 16],
     /// The partition there; -1 while none is chosen.
@@ -55,7 +68,7 @@ impl ForwardRow {
         ForwardRow {
             topic,
             partition,
-            upstream_topic: String::new(),
+            upstream_topic: UpstreamName::new(),
             upstream_topic_id: [0; 16],
             upstream_partition: -1,
             producer_id: -1,
@@ -80,7 +93,7 @@ impl ForwardRow {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForwardHead {
     /// The upstream cluster's id; empty while unknown.
-    pub cluster_id: String,
+    pub cluster_id: ClusterId,
     /// A person has said that nothing shall be sent.
     pub paused: bool,
 }
@@ -164,15 +177,6 @@ impl LaneState {
     }
 }
 
-/// The first [`FORWARD_ERROR_BYTES_MAX`] bytes of a sentence, whole characters only.
-pub fn shortened(words: &str) -> &str {
-    let mut end = words.len().min(FORWARD_ERROR_BYTES_MAX);
-    while !words.is_char_boundary(end) {
-        end -= 1;
-    }
-    &words[..end]
-}
-
 /// Bytes per second lately: over the present window of [`FORWARD_RATE_MS`] and what of the one
 /// before is less than a window old.
 #[derive(Clone, Copy, Debug, Default)]
@@ -221,13 +225,15 @@ pub struct LaneFigures {
 }
 
 /// Everything about forwarding that is not the machine.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Forwarding {
-    rows: BTreeMap<LaneName, ForwardRow>,
-    lanes: BTreeMap<LaneName, LaneFigures>,
+    /// In the order of their lanes.
+    rows: List<ForwardRow>,
+    /// In the order of their lanes.
+    lanes: List<(LaneName, LaneFigures)>,
     head: ForwardHead,
-    commands: VecDeque<ForwardCommand>,
-    error: String,
+    commands: Ring<ForwardCommand>,
+    error: ErrorWords,
     today: i64,
     bytes_today: u64,
     /// The coordinator file was lost, and rows with it: what has gone up before is unknown.
@@ -247,29 +253,59 @@ pub struct Forwarding {
 }
 
 impl Forwarding {
+    /// Tables for as many lanes as there may be partitions.
+    pub fn new(sizes: &Sizes) -> Forwarding {
+        Forwarding {
+            rows: List::new(sizes.partitions),
+            lanes: List::new(sizes.partitions),
+            head: ForwardHead::default(),
+            commands: Ring::new(sizes.partitions),
+            error: ErrorWords::new(),
+            today: 0,
+            bytes_today: 0,
+            rows_lost: false,
+            link: LinkState::default(),
+            since_wall_ms: 0,
+            awaits: None,
+            next_try: None,
+            bytes_up: 0,
+            rate: Meter::default(),
+        }
+    }
+
+    /// The rows of the ledger.
+    pub fn account(sizes: &Sizes, ledger: &mut Ledger) {
+        let each = List::<ForwardRow>::memory(1)
+            + List::<(LaneName, LaneFigures)>::memory(1)
+            + Ring::<ForwardCommand>::memory(1);
+        ledger.row("forwarded partitions, kept", sizes.partitions, each, "one for each partition");
+    }
+
+    /// How full the table is.
+    pub fn usage(&self) -> Usage {
+        Usage::new("forward.rows", self.rows.len(), self.rows.capacity())
+    }
+
+    fn find(&self, lane: LaneName) -> Result<usize, usize> {
+        self.rows.binary_search_by_key(&lane, ForwardRow::lane)
+    }
+
     /// What is kept of a lane.
     pub fn row(&self, lane: LaneName) -> Option<&ForwardRow> {
-        self.rows.get(&lane)
+        self.find(lane).ok().and_then(|at| self.rows.get(at))
     }
 
     /// What is kept of all lanes.
     pub fn rows(&self) -> impl Iterator<Item = &ForwardRow> {
-        self.rows.values()
+        self.rows.iter()
     }
 
-    /// Replaces what is kept of a lane; in memory only, see `Broker::save_forward`.
+    /// Replaces what is kept of a lane; in memory only, see `Broker::save_forward`. A row more than
+    /// there are places can only be of a partition that is gone, or the file has made it up.
     pub fn note(&mut self, row: &ForwardRow) {
-        match self.rows.get_mut(&row.lane()) {
-            Some(known) => {
-                // The name keeps its memory: this runs once per acknowledged batch.
-                let mut name = core::mem::take(&mut known.upstream_topic);
-                name.clear();
-                name.push_str(&row.upstream_topic);
-                *known = ForwardRow { upstream_topic: name, ..*row };
-            }
-            None => {
-                self.rows.insert(row.lane(), row.clone());
-            }
+        match self.find(row.lane()) {
+            Ok(at) => self.rows[at].clone_from(row),
+            Err(at) => drop(self.rows.insert(at, row.clone())),
         }
     }
 
@@ -285,20 +321,21 @@ impl Forwarding {
 
     /// A topic is gone, and with it its rows, figures and commands.
     pub fn forget_topic(&mut self, topic: u32) {
-        self.rows.retain(|lane, _| lane.0 != topic);
-        self.lanes.retain(|lane, _| lane.0 != topic);
+        self.rows.retain(|row| row.topic != topic);
+        self.lanes.retain(|(lane, _)| lane.0 != topic);
         self.commands.retain(|command| command.lane().0 != topic);
     }
 
     /// Drops rows of partitions that are not there.
     pub fn retain(&mut self, mut exists: impl FnMut(LaneName) -> bool) {
-        self.rows.retain(|lane, _| exists(*lane));
+        self.rows.retain(|row| exists(row.lane()));
     }
 
     /// A person wants this; it takes the place of what was wanted of the same lane before.
     pub fn command(&mut self, command: ForwardCommand) {
         self.commands.retain(|known| known.lane() != command.lane());
-        self.commands.push_back(command);
+        // One place for each lane.
+        self.commands.push_back(command).ok();
     }
 
     /// The oldest command that nobody took yet.
@@ -326,23 +363,30 @@ impl Forwarding {
 
     /// Something went wrong, in words of which [`FORWARD_ERROR_BYTES_MAX`] are kept.
     pub fn set_error(&mut self, words: &str) {
-        self.error.clear();
-        self.error.push_str(shortened(words));
+        self.error.set(words);
     }
 
-    /// A lane's figures, to be changed.
-    pub fn lane_mut(&mut self, lane: LaneName) -> &mut LaneFigures {
-        self.lanes.entry(lane).or_default()
+    /// A lane's figures, to be changed; `None` where there is no place for one more lane.
+    pub fn lane_mut(&mut self, lane: LaneName) -> Option<&mut LaneFigures> {
+        let at = match self.lanes.binary_search_by_key(&lane, |(name, _)| *name) {
+            Ok(at) => at,
+            Err(at) => {
+                self.lanes.insert(at, (lane, LaneFigures::default())).ok()?;
+                at
+            }
+        };
+        Some(&mut self.lanes[at].1)
     }
 
     /// A lane's figures.
     pub fn lane(&self, lane: LaneName) -> LaneFigures {
-        self.lanes.get(&lane).copied().unwrap_or_default()
+        let at = self.lanes.binary_search_by_key(&lane, |(name, _)| *name);
+        at.ok().map(|at| self.lanes[at].1).unwrap_or_default()
     }
 
     /// Upstream acknowledged a batch.
     pub fn acknowledged(&mut self, lane: LaneName, records: u64, bytes: u64, now: Now) {
-        let figures = self.lane_mut(lane);
+        let Some(figures) = self.lane_mut(lane) else { return };
         figures.records_up += records;
         figures.bytes_up += bytes;
         figures.rate.add(bytes, now.mono);
@@ -381,7 +425,7 @@ mod tests {
 
     #[test]
     fn a_noted_row_takes_the_place_of_the_one_before() {
-        let mut forwarding = Forwarding::default();
+        let mut forwarding = Forwarding::new(&Sizes::default());
         let mut row = ForwardRow::new(1, 2, 7);
         assert!(row.settled && row.cursor == 7 && row.producer_id == -1);
         forwarding.note(&row);
@@ -397,10 +441,10 @@ mod tests {
 
     #[test]
     fn a_deleted_topic_takes_everything_along() {
-        let mut forwarding = Forwarding::default();
+        let mut forwarding = Forwarding::new(&Sizes::default());
         for topic in [1, 2] {
             forwarding.note(&ForwardRow::new(topic, 0, 0));
-            forwarding.lane_mut((topic, 0)).records_up = 5;
+            forwarding.lane_mut((topic, 0)).unwrap().records_up = 5;
             forwarding.command(ForwardCommand::Seek { topic, partition: 0, offset: 0 });
         }
         forwarding.forget_topic(1);
@@ -413,7 +457,7 @@ mod tests {
 
     #[test]
     fn of_one_lane_the_last_command_counts_and_they_come_in_order() {
-        let mut forwarding = Forwarding::default();
+        let mut forwarding = Forwarding::new(&Sizes::default());
         let seek = |partition, offset| ForwardCommand::Seek { topic: 1, partition, offset };
         for command in [seek(0, 1), seek(1, 2), seek(0, 3)] {
             forwarding.command(command);
@@ -439,7 +483,7 @@ mod tests {
 
     #[test]
     fn todays_bytes_begin_anew_with_the_day() {
-        let mut forwarding = Forwarding::default();
+        let mut forwarding = Forwarding::new(&Sizes::default());
         forwarding.sent(5, at(86_400_000 - 1));
         assert_eq!(forwarding.bytes_today(at(86_400_000 - 1)), 5);
         assert_eq!(forwarding.bytes_today(at(86_400_000)), 0);
@@ -449,7 +493,7 @@ mod tests {
 
     #[test]
     fn an_errors_words_are_cut_between_two_characters() {
-        let mut forwarding = Forwarding::default();
+        let mut forwarding = Forwarding::new(&Sizes::default());
         forwarding.set_error(&"é".repeat(FORWARD_ERROR_BYTES_MAX));
         assert_eq!(forwarding.error().len(), FORWARD_ERROR_BYTES_MAX / 2 * 2);
         forwarding.set_error("");
@@ -458,7 +502,7 @@ mod tests {
 
     #[test]
     fn since_when_the_link_is_as_it_is() {
-        let mut forwarding = Forwarding::default();
+        let mut forwarding = Forwarding::new(&Sizes::default());
         forwarding.set_link(LinkState::Down, at(3));
         forwarding.set_link(LinkState::Down, at(5));
         assert_eq!((forwarding.link.as_text(), forwarding.since_wall_ms), ("down", 3));

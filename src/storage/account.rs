@@ -56,6 +56,12 @@ impl Storage {
         FILES_EACH * sizes.partitions + 16
     }
 
+    /// File descriptors that storage has at least when all partitions are written: the active
+    /// segment of each and its index.
+    pub const fn files_min(sizes: &Sizes) -> usize {
+        2 * sizes.partitions + 16
+    }
+
     /// How full the tables are.
     pub fn usage(&self) -> impl Iterator<Item = Usage> {
         let (segments, segments_max) = self.partitions.segments.used();

@@ -92,6 +92,7 @@ impl BatchPlace {
         let end = u64::from(self.position) + header.total_bytes as u64;
         let offsets = [self.segment_base, header.base_offset];
         offsets.iter().all(|offset| (0..=OFFSET_PLAUSIBLE_MAX).contains(offset))
+            && self.segment_base <= header.base_offset
             && u32::try_from(end).is_ok()
             && self.key.topic <= NUMBER_PLAUSIBLE_MAX
     }
@@ -334,6 +335,19 @@ mod tests {
         let sealed = header(KIND_REFERENCE).seal(&[&place.encode(), &batch[..HEADER_BYTES]]);
         let read = FrameHeader::read(&sealed).unwrap();
         assert!(matches!(open_payload(&read, &payload), Some(Payload::Batch { bytes: None, .. })));
+    }
+
+    #[test]
+    fn a_batch_in_front_of_its_own_segment_is_no_frame() {
+        let key = PartitionKey { topic: 3, partition: 1 };
+        let batch = sample_batch();
+        let opened = |segment_base| {
+            let place = BatchPlace { key, segment_base, position: 0 }.encode();
+            let read = FrameHeader::read(&header(KIND_BATCH).seal(&[&place, &batch])).unwrap();
+            open_payload(&read, &[&place[..], &batch].concat()).is_some()
+        };
+        let base_offset = BatchHeader::read(&batch).unwrap().base_offset;
+        assert!(opened(base_offset) && !opened(base_offset + 1));
     }
 
     #[test]

@@ -22,10 +22,12 @@
 //!
 //! Promises: nothing is called durable before a sync that began after it was written returned
 //! `Ok`; after one failed sync nothing is called durable any more (the kernel forgets dirty pages
-//! that it could not write). One sync is under way at a time.
+//! that it could not write). One sync is under way at a time, and beside the journal's that of a
+//! large batch (`ahead`).
 //! Absent: threads, clocks, and the meaning of [`Storage::stage_change`]'s bytes.
 
 mod account;
+mod ahead;
 mod behind;
 pub mod coordinator;
 pub mod index;
@@ -50,13 +52,14 @@ use crate::fixed::List;
 use crate::limits::{RING_BYTES_MIN, SEGMENTS_BEHIND_BYTES, Sizes};
 use crate::time::Millis;
 use crate::wire::batch::{BatchHeader, HEADER_BYTES, Stamped};
+use ahead::AheadState;
 use behind::Behind;
 use journal::{Full, Journal};
 use journal_frame::{
     BatchPlace, KIND_BATCH, KIND_CHANGE, KIND_LOG_START, KIND_REFERENCE, PLACE_BYTES,
     log_start_payload,
 };
-use partition::{LogError, Partition, Place, Slice};
+use partition::{How, LogError, Partition, Place, Slice};
 use std::rc::Rc;
 use sync::SyncState;
 use table::Table;
@@ -144,6 +147,8 @@ pub struct Storage {
     journal: Journal,
     partitions: Table,
     sync: SyncState,
+    /// Large batches that are synced first.
+    ahead: AheadState,
     /// What the segments lack yet, oldest first.
     behind: List<Behind>,
     /// The coordinator file on its way to the disk.
@@ -225,6 +230,7 @@ impl Storage {
         while let Some(index) = self.partitions.first_of(topic) {
             self.keep_promise_to_references(index);
             self.sync.forget(index);
+            self.ahead.forget(index);
             self.behind.retain(|behind| behind.index != index);
             self.partitions.remove(index, lsn);
             self.sync.removals += 1;
@@ -268,6 +274,7 @@ impl Storage {
         now: Millis,
         stamp: impl FnOnce(i64) -> Option<Stamped<'b>>,
     ) -> Result<Appended, WriteError> {
+        self.ahead.begin();
         self.writable()?;
         let age_s = self.age_s(now);
         let large = self.large_batch_bytes();
@@ -283,6 +290,9 @@ impl Storage {
         let inline = stamped.len() < large && self.journal.room(payload, false).is_ok();
         if !inline {
             self.journal.room(PLACE_BYTES + HEADER_BYTES, false)?;
+            if !self.sync.may_refer() {
+                return Err(WriteError::Busy);
+            }
         }
         let partition = self.partition(index).ok_or(WriteError::Disk(DiskError::NotFound))?;
         let mut rolls =
@@ -305,6 +315,10 @@ impl Storage {
         if rolls {
             self.write_segments()?;
         }
+        if inline {
+            self.ahead.note_small(now);
+        }
+        let ahead = stamped.len() >= large && !rolls && self.is_ahead(index, &stamped, now)?;
         let disk = &*self.disk;
         let Some(partition) = self.partitions.get_mut(index) else {
             return Err(WriteError::Disk(DiskError::NotFound));
@@ -312,11 +326,18 @@ impl Storage {
         if rolls {
             partition.roll(disk, age_s)?;
         }
-        let (place, later) = match partition.append(disk, &stamped, &header, age_s, inline) {
+        let how = if ahead {
+            How::There
+        } else if inline {
+            How::Later
+        } else {
+            How::Now
+        };
+        let (place, later) = match partition.append(disk, &stamped, &header, age_s, how) {
             // The active segment's file is gone: the log goes on in a new one.
             Err(DiskError::NotFound) if partition.can_roll() => {
                 partition.roll(disk, age_s)?;
-                partition.append(disk, &stamped, &header, age_s, inline)?
+                partition.append(disk, &stamped, &header, age_s, how)?
             }
             other => other?,
         };
@@ -326,9 +347,12 @@ impl Storage {
         let lsn = if inline {
             self.journal.stage(KIND_BATCH, age_s, &[&place, head, rest])
         } else {
-            self.journal.stage(KIND_REFERENCE, age_s, &[&place, head]);
-            self.sync.refer(index);
-            self.journal.raise_barrier(PLACE_BYTES + HEADER_BYTES)
+            let lsn = self.journal.stage(KIND_REFERENCE, age_s, &[&place, head]);
+            if !ahead {
+                self.sync.refer(index, stamped.len());
+                self.journal.raise_barrier(PLACE_BYTES + HEADER_BYTES);
+            }
+            lsn
         };
         if later {
             let at = self.journal.position_of_last(stamped.len());
@@ -358,6 +382,7 @@ impl Storage {
     pub fn stage_change(&mut self, bytes: &[u8], now: Millis) -> Result<Lsn, WriteError> {
         self.writable()?;
         self.make_room(bytes.len())?;
+        self.ahead.note_small(now);
         let lsn = self.journal.stage(KIND_CHANGE, self.age_s(now), &[bytes]);
         self.sync.want_frame(lsn, now.saturating_add(self.options.flush_interval_ms));
         Ok(lsn)

@@ -15,7 +15,7 @@
 //! it was. Absent: deciding when something is durable (`Storage`), and deleting by age or size
 //! (`retention`).
 
-use super::index::{Entry, Index};
+use super::index::Index;
 use super::journal::Lsn;
 use super::journal_frame::PartitionKey;
 use super::layout;
@@ -23,7 +23,8 @@ pub use super::segment::LogError;
 use super::segments::{Run, Segments};
 use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
 use crate::limits::{PARTITION_BOOKMARKS, SEALED_DIRTY_MAX, SEGMENT_RESERVE_BYTES};
-use crate::wire::batch::{BatchHeader, Stamped};
+use crate::wire::batch::BatchHeader;
+pub use append::How;
 use serde::{Deserialize, Serialize};
 
 /// What is remembered of a segment, also in the coordinator file.
@@ -277,67 +278,6 @@ impl Partition {
         self.active.as_mut().ok_or(DiskError::NotFound)
     }
 
-    /// Puts a batch at the log's end, into the active segment. With `later` its bytes need not be
-    /// written now, if their space is certain: the caller has them, and does that with
-    /// [`Partition::write`]. Returns whether they are left to be written.
-    ///
-    /// # Errors
-    /// What the disk said; the log is as before.
-    pub fn append(
-        &mut self,
-        disk: &dyn Disk,
-        batch: &Stamped<'_>,
-        header: &BatchHeader,
-        age_s: u32,
-        later: bool,
-    ) -> DiskResult<(Place, bool)> {
-        let segment = self.segments.last().ok_or(DiskError::NotFound)?;
-        let open = self.open_active(disk)?;
-        let end = u64::from(segment.bytes) + batch.len() as u64;
-        if end > open.reserved {
-            let ahead = end.next_multiple_of(SEGMENT_RESERVE_BYTES);
-            let bytes = ahead - u64::from(segment.bytes);
-            open.reserves = open.log.reserve(u64::from(segment.bytes), bytes)?;
-            open.reserved = ahead;
-        }
-        let later = later && open.reserves;
-        if !later {
-            open.log.write_at(&batch.parts(), u64::from(segment.bytes))?;
-        }
-        let place = Place { segment_base: segment.base_offset, position: segment.bytes };
-        self.fresh.get_or_insert(place);
-        self.note_appended(place, header, age_s);
-        Ok((place, later))
-    }
-
-    /// Writes the bytes of batches that were appended before, into the active segment.
-    ///
-    /// # Errors
-    /// What the disk said.
-    pub fn write(&mut self, disk: &dyn Disk, parts: &[&[u8]], position: u32) -> DiskResult<()> {
-        self.open_active(disk)?.log.write_at(parts, u64::from(position))
-    }
-
-    /// Takes up a batch that lies at `place`, at the end of the last segment.
-    pub fn note_appended(&mut self, place: Place, header: &BatchHeader, age_s: u32) {
-        let Some(mut segment) = self.segments.last() else { return };
-        if let Some(open) = &mut self.active
-            && open.index.wants(place.position)
-        {
-            open.index.add(Entry {
-                relative_offset: (header.base_offset - segment.base_offset) as u32,
-                position: place.position,
-                max_timestamp_before: segment.max_timestamp,
-            });
-        }
-        segment.bytes = place.position + header.total_bytes as u32;
-        segment.max_timestamp = segment.max_timestamp.max(header.max_timestamp);
-        segment.appended_age_s = age_s;
-        self.segments.change_last(|last| *last = segment);
-        self.log_end = header.next_offset();
-        self.dirty = true;
-    }
-
     /// The file that must be synced for the active segment to be durable.
     ///
     /// # Errors
@@ -383,6 +323,7 @@ fn open_segment(disk: &dyn Disk, dir: &str, s: &Segment, mode: Open) -> DiskResu
     Ok(OpenSegment { base_offset, log, index, reserved, reserves: false })
 }
 
+mod append;
 mod read;
 mod restore;
 #[cfg(test)]

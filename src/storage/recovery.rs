@@ -91,6 +91,23 @@ pub trait Replay {
     fn adopt(&mut self, number: u32, name: &str, partitions: u32);
 }
 
+/// For tests of storage alone: there is no state beside the logs.
+#[cfg(test)]
+pub struct Nothing;
+
+#[cfg(test)]
+impl Replay for Nothing {
+    fn snapshot(&mut self, _: &[u8]) -> Result<(), u16> {
+        Ok(())
+    }
+    fn effect(&self, _: &[u8]) -> Effect {
+        Effect::None
+    }
+    fn change(&mut self, _: &[u8]) {}
+    fn batch(&mut self, _: PartitionKey, _: &BatchHeader) {}
+    fn adopt(&mut self, _: u32, _: &str, _: u32) {}
+}
+
 /// A coordinator file and its path.
 type Chosen = Option<(&'static str, CoordinatorFile)>;
 
@@ -467,6 +484,10 @@ impl Recovery<'_> {
     ) -> Result<(Storage, Report), OpenError> {
         let disk = self.disk.clone();
         for partition in self.partitions.iter_mut() {
+            if let Some((first, last)) = partition.go_on_at_start() {
+                let note = format!("{}: records {first} to {last} are unreadable", partition.dir);
+                self.report.note(note);
+            }
             partition.drop_before_start();
             while partition.take_given_up().is_some() {}
             if partition.dirty
@@ -479,6 +500,7 @@ impl Recovery<'_> {
         let mut storage = Storage {
             journal: Journal::new(file, ring, resume, options.sizes.staged_bytes)?,
             sync: SyncState::new(options.sizes.partitions),
+            ahead: Default::default(),
             behind: List::<Behind>::new(super::behind::rows(&options.sizes)),
             pieces: fixed::bytes(COORDINATOR_PIECE_BYTES),
             options,

@@ -21,6 +21,9 @@ use crate::disk::FileRef;
 /// Places where the next frame can stand.
 const PLACES: usize = 3;
 
+/// Words that [`magic_in`] passes at a time.
+const BLOCK_WORDS: usize = 64;
+
 /// What comes next in the journal.
 pub enum Step<'a> {
     /// A frame.
@@ -158,7 +161,7 @@ impl<'a> Scan<'a> {
             if !self.peek(at, FRAME_ALIGN as usize).is_empty() {
                 let window = &self.window[(place - self.window_at) as usize..];
                 let (words, _) = window.as_chunks::<{ FRAME_ALIGN as usize }>();
-                match words.iter().position(|word| word.starts_with(MAGIC)) {
+                match magic_in(words) {
                     Some(words) => {
                         let found = at + words as u64 * FRAME_ALIGN;
                         return (found < end).then_some(found);
@@ -264,6 +267,19 @@ impl Candidate {
         }
         self.durable = self.durable.max(header.durable);
     }
+}
+
+/// The first of these words that begins like a frame.
+///
+/// Where the magic's first byte does not occur at all, which is most of a ring that is zeros or
+/// was filled a step ahead, one search for a byte passes the block.
+fn magic_in(words: &[[u8; FRAME_ALIGN as usize]]) -> Option<usize> {
+    let mut blocks = words.chunks(BLOCK_WORDS).enumerate();
+    blocks.find_map(|(number, block)| {
+        let may_hold = block.as_flattened().contains(&MAGIC[0]);
+        let word = may_hold.then(|| block.iter().position(|word| word.starts_with(MAGIC)))??;
+        Some(number * BLOCK_WORDS + word)
+    })
 }
 
 #[cfg(test)]

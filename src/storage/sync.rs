@@ -8,7 +8,8 @@
 //! ```
 //!
 //! A commit goes before the next step of a checkpoint, so that nobody who waits for an
-//! acknowledgement waits for fifty segments. One sync is under way at a time.
+//! acknowledgement waits for fifty segments. One sync is under way at a time, but for that of a
+//! large batch beside the journal's (`ahead`).
 
 mod checkpoint;
 
@@ -21,6 +22,7 @@ use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
 use crate::fixed::List;
 use crate::limits::{
     CHECKPOINT_RETRY_MS, FETCH_SYNC_PAUSE_MS, FETCH_SYNC_PAUSE_SYNCS, SEALED_DIRTY_MAX,
+    UNSYNCED_LARGE_BYTES,
 };
 use crate::time::Millis;
 
@@ -72,6 +74,8 @@ pub struct SyncState {
     dirty: List<PartitionIndex>,
     dirty_since: List<Option<Millis>>,
     referred: List<PartitionIndex>,
+    /// Bytes that they point to, but for those of the commit that is under way.
+    referred_bytes: usize,
     /// Files of deleted topics that staged references point into.
     orphans: List<FileRef>,
     committing: List<(PartitionIndex, i64, Place)>,
@@ -107,6 +111,7 @@ impl SyncState {
             dirty: List::new(partitions),
             dirty_since,
             referred: List::new(partitions),
+            referred_bytes: 0,
             orphans: List::new(files),
             committing: List::new(partitions),
             advanced: List::new(partitions),
@@ -157,8 +162,19 @@ impl SyncState {
         self.want_frame(lsn, now.saturating_add(flush_interval_ms));
     }
 
-    /// A reference into this partition's active segment was staged.
-    pub fn refer(&mut self, index: PartitionIndex) {
+    /// Whether references to more may be staged: each sync shall end soon.
+    pub fn may_refer(&self) -> bool {
+        self.referred_bytes < UNSYNCED_LARGE_BYTES
+    }
+
+    /// Whether files of partitions are being synced, or are about to be.
+    pub fn syncs_segments(&self) -> bool {
+        self.bulk.is_some() || !self.checkpoint_files.is_empty()
+    }
+
+    /// A reference to so many bytes in this partition's active segment was staged.
+    pub fn refer(&mut self, index: PartitionIndex, bytes: usize) {
+        self.referred_bytes += bytes;
         if !self.referred.contains(&index) {
             self.referred.push(index).ok();
         }
@@ -240,7 +256,11 @@ impl Storage {
         if self.sync.bulk.is_some() {
             return Some(Millis(0));
         }
+        if self.ahead.is_under_way() && self.journal.has_barrier() {
+            return None;
+        }
         let step = self.sync.checkpoint.as_ref().map(|c| c.retry_at.unwrap_or(Millis(0)));
+        let step = step.filter(|_| !self.checkpoint_waits());
         let again = match self.sync.no_space_until {
             None if self.sync.wants_checkpoint && self.sync.checkpoint.is_none() => Some(Millis(0)),
             until => until,
@@ -261,6 +281,10 @@ impl Storage {
     /// before this call counts) and then calls [`Storage::finish_sync`].
     pub fn start_sync(&mut self, now: Millis) -> Option<FileRef> {
         if self.sync.under_way.is_some() || self.failed.is_some() {
+            return None;
+        }
+        if self.ahead.is_under_way() && self.journal.has_barrier() {
+            // It ends soon.
             return None;
         }
         if self.sync.no_space_until.is_some_and(|until| until <= now) {
@@ -303,7 +327,12 @@ impl Storage {
         if due {
             self.sync.deadline = None;
         }
-        self.checkpoint_step(now)
+        if self.checkpoint_waits() { Ok(None) } else { self.checkpoint_step(now) }
+    }
+
+    /// Whether the checkpoint's next file has to wait for a large batch's sync.
+    fn checkpoint_waits(&self) -> bool {
+        self.ahead.is_under_way() && !self.sync.checkpoint_files.is_empty()
     }
 
     /// What the partitions hold now becomes visible with the journal's sync that is prepared.
@@ -339,6 +368,7 @@ impl Storage {
         }
         let mark = self.journal.mark();
         self.take_dirty();
+        self.sync.referred_bytes = 0;
         let SyncState { bulk_files: files, orphans, referred, checkpoint_files, .. } =
             &mut self.sync;
         for file in orphans.drain(..) {
@@ -452,6 +482,7 @@ impl Storage {
         self.sync.checkpoint = None;
         self.sync.bulk_files.clear();
         self.sync.checkpoint_files.clear();
+        self.ahead.clear();
         self.failed = Some(error);
     }
 }

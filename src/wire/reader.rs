@@ -95,6 +95,11 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// The same cursor at another place of the message.
+    pub fn moved_to(self, position: usize) -> Self {
+        Reader { at: position.min(self.bytes.len()), ..self }
+    }
+
     /// The bytes not read yet.
     pub fn rest(&self) -> &'a [u8] {
         &self.bytes[self.at..]

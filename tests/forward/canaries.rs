@@ -62,6 +62,14 @@ impl Machine for Ahead {
         self.0.poll_timeout()
     }
 
+    fn room(&self, link: LinkId) -> usize {
+        self.0.room(link)
+    }
+
+    fn take_wake(&mut self) -> bool {
+        self.0.take_wake()
+    }
+
     fn stop(&mut self, broker: &mut Broker, now: Now) {
         self.0.stop(broker, now);
     }

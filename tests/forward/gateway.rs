@@ -17,6 +17,8 @@ pub trait Machine {
     fn transmit(&mut self, broker: &mut Broker, link: LinkId, now: Now) -> Vec<u8>;
     fn transmitted(&mut self, link: LinkId, bytes: usize, now: Now);
     fn poll_timeout(&self) -> Option<Millis>;
+    fn room(&self, link: LinkId) -> usize;
+    fn take_wake(&mut self) -> bool;
     fn stop(&mut self, broker: &mut Broker, now: Now);
 }
 
@@ -39,6 +41,14 @@ impl Machine for Forwarder {
 
     fn poll_timeout(&self) -> Option<Millis> {
         Forwarder::poll_timeout(self)
+    }
+
+    fn room(&self, link: LinkId) -> usize {
+        Forwarder::room(self, link)
+    }
+
+    fn take_wake(&mut self) -> bool {
+        Forwarder::take_wake(self)
     }
 
     fn stop(&mut self, broker: &mut Broker, now: Now) {

@@ -106,6 +106,8 @@ pub struct Connection {
     pub full_until: u64,
     /// Bytes that arrived at the server.
     pub arrived: Vec<u8>,
+    /// Bytes that the machine has not taken yet.
+    pub delivered: Vec<u8>,
     up: Stream,
     down: Stream,
     becomes_silent: bool,
@@ -151,6 +153,7 @@ impl Connection {
             silent: false,
             full_until: 0,
             arrived: Vec::new(),
+            delivered: Vec::new(),
             up: Stream { left: up, last_at: 0 },
             down: Stream { left: down, last_at: 0 },
             becomes_silent: random.chance(weather.silent_percent),

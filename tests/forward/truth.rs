@@ -86,7 +86,7 @@ impl Truth {
             }
             self.lanes.push(Lane {
                 number: self.lanes.len() as u16,
-                topic: topic.name.clone(),
+                topic: topic.name.to_owned(),
                 topic_id: topic.id,
                 topic_number: topic.number,
                 partition,

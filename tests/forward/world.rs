@@ -202,10 +202,11 @@ impl World {
                 }
             }
             Happening::Delivered(id, bytes) => {
-                let Some(connection) = self.connections.get(&id) else { return };
+                let Some(connection) = self.connections.get_mut(&id) else { return };
                 if !connection.over && connection.open {
-                    let link = connection.link;
-                    self.event(Event::Received(link, &bytes));
+                    connection.delivered.extend_from_slice(&bytes);
+                    self.receive();
+                    self.turn();
                 }
             }
             Happening::Writable(id) => {
@@ -286,7 +287,11 @@ impl World {
                 return self.power_off();
             }
             let mut acted = self.act();
+            acted |= self.receive();
             acted |= self.transmit();
+            if let Some(running) = &mut self.gateway.running {
+                acted |= running.machine.take_wake();
+            }
             if self.gateway.running.is_none() {
                 return;
             }
@@ -360,6 +365,28 @@ impl World {
             }
             () => self.plan(at, Happening::Opened(id)),
         }
+    }
+
+    /// Gives the machine what it has room for. True when that was something.
+    fn receive(&mut self) -> bool {
+        let mut received = false;
+        let ids: Vec<(u32, u64)> = self.links.iter().map(|(link, id)| (*link, *id)).collect();
+        for (link, id) in ids {
+            let clock = self.gateway.clock(self.now);
+            let Some(running) = &mut self.gateway.running else { return received };
+            let Some(connection) = self.connections.get_mut(&id) else { continue };
+            while !connection.over && !connection.delivered.is_empty() {
+                let room = running.machine.room(link);
+                if room == 0 {
+                    break;
+                }
+                received = true;
+                let count = room.min(connection.delivered.len());
+                let bytes: Vec<u8> = connection.delivered.drain(..count).collect();
+                running.machine.handle(&mut running.broker, Event::Received(link, &bytes), clock);
+            }
+        }
+        received
     }
 
     /// Gives sockets what they take. True when something was sent.

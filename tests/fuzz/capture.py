@@ -5,7 +5,7 @@
 
 A proxy: clients dial LISTEN (host:port), which the broker at BROKER must advertise, and every request and answer
 goes through unchanged. At the end (SIGTERM) each kind of request, by API, version and client, is one input for
-`requests`, its answer one for `answers`, a Produce body one for `produce_stream`, and the batches of both for
+`requests` (named so: such a file is also expected to be answered by `fuzz_replay`), its answer one for `answers`, a Produce body one for `produce_stream`, and the batches of both for
 `batches`; what lies in the broker's data directory DATA becomes inputs for `coordinator`, `journal`, `segments`.
 
 Then minimise: target/fuzz/HOST/release/TARGET -merge=1 tests/fuzz/corpus/TARGET OUTPUT/TARGET
@@ -29,13 +29,21 @@ seen = set()
 output = pathlib.Path(sys.argv[3])
 
 
-def keep(target, name, data):
+def keep(target, name, data, file=None):
     if len(data) > INPUT_BYTES_MAX or (target, name) in seen:
         return
     seen.add((target, name))
     directory = output / target
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / hashlib.sha1(data).hexdigest()).write_bytes(data)
+    (directory / (file or hashlib.sha1(data).hexdigest())).write_bytes(data)
+
+
+def client_name(client_id):
+    """The client as files are named after it: what stands in front in its id, which kafka-go makes of its program."""
+    known = {b"kgo": "franz-go", b"": "kafka-go"}
+    kafka_go = b"segmentio" in client_id
+    word = "".join(c if c.isalnum() else "-" for c in client_id[:16].decode("ascii", "replace"))
+    return "kafka-go" if kafka_go else known.get(client_id) or word.rstrip("-")
 
 
 def request_item(frame):
@@ -66,9 +74,14 @@ class Connection:
         client = frame[10:10 + max(name, 0)]
         header = 10 + max(name, 0)
         self.asked[correlation] = (key, version)
-        keep("requests", (key, version, client[:8]), request_item(frame))
+        if len(frame) > 0xffff:
+            # The targets' items have two bytes for the length.
+            return
+        maker = client_name(client)
+        item = request_item(frame)
+        keep("requests", (key, version, maker), item, f"{maker}-{key:02}-{version:02}")
         if len(frame) < 1200:
-            self.conversation += request_item(frame)
+            self.conversation += item
         if len(self.conversation) > CONVERSATION_BYTES_MAX:
             self.end()
         if key == 0:

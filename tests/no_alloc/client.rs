@@ -212,7 +212,8 @@ impl World {
         })
     }
 
-    fn segments(&self) -> usize {
+    /// How many segments there are.
+    pub fn segments(&self) -> usize {
         self.broker.storage().partitions().map(|(_, partition)| partition.segments.len()).sum()
     }
 

@@ -11,7 +11,10 @@
 //! `merging` counts what forwarding takes to make its batches.
 //! Absent: memory that the kernel takes, and the helper thread of a real server, which only syncs.
 
+mod administration;
 mod client;
+mod every_key;
+mod forwarder;
 mod group_requests;
 mod groups;
 mod merging;

@@ -8,6 +8,7 @@ use crate::NONE;
 use crate::client::Count;
 use ottla::forward::batch::Identity;
 use ottla::forward::merge::Merger;
+use ottla::limits::Sizes;
 use ottla::wire::batch::{Codec, Stamped};
 use ottla::wire::record::BatchBuilder;
 
@@ -15,8 +16,6 @@ use ottla::wire::record::BatchBuilder;
 const BATCH_SIZE: u32 = 64 * 1024;
 /// Batches that are made and counted.
 const ROUNDS: usize = 100;
-/// Bytes that a merger may hold: half of what the whole forwarder is allowed.
-const HELD_BYTES_MAX: u64 = 512 * 1024;
 /// Bytes that zstd may take for the time of one batch.
 const FOR_A_MOMENT_BYTES_MAX: u64 = 32 * 1024;
 
@@ -60,7 +59,8 @@ fn batches_are_merged_and_compressed_in_memory_that_is_there() {
             "{codec:?}: holds {} bytes, then {} for a moment",
             held.bytes_current, each.bytes_max
         );
-        assert!(held.bytes_current as u64 <= HELD_BYTES_MAX, "{codec:?}: {held:?}");
+        let accounted = Merger::memory(BATCH_SIZE, codec, &Sizes::default());
+        assert!(held.bytes_current as usize <= accounted, "{codec:?}: {held:?} of {accounted}");
         assert!(each.bytes_max <= FOR_A_MOMENT_BYTES_MAX && each.bytes_current == 0, "{each:?}");
         if codec != Codec::Zstd {
             assert_eq!(Count::of(|| (0..ROUNDS).for_each(|_| pack())), NONE, "{codec:?}");

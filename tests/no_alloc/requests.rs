@@ -104,6 +104,7 @@ fn partition_0(w: &mut Writer<'_>, write: impl FnOnce(&mut Writer<'_>)) {
 
 /// An idempotent producer.
 pub struct Producing {
+    id: i64,
     acks: i16,
     value: Vec<u8>,
     sequence: i32,
@@ -112,12 +113,17 @@ pub struct Producing {
 impl Producing {
     /// One that sends records of so many bytes, one a batch.
     pub fn new(acks: i16, record_bytes: usize) -> Producing {
-        Producing { acks, value: vec![b'v'; record_bytes], sequence: 0 }
+        Producing { id: 7, acks, value: vec![b'v'; record_bytes], sequence: 0 }
+    }
+
+    /// One that goes on with this sequence number, under an id of its own.
+    pub fn starting_at(acks: i16, record_bytes: usize, sequence: i32) -> Producing {
+        Producing { id: 8, acks, value: vec![b'v'; record_bytes], sequence }
     }
 
     /// Its next request.
     pub fn next(&mut self) -> Ask {
-        let producer = Producer { id: 7, epoch: 0, base_sequence: self.sequence };
+        let producer = Producer { id: self.id, epoch: 0, base_sequence: self.sequence };
         let mut batch = BatchBuilder::new(1_000).producer(producer);
         batch.push(1_000, None, Some(&self.value), &[]);
         let batch = batch.finish();

@@ -49,7 +49,7 @@ fn topics_are_as_acknowledged(broker: &Broker, model: &Model, at: Moment, end: E
         })?;
     }
     for topic in broker.topics().iter() {
-        ensure(model.topics.contains_key(&topic.name), || format!("a topic {}?", topic.name))?;
+        ensure(model.topics.contains_key(topic.name), || format!("a topic {}?", topic.name))?;
         let missing = (0..topic.partitions.len() as i32).find(|p| {
             broker.partition(topic, *p).is_none() || !model.logs.contains_key(&(topic.id, *p))
         });
@@ -60,9 +60,9 @@ fn topics_are_as_acknowledged(broker: &Broker, model: &Model, at: Moment, end: E
 
 fn logs(broker: &Broker) -> Vec<(LogKey, PartitionView)> {
     let partitions = |topic| {
-        let topic: &ottla::state::topics::Topic = topic;
+        let topic: ottla::state::topics::Topic<'_> = topic;
         let count = topic.partitions.len() as i32;
-        (0..count).filter_map(|p| Some(((topic.id, p), broker.partition(topic, p)?)))
+        (0..count).filter_map(move |p| Some(((topic.id, p), broker.partition(topic, p)?)))
     };
     broker.topics().iter().flat_map(partitions).collect()
 }
@@ -181,7 +181,7 @@ fn cursors_are_as_acknowledged(broker: &Broker, model: &Model, at: Moment, end: 
 /// Where something is forwarded (in no such scenario a client deletes records), no log begins
 /// behind what its row says is upstream: that would be taken for records that were lost.
 fn nothing_is_gone_that_was_not_forwarded(broker: &Broker) -> Verdict {
-    for topic in broker.topics().iter().filter(|topic| broker.forwards(topic)) {
+    for topic in broker.topics().iter().filter(|topic| broker.forwards(*topic)) {
         for partition in 0..topic.partitions.len() as i32 {
             let Some(view) = broker.partition(topic, partition) else { continue };
             let key = PartitionKey { topic: topic.number, partition: partition as u32 };
@@ -198,7 +198,7 @@ fn nothing_is_gone_that_was_not_forwarded(broker: &Broker) -> Verdict {
 fn repeated_batches_are_recognised(broker: &mut Broker, model: &Model, now: Now) -> Verdict {
     for (key, view) in logs(broker) {
         let Some(log) = model.logs.get(&key) else { continue };
-        let topic = broker.topics().find_id(&key.0).map(|t| t.name.clone()).unwrap_or_default();
+        let topic = broker.topics().find_id(&key.0).map(|t| t.name.to_owned()).unwrap_or_default();
         let there = |step: &&Step<Sent>| step.value.base_offset < view.log_end_offset;
         let of_producers = log.batches.iter().filter(there).map(|step| &step.value);
         let mut sent: Vec<&Sent> = of_producers.filter(|s| s.header.has_producer_id()).collect();

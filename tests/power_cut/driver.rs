@@ -58,6 +58,8 @@ pub struct Driver {
     now: Now,
     pending: Vec<(Lsn, Promise)>,
     syncing: Option<DiskResult<()>>,
+    /// Large batches are synced before anything refers to them.
+    ahead: bool,
     values: u64,
     sequences: BTreeMap<(i64, LogKey), i32>,
 }
@@ -92,6 +94,7 @@ impl Driver {
             now: start_time(),
             pending: Vec::new(),
             syncing: None,
+            ahead: false,
             values: 0,
             sequences: BTreeMap::new(),
         };
@@ -112,6 +115,7 @@ impl Driver {
             now: start_time(),
             pending: Vec::new(),
             syncing: None,
+            ahead: false,
             // Values unlike those of the run before.
             values: 1_000_000,
             sequences: BTreeMap::new(),
@@ -131,6 +135,9 @@ impl Driver {
                 let old = std::mem::replace(&mut self.model, model);
                 self.past.push((self.moment(), old));
                 self.broker = Some(opened.broker);
+                if self.ahead {
+                    self.use_ahead();
+                }
                 self.reports.push(opened.report);
                 self.progress();
             }
@@ -252,7 +259,7 @@ impl Driver {
         let sequence = producer_id.map(|id| self.next_sequence(id, key));
         let raw = self.build(records, bytes, producer_id.zip(sequence));
         let header = batch::check(&raw).expect("a well-formed batch");
-        for _ in 0..4 {
+        for _ in 0..16 {
             let (asked, now) = (self.moment(), self.tick());
             let Some(broker) = &mut self.broker else { return };
             match broker.append(topic, partition, &raw, &header, now) {
@@ -279,6 +286,8 @@ impl Driver {
                     }
                     return self.promise(produced.lsn, Promise::Batch(key, step));
                 }
+                Err(ProduceError::Busy) if broker.storage().goes_on() => {}
+                Err(ProduceError::Busy) if broker.storage().wants_ahead() => self.sync_ahead(),
                 Err(ProduceError::Busy) => self.flush(),
                 Err(_) => {
                     self.troubled = true;
@@ -343,7 +352,7 @@ impl Driver {
             let Some((found, view)) = broker.find_partition(topic, partition) else { return };
             let key = (found.id, partition);
             let row = ForwardRow {
-                upstream_topic: format!("site17.{topic}"),
+                upstream_topic: format!("site17.{topic}").into(),
                 ..ForwardRow::new(found.number, partition as u32, view.high_watermark)
             };
             let done = match keep {
@@ -470,11 +479,40 @@ impl Driver {
         self.progress();
     }
 
+    /// From now on large batches are synced before anything refers to them.
+    pub fn use_ahead(&mut self) {
+        self.ahead = true;
+        if let Some(broker) = &mut self.broker {
+            broker.storage_mut().sync_ahead();
+        }
+    }
+
+    /// Syncs a large batch that stands behind the end of its log. In the middle of that the journal
+    /// is synced, as on another thread.
+    fn sync_ahead(&mut self) {
+        let Some(broker) = &mut self.broker else { return };
+        let Some(file) = broker.storage_mut().start_ahead() else {
+            self.troubled |= broker.storage().failed().is_some();
+            return;
+        };
+        let result = file.sync();
+        if self.syncing.is_none() && self.begin_sync() {
+            self.end_sync();
+        }
+        self.troubled |= result.is_err();
+        if let Some(broker) = &mut self.broker {
+            broker.storage_mut().finish_ahead(result);
+        }
+    }
+
     /// Runs syncs, and checkpoints that are due, until nothing is left to do.
     pub fn flush(&mut self) {
         loop {
             if self.syncing.is_some() {
                 self.end_sync();
+            }
+            if self.ahead {
+                self.sync_ahead();
             }
             let now = self.tick();
             let Some(broker) = &mut self.broker else { return };

@@ -198,7 +198,7 @@ pub fn live_on(
     let driver = guarded(|| {
         let mut driver = Driver::adopt(disk, setup, opened.broker, model);
         let broker = driver.broker.as_ref().expect("adopted");
-        let topics = broker.topics().iter().map(|t| (t.name.clone(), t.partitions.len() as i32));
+        let topics = broker.topics().iter().map(|t| (t.name.to_owned(), t.partitions.len() as i32));
         let topics: Vec<(String, i32)> = topics.collect();
         driver.create("after", 1);
         for (name, partitions) in &topics {

@@ -12,12 +12,22 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// A disk on which syncing a directory does nothing: the mistake of everybody who forgot it.
-struct Careless(SimDisk);
+/// A disk on which some syncs do nothing.
+struct Careless(SimDisk, Forgotten);
 
-struct CarelessDir(FileRef);
+/// Whose syncs.
+#[derive(Clone, Copy, PartialEq)]
+enum Forgotten {
+    /// The mistake of everybody who forgot it.
+    Directories,
+    /// What large batches live on.
+    Segments,
+}
 
-impl DiskFile for CarelessDir {
+/// A file or a directory that is not synced.
+struct Unsynced(FileRef);
+
+impl DiskFile for Unsynced {
     fn read_at(&self, buffer: &mut [u8], at: u64) -> DiskResult<usize> {
         self.0.read_at(buffer, at)
     }
@@ -46,10 +56,14 @@ impl DiskFile for CarelessDir {
 
 impl Disk for Careless {
     fn open(&self, path: &str, mode: Open) -> DiskResult<FileRef> {
-        self.0.open(path, mode)
+        let file = self.0.open(path, mode)?;
+        let forgotten = self.1 == Forgotten::Segments && path.ends_with(".log");
+        Ok(if forgotten { Rc::new(Unsynced(file)) } else { file })
     }
     fn open_dir(&self, path: &str) -> DiskResult<FileRef> {
-        Ok(Rc::new(CarelessDir(self.0.open_dir(path)?)))
+        let directory = self.0.open_dir(path)?;
+        let forgotten = self.1 == Forgotten::Directories;
+        Ok(if forgotten { Rc::new(Unsynced(directory)) } else { directory })
     }
     fn create_dir(&self, path: &str) -> DiskResult<()> {
         self.0.create_dir(path)
@@ -85,7 +99,15 @@ pub fn acknowledged_when_written(scenario: &'static Scenario) -> Result<Tally, S
 
 /// Directories that are never synced: the answer of the same explorer.
 pub fn directories_not_synced(scenario: &'static Scenario) -> Result<Tally, String> {
-    let wrap: fn(&SimDisk) -> Rc<dyn Disk> = |disk| Rc::new(Careless(disk.clone()));
+    let wrap: fn(&SimDisk) -> Rc<dyn Disk> =
+        |disk| Rc::new(Careless(disk.clone(), Forgotten::Directories));
+    explore(scenario, &Setup { wrap, ..honest(scenario) }, WRONG)
+}
+
+/// Segments that are never synced: the answer of the same explorer.
+pub fn segments_not_synced(scenario: &'static Scenario) -> Result<Tally, String> {
+    let wrap: fn(&SimDisk) -> Rc<dyn Disk> =
+        |disk| Rc::new(Careless(disk.clone(), Forgotten::Segments));
     explore(scenario, &Setup { wrap, ..honest(scenario) }, WRONG)
 }
 

@@ -224,7 +224,7 @@ impl Model {
     pub fn recovered(&self, broker: &Broker, at: Moment) -> Model {
         let mut model = Model::default();
         for topic in broker.topics().iter() {
-            model.topics.insert(topic.name.clone(), Register::new(Some(topic.id)));
+            model.topics.insert(topic.name.to_owned(), Register::new(Some(topic.id)));
             for partition in 0..topic.partitions.len() as i32 {
                 let key = (topic.id, partition);
                 let old = self.logs.get(&key).cloned().unwrap_or_default();

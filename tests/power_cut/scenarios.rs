@@ -24,6 +24,9 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "pipelined appends", config: plain, script: pipelined },
     Scenario { name: "large batches", config: plain, script: large_batches },
     Scenario { name: "small and large mixed", config: plain, script: mixed },
+    Scenario { name: "large before references", config: plain, script: large_ahead },
+    Scenario { name: "mixed, large ahead", config: plain, script: mixed_ahead },
+    Scenario { name: "rolls, large ahead", config: small_segments, script: rolls_ahead },
     Scenario { name: "segment roll", config: small_segments, script: segment_roll },
     Scenario { name: "ring around", config: plain, script: ring_around },
     Scenario {
@@ -148,6 +151,49 @@ fn mixed(d: &mut Driver) {
     d.append("a", 1, 2, 2_500);
     d.delete("a");
     d.append("b", 0, 1, 70);
+    d.flush();
+}
+
+fn large_ahead(d: &mut Driver) {
+    d.use_ahead();
+    d.create("a", 2);
+    d.create("b", 1);
+    d.flush();
+    for round in 0..6 {
+        d.append("b", 0, 1, 80);
+        d.append("a", 0, 3, 3_000);
+        d.append("a", 0, 1, 1_900);
+        if round % 2 == 0 {
+            d.begin_sync();
+        }
+        d.append("a", 1, 1, 1_500);
+        d.append("a", 1, 1, 60);
+        d.end_sync();
+        if round == 2 {
+            d.restart();
+        }
+    }
+    d.flush();
+}
+
+fn mixed_ahead(d: &mut Driver) {
+    d.use_ahead();
+    mixed(d);
+}
+
+fn rolls_ahead(d: &mut Driver) {
+    d.use_ahead();
+    d.create("a", 2);
+    d.flush();
+    for round in 0..7 {
+        d.append("a", 1, 1, 60);
+        d.append("a", 0, 1, 2_500);
+        d.append("a", 0, 1, 300);
+        d.append("a", 1, 2, 1_700);
+        if round % 3 == 0 {
+            d.checkpoint();
+        }
+    }
     d.flush();
 }
 

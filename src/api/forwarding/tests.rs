@@ -124,9 +124,9 @@ fn the_figures_are_the_forwarders_and_what_rows_and_logs_come_to() {
     forwarding.next_try = Some(now.mono.saturating_add(1_500));
     forwarding.sent(10_000, now);
     forwarding.acknowledged((t, 0), 3, 5_000, now);
-    forwarding.lane_mut((t, 0)).state = LaneState::Waiting;
-    forwarding.lane_mut((t, 1)).state = LaneState::Retrying;
-    forwarding.lane_mut((t, 1)).error = 19;
+    forwarding.lane_mut((t, 0)).unwrap().state = LaneState::Waiting;
+    forwarding.lane_mut((t, 1)).unwrap().state = LaneState::Retrying;
+    forwarding.lane_mut((t, 1)).unwrap().error = 19;
     test.now.mono = Millis(FORWARD_RATE_MS - 1);
     let found = figures(&mut test);
     let log = test.broker.find_partition("t", 0).unwrap().1;

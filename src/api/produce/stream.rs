@@ -274,7 +274,7 @@ impl Stream {
         r.tags()?;
         let result = match self.refused {
             Some(refused) => Err(refused),
-            None => append(context, self.version, name, index, records),
+            None => append(context, self.version, name, index, records, self.deadline.is_some()),
         };
         if matches!(result, Err((ErrorCode::RequestTimedOut, _))) {
             self.gave_up |= self.deadline.is_some_and(|at| at <= context.now.mono);
@@ -312,10 +312,14 @@ impl Stream {
 
     fn park(&mut self, context: &mut Context<'_>) -> Parked {
         let now = context.now.mono;
-        context.broker.storage_mut().want_sync(now);
+        let goes_on = context.broker.storage().goes_on();
+        if !goes_on {
+            context.broker.storage_mut().want_sync(now);
+        }
         let deadline = self.deadline.unwrap_or(now.saturating_add(PRODUCE_ROOM_WAIT_MS));
         self.deadline = Some(deadline);
-        Parked { waiting: Waiting::Room, deadline: Some(deadline) }
+        let waiting = if goes_on { Waiting::Turn } else { Waiting::Room };
+        Parked { waiting, deadline: Some(deadline) }
     }
 
     fn outcome(&self, context: &mut Context<'_>) -> Outcome {

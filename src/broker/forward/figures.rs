@@ -95,7 +95,7 @@ impl Broker {
 
     /// The figures of all topics that are forwarded, in the order of their names.
     pub fn forward_topics(&mut self, now: Now) -> Vec<TopicFigures> {
-        let forwarded = |topic: &&Topic| self.config.forward.forwards(&topic.name);
+        let forwarded = |topic: &Topic<'_>| self.config.forward.forwards(topic.name);
         let numbers: Vec<u32> = self.topics.iter().filter(forwarded).map(|t| t.number).collect();
         numbers.into_iter().filter_map(|number| self.topic_figures(number, now)).collect()
     }
@@ -103,11 +103,13 @@ impl Broker {
     fn topic_figures(&mut self, number: u32, now: Now) -> Option<TopicFigures> {
         let topic = self.topics.get(number)?;
         let mut figures = TopicFigures {
-            name: topic.name.clone(),
-            upstream: self.config.forward.upstream_topic(&topic.name),
+            name: topic.name.to_owned(),
+            upstream: self.config.forward.upstream_topic(topic.name),
             ..TopicFigures::default()
         };
-        for (partition, index) in topic.partitions.clone().into_iter().enumerate() {
+        for partition in 0..topic.partitions.len() {
+            let Some(topic) = self.topics.get(number) else { break };
+            let Some(index) = topic.partitions.get(partition).copied() else { break };
             let lane = (number, partition as u32);
             let backlog = self.backlog(lane, index, &mut figures.next, now);
             figures.backlog.add(&backlog);

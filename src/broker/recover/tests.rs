@@ -160,6 +160,36 @@ fn rot_in_a_durable_frame_is_reported_and_the_segments_copy_is_taken() {
 }
 
 #[test]
+fn a_log_whose_records_rotted_goes_on_behind_its_start() {
+    let disk = SimDisk::new();
+    let mut broker = start(&disk).broker;
+    sync(&mut broker);
+    create(&mut broker, "t");
+    sync(&mut broker);
+    append(&mut broker, "t", "gone", None);
+    sync(&mut broker);
+    let log = disk.operation_log();
+    let frame = log.iter().rev().find_map(|l| l.strip_prefix("write journal ")).unwrap();
+    let at: u64 = frame.split('+').next().unwrap().parse().unwrap();
+    let view = |broker: &Broker| {
+        let topic = broker.topics().find("t").unwrap();
+        broker.partition(topic, 0).unwrap()
+    };
+    let index = view(&broker).index;
+    broker.delete_records(index, -1, NOW).unwrap();
+    sync(&mut broker);
+    drop(broker);
+    spoil(&disk, "journal", at + 3);
+    disk.remove_file("topics/t-0/00000000000000000000.log").ok();
+    let Opened { mut broker, report } = start(&disk);
+    assert!(report.notes.iter().any(|note| note.contains("records 0 to 0")), "{report:?}");
+    assert_eq!((view(&broker).log_start_offset, view(&broker).log_end_offset), (1, 1));
+    append(&mut broker, "t", "kept", None);
+    sync(&mut broker);
+    assert_eq!(values(&mut broker, "t"), ["kept"]);
+}
+
+#[test]
 fn a_format_of_the_future_is_refused_and_nothing_is_touched() {
     for (path, at) in [("coordinator", 8), ("journal", 8)] {
         let disk = SimDisk::new();

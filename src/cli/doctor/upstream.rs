@@ -25,7 +25,7 @@ fn topics(config: &ForwardConfig, data: &Path) -> Vec<String> {
         && let Found::Whole(file) = coordinator::read(&disk, layout::COORDINATOR)
         && let Ok(snapshot) = Snapshot::decode(&file.state)
     {
-        all.extend(snapshot.topics.into_iter().map(|topic| topic.name));
+        all.extend(snapshot.topics.into_iter().map(|topic| topic.name.into_owned()));
     }
     all.retain(|topic| config.forwards(topic));
     let mut upstream: Vec<String> = all.iter().map(|topic| config.upstream_topic(topic)).collect();

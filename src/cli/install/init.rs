@@ -19,6 +19,10 @@ use std::fs;
 use std::path::Path;
 
 const UNIT: &str = include_str!("templates/ottla.service");
+
+/// Whose system calls the unit lets through: a 32-bit ARM program also runs on a 64-bit system,
+/// where they are not the native ones.
+const ARCHITECTURES: &str = if cfg!(target_arch = "arm") { "native arm" } else { "native" };
 const SCRIPT: &str = include_str!("templates/service.sh");
 const OPENRC: &str = include_str!("templates/openrc.sh");
 const PROCD: &str = include_str!("templates/procd.sh");
@@ -141,6 +145,7 @@ impl Init {
                 .replace("@LIB@", &places.lib())
                 .replace("@DATA@", self.data_directory())
                 .replace("@SCRIPT@", INIT_SCRIPT)
+                .replace("@ARCHITECTURES@", ARCHITECTURES)
         };
         files.into_iter().map(|(path, mode, text)| (path, mode, filled(text))).collect()
     }

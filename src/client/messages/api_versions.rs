@@ -3,7 +3,7 @@
 //! A broker that does not know our version answers `UNSUPPORTED_VERSION` in the layout of v0
 //! (KIP-511); the reader therefore falls back to v0 when it sees that code.
 
-use super::{read_error, read_list};
+use super::{read_error, visit_list};
 use crate::client::{Api, Request};
 use crate::wire::reader::Read;
 use crate::wire::{ErrorCode, Reader, Writer};
@@ -48,22 +48,34 @@ impl Request for ApiVersionsRequest<'_> {
     }
 
     fn read_response(r: &mut Reader<'_>) -> Read<ApiVersionsResponse> {
-        let error_code = read_error(r, "error_code")?;
-        let mut fallback = Reader::new(r.rest(), 0, false);
-        let unsupported = error_code == ErrorCode::UnsupportedVersion;
-        let r = if unsupported { &mut fallback } else { r };
-        if unsupported && r.rest().is_empty() {
-            return Ok(ApiVersionsResponse { error_code, api_keys: Vec::new() });
-        }
-        let api_keys = read_list(r, "api_keys", |r| {
-            let api = ApiVersion {
-                api_key: r.i16("api_key")?,
-                min_version: r.i16("min_version")?,
-                max_version: r.i16("max_version")?,
-            };
-            r.tags()?;
-            Ok(api)
-        })?;
+        let mut api_keys = Vec::new();
+        let error_code = visit_api_versions(r, |api| api_keys.push(api))?;
         Ok(ApiVersionsResponse { error_code, api_keys })
     }
+}
+
+/// Reads the response, and holds none of it.
+///
+/// # Errors
+/// The field that is malformed.
+pub fn visit_api_versions(
+    r: &mut Reader<'_>,
+    mut visit: impl FnMut(ApiVersion),
+) -> Read<ErrorCode> {
+    let error_code = read_error(r, "error_code")?;
+    let mut fallback = Reader::new(r.rest(), 0, false);
+    let unsupported = error_code == ErrorCode::UnsupportedVersion;
+    let r = if unsupported { &mut fallback } else { r };
+    if unsupported && r.rest().is_empty() {
+        return Ok(error_code);
+    }
+    visit_list(r, "api_keys", |r| {
+        visit(ApiVersion {
+            api_key: r.i16("api_key")?,
+            min_version: r.i16("min_version")?,
+            max_version: r.i16("max_version")?,
+        });
+        r.tags()
+    })?;
+    Ok(error_code)
 }

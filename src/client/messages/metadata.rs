@@ -1,6 +1,6 @@
 //! Metadata (3), DescribeCluster (60) and FindCoordinator (10): who is where.
 
-use super::{read_error, read_list, read_nullable};
+use super::{read_error, read_list, read_nullable, visit_list};
 use crate::client::{Api, Request};
 use crate::wire::reader::Read;
 use crate::wire::{ErrorCode, Reader, Uuid, Writer};
@@ -77,16 +77,8 @@ impl Request for MetadataRequest<'_> {
     type Response = MetadataResponse;
 
     fn write(&self, w: &mut Writer<'_>) {
-        w.nullable_array(self.topics.as_ref().map(Vec::len));
-        for name in self.topics.iter().flatten() {
-            w.since(10, |w| w.raw(&Uuid::default()));
-            w.string(name);
-            w.tags();
-        }
-        w.since(4, |w| w.bool(self.allow_auto_topic_creation));
-        w.within(8, 10, |w| w.bool(false));
-        w.since(8, |w| w.bool(false));
-        w.tags();
+        let names = self.topics.as_ref().map(|topics| topics.iter().copied());
+        write_metadata(w, names, self.allow_auto_topic_creation);
     }
 
     fn read_response(r: &mut Reader<'_>) -> Read<MetadataResponse> {
@@ -138,6 +130,103 @@ fn read_partition(r: &mut Reader<'_>) -> Read<PartitionMetadata> {
     r.since(5, Vec::new(), |r| read_list(r, "offline_replicas", |r| r.i32("offline_replica")))?;
     r.tags()?;
     Ok(partition)
+}
+
+/// Writes the question for these topics, or for all.
+pub fn write_metadata<'n>(
+    w: &mut Writer<'_>,
+    topics: Option<impl Iterator<Item = &'n str> + Clone>,
+    allow_auto_topic_creation: bool,
+) {
+    w.nullable_array(topics.as_ref().map(|topics| topics.clone().count()));
+    for name in topics.into_iter().flatten() {
+        w.since(10, |w| w.raw(&Uuid::default()));
+        w.string(name);
+        w.tags();
+    }
+    w.since(4, |w| w.bool(allow_auto_topic_creation));
+    w.within(8, 10, |w| w.bool(false));
+    w.since(8, |w| w.bool(false));
+    w.tags();
+}
+
+/// A piece of the answer, in the answer's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen<'a> {
+    /// A broker.
+    Broker {
+        /// Its node id.
+        node_id: i32,
+        /// Its advertised host.
+        host: &'a str,
+        /// Its advertised port.
+        port: i32,
+    },
+    /// The cluster, behind all brokers.
+    Cluster {
+        /// Its id.
+        id: Option<&'a str>,
+        /// The node id of the controller, or -1.
+        controller_id: i32,
+    },
+    /// A topic.
+    Topic {
+        /// What is wrong with it.
+        error_code: ErrorCode,
+        /// Its name.
+        name: &'a str,
+        /// Its id; zero before v10.
+        id: Uuid,
+        /// How many partitions follow.
+        partitions: usize,
+    },
+    /// A partition of the last topic.
+    Partition {
+        /// Its number.
+        index: i32,
+        /// The node id of its leader, or -1.
+        leader_id: i32,
+    },
+    /// Behind the last partition of a topic.
+    TopicEnd,
+}
+
+/// Reads the answer piece by piece, and holds none of it.
+///
+/// # Errors
+/// The field that is malformed.
+pub fn visit_metadata<'a>(r: &mut Reader<'a>, mut visit: impl FnMut(Seen<'a>)) -> Read<()> {
+    r.since(3, 0, |r| r.i32("throttle_time_ms"))?;
+    visit_list(r, "brokers", |r| {
+        let (node_id, host) = (r.i32("node_id")?, r.string("host")?);
+        visit(Seen::Broker { node_id, host, port: r.i32("port")? });
+        r.nullable_string("rack")?;
+        r.tags()
+    })?;
+    let id = r.since(2, None, |r| r.nullable_string("cluster_id"))?;
+    visit(Seen::Cluster { id, controller_id: r.i32("controller_id")? });
+    visit_list(r, "topics", |r| {
+        let error_code = read_error(r, "topic error_code")?;
+        let name = r.nullable_string("topic name")?.unwrap_or_default();
+        let id = r.since(10, Uuid::default(), |r| r.uuid("topic_id"))?;
+        r.bool("is_internal")?;
+        let partitions = r.nullable_array("partitions")?.unwrap_or(0);
+        visit(Seen::Topic { error_code, name, id, partitions });
+        for _ in 0..partitions {
+            read_error(r, "partition error_code")?;
+            let (index, leader_id) = (r.i32("partition_index")?, r.i32("leader_id")?);
+            visit(Seen::Partition { index, leader_id });
+            r.since(7, -1, |r| r.i32("leader_epoch"))?;
+            let node = |r: &mut Reader<'a>| r.i32("node").map(|_| ());
+            visit_list(r, "replica_nodes", node)?;
+            visit_list(r, "isr_nodes", node)?;
+            r.since(5, (), |r| visit_list(r, "offline_replicas", node))?;
+            r.tags()?;
+        }
+        visit(Seen::TopicEnd);
+        r.since(8, 0, |r| r.i32("topic_authorized_operations"))?;
+        r.tags()
+    })
 }
 
 /// Asks what the cluster is.

@@ -97,6 +97,49 @@ fn read_list<'a, T>(
     Ok(list)
 }
 
+/// Visits the elements of an array, and holds none of them.
+fn visit_list<'a>(
+    r: &mut Reader<'a>,
+    field: &'static str,
+    mut element: impl FnMut(&mut Reader<'a>) -> Read<()>,
+) -> Read<()> {
+    let count = r.nullable_array(field)?.unwrap_or(0);
+    (0..count).try_for_each(|_| element(r))
+}
+
+/// Visits an array of topics, each with an array of partitions, and holds none of them.
+fn visit_topics<'a>(
+    r: &mut Reader<'a>,
+    mut partition: impl FnMut(&mut Reader<'a>, &'a str) -> Read<()>,
+) -> Read<()> {
+    visit_list(r, "topics", |r| {
+        let name = r.string("topic name")?;
+        visit_list(r, "partitions", |r| partition(r, name))?;
+        r.tags()
+    })
+}
+
+/// Writes an array of topics with their partitions, from entries of which those of one topic need
+/// not stand together. It goes through them once for each, and holds nothing.
+fn write_by_topic<'n, P: 'n>(
+    w: &mut Writer<'_>,
+    entries: &(impl Iterator<Item = (&'n str, P)> + Clone),
+    mut partition: impl FnMut(&mut Writer<'_>, P),
+) {
+    let is_first = |(at, (name, _)): &(usize, (&str, P))| {
+        !entries.clone().take(*at).any(|(other, _)| other == *name)
+    };
+    let firsts = || entries.clone().enumerate().filter(is_first);
+    w.array(firsts().count());
+    for (_, (name, _)) in firsts() {
+        let of_topic = || entries.clone().filter(|(other, _)| *other == name);
+        w.string(name);
+        w.array(of_topic().count());
+        of_topic().for_each(|(_, entry)| partition(w, entry));
+        w.tags();
+    }
+}
+
 /// Writes an array of strings.
 fn write_strings<S: AsRef<str>>(w: &mut Writer<'_>, strings: &[S]) {
     w.array(strings.len());

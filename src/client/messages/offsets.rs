@@ -1,6 +1,9 @@
 //! ListOffsets (2), OffsetCommit (8), OffsetFetch (9), OffsetDelete (47), DeleteRecords (21).
 
-use super::{ByTopic, TopicResult, read_error, read_nullable, read_topics, write_topics};
+use super::{
+    ByTopic, TopicResult, read_error, read_nullable, read_topics, visit_topics, write_by_topic,
+    write_topics,
+};
 use crate::client::{Api, Request};
 use crate::wire::reader::Read;
 use crate::wire::{ErrorCode, Reader, Writer};
@@ -52,18 +55,52 @@ impl Request for ListOffsetsRequest<'_> {
 
     fn read_response(r: &mut Reader<'_>) -> Read<Self::Response> {
         r.since(2, 0, |r| r.i32("throttle_time_ms"))?;
-        read_topics(r, |r| {
-            let listed = ListedOffset {
-                partition_index: r.i32("partition_index")?,
-                error_code: read_error(r, "error_code")?,
-                timestamp: r.i64("timestamp")?,
-                offset: r.i64("offset")?,
-            };
-            r.since(4, -1, |r| r.i32("leader_epoch"))?;
-            r.tags()?;
-            Ok(listed)
-        })
+        read_topics(r, read_listed)
     }
+}
+
+fn read_listed(r: &mut Reader<'_>) -> Read<ListedOffset> {
+    let listed = ListedOffset {
+        partition_index: r.i32("partition_index")?,
+        error_code: read_error(r, "error_code")?,
+        timestamp: r.i64("timestamp")?,
+        offset: r.i64("offset")?,
+    };
+    r.since(4, -1, |r| r.i32("leader_epoch"))?;
+    r.tags()?;
+    Ok(listed)
+}
+
+/// Writes the question for these partitions' offsets at one time, transactions or not.
+pub fn write_list_offsets<'n>(
+    w: &mut Writer<'_>,
+    partitions: &(impl Iterator<Item = (&'n str, i32)> + Clone),
+    timestamp: i64,
+) {
+    w.i32(-1);
+    w.since(2, |w| w.i8(0));
+    write_by_topic(w, partitions, |w, index| {
+        w.i32(index);
+        w.since(4, |w| w.i32(-1));
+        w.i64(timestamp);
+        w.tags();
+    });
+    w.tags();
+}
+
+/// Reads the answer partition by partition, and holds none of it.
+///
+/// # Errors
+/// The field that is malformed.
+pub fn visit_listed<'a>(
+    r: &mut Reader<'a>,
+    mut visit: impl FnMut(&'a str, ListedOffset),
+) -> Read<()> {
+    r.since(2, 0, |r| r.i32("throttle_time_ms"))?;
+    visit_topics(r, |r, topic| {
+        visit(topic, read_listed(r)?);
+        Ok(())
+    })
 }
 
 /// One offset to commit.

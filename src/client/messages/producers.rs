@@ -1,7 +1,10 @@
 //! DescribeProducers (61): what a leader remembers of the producers of its partitions (KIP-664,
 //! Kafka 2.8).
 
-use super::{ByTopic, TopicResult, read_error, read_list, read_nullable, read_topics};
+use super::{
+    ByTopic, TopicResult, read_error, read_list, read_nullable, read_topics, visit_list,
+    visit_topics, write_by_topic,
+};
 use crate::client::{Api, Request};
 use crate::wire::reader::Read;
 use crate::wire::{ErrorCode, Reader, Writer};
@@ -61,23 +64,58 @@ impl Request for DescribeProducersRequest<'_> {
                 partition_index: r.i32("partition_index")?,
                 error_code: read_error(r, "error_code")?,
                 error_message: read_nullable(r, "error_message")?,
-                active_producers: read_list(r, "active_producers", |r| {
-                    let producer = ActiveProducer {
-                        producer_id: r.i64("producer_id")?,
-                        producer_epoch: r.i32("producer_epoch")?,
-                        last_sequence: r.i32("last_sequence")?,
-                        last_timestamp: r.i64("last_timestamp")?,
-                    };
-                    r.i32("coordinator_epoch")?;
-                    r.i64("current_txn_start_offset")?;
-                    r.tags()?;
-                    Ok(producer)
-                })?,
+                active_producers: read_list(r, "active_producers", read_producer)?,
             };
             r.tags()?;
             Ok(described)
         })
     }
+}
+
+fn read_producer(r: &mut Reader<'_>) -> Read<ActiveProducer> {
+    let producer = ActiveProducer {
+        producer_id: r.i64("producer_id")?,
+        producer_epoch: r.i32("producer_epoch")?,
+        last_sequence: r.i32("last_sequence")?,
+        last_timestamp: r.i64("last_timestamp")?,
+    };
+    r.i32("coordinator_epoch")?;
+    r.i64("current_txn_start_offset")?;
+    r.tags()?;
+    Ok(producer)
+}
+
+/// Writes the question for these partitions.
+pub fn write_describe_producers<'n>(
+    w: &mut Writer<'_>,
+    partitions: &(impl Iterator<Item = (&'n str, i32)> + Clone),
+) {
+    write_by_topic(w, partitions, |w, partition| w.i32(partition));
+    w.tags();
+}
+
+/// Reads the answer and holds none of it: each producer of each partition comes by, and behind its
+/// last one the partition with its error.
+///
+/// # Errors
+/// The field that is malformed.
+pub fn visit_described<'a>(
+    r: &mut Reader<'a>,
+    mut visit: impl FnMut(&'a str, i32, Result<ActiveProducer, ErrorCode>),
+) -> Read<()> {
+    r.i32("throttle_time_ms")?;
+    visit_topics(r, |r, topic| {
+        let partition = r.i32("partition_index")?;
+        let error_code = read_error(r, "error_code")?;
+        r.nullable_string("error_message")?;
+        visit_list(r, "active_producers", |r| {
+            visit(topic, partition, Ok(read_producer(r)?));
+            Ok(())
+        })?;
+        r.tags()?;
+        visit(topic, partition, Err(error_code));
+        Ok(())
+    })
 }
 
 #[cfg(test)]

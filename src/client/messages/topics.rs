@@ -1,6 +1,6 @@
 //! CreateTopics (19), DeleteTopics (20), CreatePartitions (37).
 
-use super::{read_error, read_list, read_nullable, write_strings};
+use super::{read_error, read_list, read_nullable, visit_list, write_strings};
 use crate::client::{Api, Request};
 use crate::wire::reader::Read;
 use crate::wire::{ErrorCode, Reader, Uuid, Writer};
@@ -45,39 +45,66 @@ impl Request for CreateTopicsRequest<'_> {
     type Response = Vec<NamedResult>;
 
     fn write(&self, w: &mut Writer<'_>) {
-        w.array(self.topics.len());
-        for topic in &self.topics {
-            w.string(topic.name);
-            w.i32(topic.num_partitions);
-            w.i16(topic.replication_factor);
-            w.array(0);
-            w.array(topic.configs.len());
-            for (name, value) in &topic.configs {
-                w.string(name);
-                w.nullable_string(Some(value));
-                w.tags();
-            }
-            w.tags();
-        }
-        w.i32(self.timeout_ms);
-        w.bool(self.validate_only);
-        w.tags();
+        write_create_topics(w, &self.topics, self.timeout_ms, self.validate_only);
     }
 
     fn read_response(r: &mut Reader<'_>) -> Read<Self::Response> {
-        r.i32("throttle_time_ms")?;
-        read_list(r, "topics", |r| {
-            let name = r.string("name")?.to_owned();
-            r.since(7, Uuid::default(), |r| r.uuid("topic_id"))?;
-            let error_code = read_error(r, "error_code")?;
-            let error_message = read_nullable(r, "error_message")?;
-            r.since(5, -1, |r| r.i32("num_partitions"))?;
-            r.since(5, -1, |r| r.i16("replication_factor"))?;
-            r.since(5, Vec::new(), |r| read_list(r, "configs", skip_config))?;
-            r.tags()?;
-            Ok(NamedResult { name, error_code, error_message })
-        })
+        let mut results = Vec::new();
+        visit_created(r, |name, error_code, message| {
+            let (name, error_message) = (name.to_owned(), message.map(str::to_owned));
+            results.push(NamedResult { name, error_code, error_message });
+        })?;
+        Ok(results)
     }
+}
+
+/// Writes the order for these topics.
+pub fn write_create_topics(
+    w: &mut Writer<'_>,
+    topics: &[NewTopic<'_>],
+    timeout_ms: i32,
+    validate_only: bool,
+) {
+    w.array(topics.len());
+    for topic in topics {
+        w.string(topic.name);
+        w.i32(topic.num_partitions);
+        w.i16(topic.replication_factor);
+        w.array(0);
+        w.array(topic.configs.len());
+        for (name, value) in &topic.configs {
+            w.string(name);
+            w.nullable_string(Some(value));
+            w.tags();
+        }
+        w.tags();
+    }
+    w.i32(timeout_ms);
+    w.bool(validate_only);
+    w.tags();
+}
+
+/// Reads the answer topic by topic, and holds none of it.
+///
+/// # Errors
+/// The field that is malformed.
+pub fn visit_created<'a>(
+    r: &mut Reader<'a>,
+    mut visit: impl FnMut(&'a str, ErrorCode, Option<&'a str>),
+) -> Read<()> {
+    r.i32("throttle_time_ms")?;
+    visit_list(r, "topics", |r| {
+        let name = r.string("name")?;
+        r.since(7, Uuid::default(), |r| r.uuid("topic_id"))?;
+        let error_code = read_error(r, "error_code")?;
+        let message = r.nullable_string("error_message")?;
+        r.since(5, -1, |r| r.i32("num_partitions"))?;
+        r.since(5, -1, |r| r.i16("replication_factor"))?;
+        r.since(5, (), |r| visit_list(r, "configs", skip_config))?;
+        r.tags()?;
+        visit(name, error_code, message);
+        Ok(())
+    })
 }
 
 fn skip_config(r: &mut Reader<'_>) -> Read<()> {

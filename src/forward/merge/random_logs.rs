@@ -5,6 +5,7 @@
 
 use super::*;
 use crate::client::batches::{BatchesError, visit_batch};
+use crate::client::codec;
 use crate::wire::batch::{Stamped, check};
 use crate::wire::record::BatchBuilder;
 

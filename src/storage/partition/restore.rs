@@ -115,6 +115,16 @@ impl Partition {
         Ok(self.active.as_ref().ok_or(DiskError::NotFound)?.log.clone())
     }
 
+    /// A log that was told to start behind its end, for rot took the records in between: it goes on
+    /// at its start, or what is appended next would lie in front of it. The offsets that are lost.
+    pub fn go_on_at_start(&mut self) -> Option<(i64, i64)> {
+        let lost = (self.log_end, self.log_start - 1);
+        (lost.0 <= lost.1).then(|| {
+            self.log_end = self.log_start;
+            lost
+        })
+    }
+
     /// Cuts off what lies behind the end of the last segment: after recovery, once per partition
     /// that the journal named.
     ///

@@ -4,7 +4,7 @@ use super::tests::{KEY, Log, batch};
 use super::*;
 use crate::storage::rot::Rot;
 use crate::storage::scrub;
-use crate::wire::batch::check_stored;
+use crate::wire::batch::{Stamped, check_stored};
 
 /// Reads the whole log from `offset` on; checks every batch and returns their base offsets.
 fn served(log: &Log, partition: &mut Partition, rot: &mut Rot, bytes_max: u32) -> Vec<i64> {

@@ -4,6 +4,7 @@ use super::*;
 use crate::disk::sim::SimDisk;
 use crate::limits::INDEX_INTERVAL_BYTES;
 use crate::storage::rot::Rot;
+use crate::wire::batch::Stamped;
 use crate::wire::record::BatchBuilder;
 
 pub(super) const KEY: PartitionKey = PartitionKey { topic: 1, partition: 0 };
@@ -45,7 +46,7 @@ impl Log {
         if self.partition.must_roll(raw.len(), segment_bytes, u32::MAX, 0) {
             self.partition.roll(&self.disk, 0).unwrap();
         }
-        self.partition.append(&self.disk, &stamped, &header, 0, false).unwrap();
+        self.partition.append(&self.disk, &stamped, &header, 0, How::Now).unwrap();
         self.batches.push((header.base_offset, header.next_offset(), raw.len()));
     }
 
@@ -252,7 +253,7 @@ fn a_failed_append_leaves_the_log_as_it_was() {
         let stamped = Stamped::new(&raw, 1, 0, None).unwrap();
         log.disk.fail_at(log.disk.operations(), DiskError::NoSpace);
         let failed =
-            log.partition.append(&log.disk, &stamped, &stamped.header().unwrap(), 0, false);
+            log.partition.append(&log.disk, &stamped, &stamped.header().unwrap(), 0, How::Now);
         assert_eq!(failed, Err(DiskError::NoSpace));
         assert_eq!((log.partition.log_end, log.partition.end_place()), before);
     }

@@ -5,7 +5,9 @@
 //! that follow each other closely, so that the machine's noise hits all of them; the figures to
 //! look at are the ratios of one run.
 //!
-//! Promises: the broker is the real binary with its defaults, on a directory of the target's disk.
+//! Promises: the broker is the real binary with its defaults, once on a directory of the target's
+//! disk, once in memory (`/dev/shm`, where there is one): what remains there is the event loop's
+//! and the processor's share, the rest is the disk's.
 //! Absent: thresholds. Nothing here passes or fails by time.
 
 #[path = "greedy.rs"]
@@ -15,6 +17,7 @@ mod greedy;
 mod support;
 
 use greedy::{GREEDY, Greedy};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -90,17 +93,23 @@ fn beside(
     worker.join().expect("the greedy client ends")
 }
 
-fn main() {
-    let quick = std::env::args().any(|argument| argument == "--quick");
-    let time = Duration::from_millis(if quick { 300 } else { 2_000 });
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+/// Alone and beside each greedy client, in a directory of `place`.
+fn measure(name: &str, place: &Path, time: Duration) {
+    let dir = tempfile::tempdir_in(place).expect("a directory");
     let ottla = Ottla::start(dir.path());
     greedy::prepare(ottla.address);
     let mut client = Client::start(&ottla);
     client.run(time, &mut Times::default());
     println!(
-        "{:<28}{:<18}{:>9}{:>9}{:>9}{:>9}",
-        "beside", "", "p50 ms", "p99 ms", "x p50", "x p99"
+        "{:<29}{:<18}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}",
+        format!("{name}, beside"),
+        "",
+        "alone",
+        "p50 ms",
+        "x",
+        "alone",
+        "p99 ms",
+        "x"
     );
     for greedy in GREEDY {
         let (mut alone, mut together) = (Times::default(), Times::default());
@@ -110,16 +119,26 @@ fn main() {
             done += beside(&ottla, &mut client, greedy, time / 2, &mut together);
         }
         for (kind, name) in KINDS.iter().enumerate() {
-            let [p50, p99] = [50, 99].map(|percent| percentile(&mut together[kind], percent));
-            let [quiet50, quiet99] = [50, 99].map(|percent| percentile(&mut alone[kind], percent));
-            print!(
-                "{:<28}{name:<18}{p50:>9.3}{p99:>9.3}",
-                if kind == 0 { greedy.name } else { "" }
-            );
-            println!("{:>9.2}{:>9.2}", p50 / quiet50, p99 / quiet99);
+            print!("{:<29}{name:<18}", if kind == 0 { greedy.name } else { "" });
+            for percent in [50, 99] {
+                let quiet = percentile(&mut alone[kind], percent);
+                let busy = percentile(&mut together[kind], percent);
+                print!("{quiet:>9.3}{busy:>9.3}{:>9.2}", busy / quiet);
+            }
+            println!();
         }
-        println!("{:<28}({done} requests, streams or answers of the greedy client)", "");
+        println!("{:<29}({done} requests, streams or answers of the greedy client)", "");
     }
     let peak = ottla.peak_memory();
     println!("memory at most: {:.1} MiB", peak as f64 / f64::from(1 << 20));
+}
+
+fn main() {
+    let quick = std::env::args().any(|argument| argument == "--quick");
+    let time = Duration::from_millis(if quick { 300 } else { 2_000 });
+    measure("disk", Path::new(env!("CARGO_TARGET_TMPDIR")), time);
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        measure("memory", memory, time);
+    }
 }

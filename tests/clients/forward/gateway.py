@@ -33,8 +33,12 @@ class Gateway:
         """Dots are underscores in the names of `changed`, which stays set."""
         self.settings.update({name.replace("_", "."): value for name, value in changed.items()})
         command = [OTTLA, "serve", "--data", self.data, "--listen", f"127.0.0.1:{self.port}"]
-        if self.board:
-            command += ["--board", self.board]
+        # The default board has no room for what this takes.
+        large = int(self.settings.get("forward.batch.size", 0)) > 65536
+        heavy = large or self.settings.get("forward.compression.type") == "zstd"
+        board = self.board or ("pi-4" if heavy else None)
+        if board:
+            command += ["--board", board]
         for name, value in self.settings.items():
             command += ["--set", f"{name}={value}"]
         self.process.spawn(command)

@@ -24,6 +24,10 @@ PARTITIONS = {name: shape[0] if isinstance(shape, tuple) else shape for name, sh
 ONE_RECORD = {"batch.num.messages": 1, "linger.ms": 0}
 BULK = {"linger.ms": 20}
 IDEMPOTENT = {"enable.idempotence": True}
+# The broker's timestamps are written into the records on the way up, in batches of up to forward.batch.size, which
+# is 16 KiB in some storms.
+STAMPED = {**BULK, "batch.size": 12_000}
+STAMPED_VALUE_BYTES_MAX = 8_000
 # name, share of all records, topics, configuration
 HABITS = (
     ("sensor", 10, ("single",), ONE_RECORD),
@@ -34,8 +38,8 @@ HABITS = (
     ("snappy", 6, ("packed", "mixed"), {**BULK, "compression.type": "snappy"}),
     ("lz4", 8, ("packed",), {**BULK, **IDEMPOTENT, "compression.type": "lz4"}),
     ("zstd", 8, ("packed", "mixed"), {**BULK, **IDEMPOTENT, "compression.type": "zstd"}),
-    ("stamps", 6, ("stamped",), BULK),
-    ("stamps-gzip", 4, ("stamped",), {**BULK, "compression.type": "gzip"}),
+    ("stamps", 6, ("stamped",), STAMPED),
+    ("stamps-gzip", 4, ("stamped",), {**STAMPED, "compression.type": "gzip"}),
 )
 SHARES = sum(share for _, share, _, _ in HABITS)
 FLUSH_SECONDS_MAX = 120
@@ -104,6 +108,8 @@ class Load:
 
     def send(self, producer, chance, name, number, topic):
         value = b"%s %d %s" % (name.encode(), number, payload(chance))
+        if topic == "stamped":
+            value = value[:STAMPED_VALUE_BYTES_MAX]
         key = chance.choice((None, b"", b"k%d" % chance.randrange(1000)))
         headers = [("site", b"17"), ("empty", None), ("site", b"")] if chance.random() < 0.1 else None
         times = {}

@@ -2,8 +2,7 @@
 
 use super::memory;
 use ottla::config::{
-    AlterOperation, BrokerConfig, EffectiveTopicConfig, TOPIC_KEYS, TopicOverrides,
-    describe_broker, describe_topic, load,
+    AlterOperation, BrokerConfig, Described, EffectiveTopicConfig, TOPIC_KEYS, TopicOverrides, load,
 };
 use ottla::limits::Board;
 
@@ -33,7 +32,7 @@ fn broker(file: &str, text: &str, sets: &[String]) {
         Ok((config, notes)) => {
             notes.iter().for_each(|note| assert!(!note.to_string().is_empty()));
             assert!(!config.listeners.is_empty(), "a broker listens somewhere");
-            describe_broker(&config).for_each(drop);
+            Described::new(&config).broker().for_each(drop);
             said_again_is_the_same(&config);
         }
         Err(errors) => {
@@ -83,7 +82,7 @@ fn legal(kept: &TopicOverrides, broker: &BrokerConfig) {
     let effective = EffectiveTopicConfig::new(broker, kept);
     effective.delete_after_ms();
     effective.delete_beyond_bytes();
-    describe_topic(broker, kept).for_each(drop);
+    Described::new(broker).topic(kept).for_each(drop);
     let mut again = TopicOverrides::default();
     for (name, value) in kept.iter() {
         assert!(TOPIC_KEYS.iter().any(|key| key.name == name));

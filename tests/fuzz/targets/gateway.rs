@@ -11,7 +11,7 @@ use ottla::broker::{self, Broker, NewTopic, Slot};
 use ottla::config::BrokerConfig;
 use ottla::disk::Disk;
 use ottla::disk::sim::SimDisk;
-use ottla::limits::RESPONSE_BYTES_MAX;
+use ottla::limits::{Board, MEMBER_METADATA_BYTES_MAX, RESPONSE_BYTES_MAX, Sizes};
 use ottla::time::{Millis, Now};
 use ottla::wire::record::BatchBuilder;
 use ottla::wire::{RequestHeader, Writer, batch};
@@ -32,9 +32,31 @@ pub struct Gateway {
     pub now: Now,
 }
 
-/// A small journal, so that it runs full and around.
+/// A small journal, so that it runs full and around, and small tables, so that they do.
+///
+/// A start is most of what an input costs, and it makes every table: with those of a real board
+/// (256 partitions) a second had room for a quarter of the inputs.
 pub fn config() -> BrokerConfig {
-    BrokerConfig { journal_bytes: 32 * 1024, ..BrokerConfig::default() }
+    let board = Board {
+        connections: 8,
+        partitions: 24,
+        groups: 6,
+        message_bytes: 16 * 1024,
+        ..Board::DEFAULT
+    };
+    let mut config = BrokerConfig { journal_bytes: 32 * 1024, ..BrokerConfig::of(&board) };
+    config.sizes = Sizes {
+        segments: 96,
+        producers: 24,
+        members: 16,
+        pending_members: 8,
+        member_bytes: MEMBER_METADATA_BYTES_MAX + 4 * 1024,
+        offsets: 64,
+        offset_bytes: 4 * 1024,
+        staged_bytes: 64 * 1024,
+        ..config.sizes
+    };
+    config
 }
 
 /// How the broker's clock begins.

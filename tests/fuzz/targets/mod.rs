@@ -54,6 +54,11 @@ pub fn run(name: &str, data: &[u8]) {
     target(data);
 }
 
+/// Gives a broker one request that a real client sent, which it answers.
+pub fn is_answered(data: &[u8]) {
+    requests::is_answered(data);
+}
+
 /// The text files of a directory by name, in order.
 pub fn texts(directory: &Path) -> Vec<(String, String)> {
     let mut texts = Vec::new();

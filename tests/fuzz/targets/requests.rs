@@ -40,6 +40,18 @@ pub fn run(data: &[u8]) {
     gateway.still_serves();
 }
 
+/// A request that a real client sent, as the only item: it is answered, or waits, and is never
+/// taken for broken.
+pub fn is_answered(data: &[u8]) {
+    let mut input = Input::new(data);
+    let how = input.byte();
+    assert_eq!(how >> 2 & 7, 3, "a request with its own header");
+    let length = usize::from(input.word());
+    let frame = input.take(length);
+    assert!(frame.len() == length && input.is_empty(), "one request and nothing else");
+    Gateway::prepared().ask(1, frame).expect("a real client's request");
+}
+
 /// The rows of the table of APIs.
 const TABLE_ROWS: &[usize] = &{
     let mut rows = [0; TABLE.len()];
