@@ -20,12 +20,13 @@ use super::journal::Lsn;
 use super::journal_frame::PartitionKey;
 use super::layout;
 pub use super::segment::LogError;
-use super::segment::{Window, read_batch, read_header};
+use super::segment::{Window, read_header};
 use super::segments::{Run, Segments};
 use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
 use crate::limits::{PARTITION_BOOKMARKS, SEALED_DIRTY_MAX, SEGMENT_RESERVE_BYTES};
 use crate::wire::batch::BatchHeader;
 pub use append::How;
+pub use by_time::Found;
 use serde::{Deserialize, Serialize};
 
 /// What is remembered of a segment, also in the coordinator file.
@@ -444,47 +445,6 @@ impl Partition {
         Ok((position, next.ok_or(rotten)?))
     }
 
-    /// The first batch with records at or behind offset `from` whose maximum timestamp is at least
-    /// `timestamp`, and the whole batch in `buffer`.
-    ///
-    /// # Errors
-    /// What is wrong with a segment.
-    pub fn batch_at_time(
-        &mut self,
-        disk: &dyn Disk,
-        timestamp: i64,
-        from: i64,
-        buffer: &mut Vec<u8>,
-    ) -> Result<Option<BatchHeader>, LogError> {
-        for at in 0..self.segments.len() {
-            let Some(segment) = self.segments.get(at) else { break };
-            let limit = self.readable(at);
-            let gone = self.segments.get(at + 1).is_some_and(|next| next.base_offset <= from);
-            if gone || segment.max_timestamp < timestamp || limit == 0 {
-                continue;
-            }
-            let open = self.open_at(disk, at)?;
-            // Both rule out what lies before them, so the later one is where to begin.
-            let by_time = open.index.last_where(|e| e.max_timestamp_before < timestamp);
-            let relative = from - segment.base_offset;
-            let by_offset = open.index.last_where(|e| i64::from(e.relative_offset) <= relative);
-            let mut position = by_time.position.max(by_offset.position);
-            if read_header(&open.log, position, limit).is_err() {
-                position = 0;
-            }
-            let mut window = Window::new(&open.log, limit);
-            while position < limit {
-                let header = window.header(position)?;
-                if header.max_timestamp >= timestamp && header.next_offset() > from {
-                    read_batch(&open.log, position, &header, buffer)?;
-                    return Ok(Some(header));
-                }
-                position += header.total_bytes as u32;
-            }
-        }
-        Ok(None)
-    }
-
     /// Gives up the segments that lie wholly before the log's start; says whether there were any.
     /// Their files can be removed by [`Partition::take_given_up`].
     pub fn drop_before_start(&mut self) -> bool {
@@ -523,6 +483,7 @@ fn open_segment(disk: &dyn Disk, dir: &str, s: &Segment, mode: Open) -> DiskResu
 }
 
 mod append;
+mod by_time;
 mod restore;
 #[cfg(test)]
 mod tests;
