@@ -169,6 +169,7 @@ impl Forwarder {
         self.shared.release(link.id);
         self.keep_request(link.out);
         self.wake = true;
+        self.something_happened();
         link.id
     }
 
@@ -189,7 +190,9 @@ impl Forwarder {
         let earlier = |link: &&Link| link.turn != 0 && (turn == 0 || link.turn < turn);
         let ahead = self.links.iter().filter(earlier).count();
         if self.requests.len() <= ahead {
-            if turn == 0 {
+            // Those with nothing to say would queue behind each other for ever, each waking the
+            // next, while a socket that takes nothing holds the other buffers.
+            if turn == 0 && !self.links[at].idle {
                 self.links[at].turn = self.next_turn;
                 self.next_turn += 1;
             }
@@ -209,6 +212,11 @@ impl Forwarder {
             let out = core::mem::take(&mut link.out);
             self.keep_request(out);
         }
+    }
+
+    /// Links that had nothing to say may have something now.
+    pub(super) fn something_happened(&mut self) {
+        self.links.iter_mut().for_each(|link| link.idle = false);
     }
 
     fn keep_request(&mut self, out: Vec<u8>) {
