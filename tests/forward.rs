@@ -67,6 +67,12 @@ const REMEMBERED: &[u64] = &[
     // What had gone up in a merged and compressed batch was sent alone after a seek, as it is
     // stored, and was too large: it is upstream, and set aside as well.
     17_403, 23_451,
+    // Links with nothing to say queued for the one buffer that was left, and woke each other for
+    // as long as another's socket took nothing.
+    61_524,
+    // A batch from a connection that was gone came just before its producer was forgotten, and
+    // what was sent for it just behind.
+    89_154, 128_611,
 ];
 
 /// By API key, the error codes that some life must have met.
