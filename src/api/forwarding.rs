@@ -187,8 +187,12 @@ pub fn steer(
             let what = if paused { "paused" } else { "resumed" };
             log::info!("forwarding: {what} by {}", context.peer.address);
         }
+        if !wanted.seeks.is_empty() {
+            // The forwarder says of each one where it goes on.
+            let (count, who) = (wanted.seeks.len(), context.peer.address);
+            log::info!("forwarding: {who} seeks in {count} of the partitions");
+        }
         for seek in wanted.seeks {
-            log::info!("forwarding: {seek:?} by {}", context.peer.address);
             context.broker.forwarding_mut().command(seek);
         }
         Ok(lsn)
