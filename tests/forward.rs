@@ -62,6 +62,19 @@ type Tamper = fn(&mut Cluster, bool);
 /// Lives of a run, unless it is said otherwise.
 const SEEDS: u64 = 10_000;
 
+/// Beyond those of a run: lives that a change was made for.
+const REMEMBERED: &[u64] = &[
+    // What had gone up in a merged and compressed batch was sent alone after a seek, as it is
+    // stored, and was too large: it is upstream, and set aside as well.
+    17_403, 23_451,
+    // Links with nothing to say queued for the one buffer that was left, and woke each other for
+    // as long as another's socket took nothing.
+    61_524,
+    // A batch from a connection that was gone came just before its producer was forgotten, and
+    // what was sent for it just behind.
+    89_154, 128_611,
+];
+
 /// By API key, the error codes that some life must have met.
 const MET: &[(i16, &[i16])] = &[
     (-1, &[0, 1]),
@@ -146,7 +159,12 @@ fn live_all(seeds: Range<u64>, make: Make, tamper: Tamper) -> (Vec<Lived>, Vec<(
 fn whatever_happens_upstream_has_every_record_once_and_in_order() {
     let began = std::time::Instant::now();
     let seeds = seeds();
-    let (lived, failed) = live_all(seeds.clone(), honest, |_, _| {});
+    let (mut lived, mut failed) = live_all(seeds.clone(), honest, |_, _| {});
+    for seed in REMEMBERED.iter().filter(|seed| seeds.end == SEEDS && **seed >= SEEDS) {
+        let (one, wrong) = live_all(*seed..*seed + 1, honest, |_, _| {});
+        lived.extend(one);
+        failed.extend(wrong);
+    }
     let mut answered: BTreeMap<(i16, i16), u64> = BTreeMap::new();
     for (what, count) in lived.iter().flat_map(|lived| &lived.answered) {
         *answered.entry(*what).or_default() += count;

@@ -168,6 +168,27 @@ fn every_init_gets_its_service_once_and_loses_it_again() {
 }
 
 #[test]
+fn an_image_loses_the_services_of_inits_that_are_not_found_in_it() {
+    for inits in [&["systemd", "sysv"][..], &["procd"], &["openrc"], &["busybox"]] {
+        let machine = Machine { root: tempfile::tempdir().unwrap() };
+        fs::write(machine.at("program"), "").unwrap();
+        let more: Vec<&str> = inits.iter().flat_map(|init| ["--init", init]).collect();
+        machine.install(&more);
+        let output = machine.run(&["uninstall", "--purge"]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let stays = [machine.at("program"), machine.at("etc/inittab")];
+        for line in machine.everything() {
+            let is_directory = line.contains(" 40755 ");
+            let may_stay = stays.iter().any(|path| line.starts_with(&*path.to_string_lossy()));
+            assert!(is_directory || may_stay, "{inits:?}: {line}");
+        }
+        assert!(!machine.at("srv/ottla").exists() && !machine.at("var/lib/ottla").exists());
+        let inittab = fs::read_to_string(stays[1].as_path()).unwrap_or_default();
+        assert_eq!(inittab, "", "{inits:?}");
+    }
+}
+
+#[test]
 fn a_dry_run_tells_path_mode_and_owner_and_does_nothing() {
     for (init, _) in INITS {
         let machine = Machine::with(init);

@@ -154,25 +154,25 @@ fn describe_broker(
     wanted: impl Fn(&str) -> bool,
     include: Include,
 ) {
-    let forwarding = forwarding::figures(context);
-    let forwarding = || forwarding.iter().filter(|figure| wanted(&figure.name));
     let mut text = context.broker.take_text();
     let entries = context.broker.described().broker().filter(|entry| wanted(entry.name));
-    let mut count = entries.clone().count() + forwarding().count();
-    status(context, &mut |name, _, _, _| count += usize::from(wanted(name)));
+    let mut count = entries.clone().count() + forwarding::topics_wanted(context, &wanted);
+    let mut one_more = |name: &str, _, _: fmt::Arguments<'_>, _| count += usize::from(wanted(name));
+    status(context, &mut one_more);
+    forwarding::figures(context, &mut one_more);
     w.array(count);
     entries.for_each(|entry| write_entry(w, &entry, include));
-    status(context, &mut |name, kind, value, doc| {
+    let mut write = |name: &str, kind, value: fmt::Arguments<'_>, doc| {
         if wanted(name) {
             text.clear();
             // What does not fit is cut off.
             Cut(&mut text).write_fmt(value).ok();
             write_entry(w, &figure(name, kind, &text, doc), include);
         }
-    });
-    for it in forwarding() {
-        write_entry(w, &figure(&it.name, it.kind, &it.value, it.documentation), include);
-    }
+    };
+    status(context, &mut write);
+    forwarding::figures(context, &mut write);
+    forwarding::topics(context, &wanted, &mut write);
     context.broker.give_text(text);
 }
 
@@ -231,7 +231,7 @@ impl fmt::Display for StorageWords {
 }
 
 /// Takes a figure's name, its type, its value and what it is.
-type Visit<'a> = &'a mut dyn FnMut(&'static str, ValueType, fmt::Arguments<'_>, &'static str);
+pub(super) type Visit<'a> = &'a mut dyn FnMut(&str, ValueType, fmt::Arguments<'_>, &'static str);
 
 /// The figures that `ottla status` shows.
 fn status(context: &Context<'_>, visit: Visit<'_>) {

@@ -5,17 +5,20 @@
 //! sets `ottla.forward.paused` and `ottla.forward.seek` there. A pause lasts, also over a restart;
 //! a seek is an order, done once, when the forwarder comes by.
 //!
-//! Promises: settings of one request are all taken or none.
+//! Promises: settings of one request are all taken or none; figures take no memory.
 
 use super::Context;
+use super::describe_configs::Visit;
 use super::shared::Refused;
-use crate::broker::{Broker, TopicFigures};
+use crate::broker::{Backlog, Broker, TopicFigures};
 use crate::config::{AlterOperation, ValueType};
-use crate::limits::FORWARD_NEXT_BYTES_MAX;
+use crate::fixed::Words;
+use crate::limits::{FIGURE_NAME_BYTES_MAX, FORWARD_NEXT_BYTES_MAX};
 use crate::state::forward::{ForwardCommand, ForwardHead};
+use crate::state::topics::Topic;
 use crate::storage::Lsn;
 use crate::wire::ErrorCode;
-use core::fmt::Write;
+use core::fmt::{self, Write};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -24,125 +27,127 @@ const PAUSED: &str = "ottla.forward.paused";
 /// Says where partitions go on: `topic:partition:offset`, with commas between them.
 const SEEK: &str = "ottla.forward.seek";
 
-/// A figure of forwarding.
-pub struct Figure {
-    /// Its name.
-    pub name: Cow<'static, str>,
-    /// Its type.
-    pub kind: ValueType,
-    /// Its value.
-    pub value: String,
-    /// What it is.
-    pub documentation: &'static str,
+/// What the name of a topic's figure begins with.
+const TOPIC: &str = "ottla.status.forward.topic.";
+
+fn topic_figure(topic: &str) -> Words<FIGURE_NAME_BYTES_MAX> {
+    Words::of(format_args!("{TOPIC}{topic}"))
 }
 
-fn figure(
-    name: impl Into<Cow<'static, str>>,
-    kind: ValueType,
-    value: String,
-    documentation: &'static str,
-) -> Figure {
-    Figure { name: name.into(), kind, value, documentation }
-}
-
-/// The figures but for the state; none where nothing is forwarded.
-pub fn figures(context: &mut Context<'_>) -> Vec<Figure> {
-    let now = context.now;
-    let text = |name, value: &str, doc| figure(name, ValueType::String, value.to_owned(), doc);
-    let mut entries = Vec::new();
-    if context.broker.config().forward.bootstrap_servers.is_empty() {
-        return entries;
+/// The figures but for the state and those of single topics; none where nothing is forwarded.
+pub fn figures(context: &Context<'_>, visit: Visit<'_>) {
+    let (broker, now) = (&context.broker, context.now);
+    if broker.config().forward.bootstrap_servers.is_empty() {
+        return;
     }
-    let topics = context.broker.forward_topics(now);
-    let sum = |of: fn(&TopicFigures) -> u64| topics.iter().map(of).sum::<u64>().to_string();
-    let long = |name, value: String, doc| figure(name, ValueType::Long, value, doc);
-    let forwarding = context.broker.forwarding();
+    let (long, text) = (ValueType::Long, ValueType::String);
+    let forwarding = broker.forwarding();
     let next_try = forwarding.next_try.map_or(-1, |at| at.since(now.mono) as i64);
-    entries.extend([
-        long(
-            "ottla.status.forward.since.ms",
-            forwarding.since_wall_ms.to_string(),
-            "Since when, in milliseconds since 1970 by the machine's clock.",
-        ),
-        long(
-            "ottla.status.forward.next.try.ms",
-            next_try.to_string(),
-            "Milliseconds until the next try; -1 while none is due.",
-        ),
-        text("ottla.status.forward.error", forwarding.error(), "The last error in words."),
-        text(
-            "ottla.status.forward.upstream",
-            &forwarding.head().cluster_id,
-            "The upstream cluster's id; empty while unknown.",
-        ),
-        long(
-            "ottla.status.forward.bytes.up",
-            forwarding.bytes_up.to_string(),
-            "Bytes sent upstream since start.",
-        ),
-        long(
-            "ottla.status.forward.bytes.today",
-            forwarding.bytes_today(now).to_string(),
-            "Bytes sent upstream on this day (UTC) since start.",
-        ),
-        long(
+    let since = forwarding.since_wall_ms;
+    let doc = "Since when, in milliseconds since 1970 by the machine's clock.";
+    visit("ottla.status.forward.since.ms", long, format_args!("{since}"), doc);
+    let doc = "Milliseconds until the next try; -1 while none is due.";
+    visit("ottla.status.forward.next.try.ms", long, format_args!("{next_try}"), doc);
+    let (error, doc) = (forwarding.error(), "The last error in words.");
+    visit("ottla.status.forward.error", text, format_args!("{error}"), doc);
+    let cluster_id = forwarding.head().cluster_id.as_str();
+    let doc = "The upstream cluster's id; empty while unknown.";
+    visit("ottla.status.forward.upstream", text, format_args!("{cluster_id}"), doc);
+    let backlog = broker.forward_backlog();
+    let today = "Bytes sent upstream on this day (UTC) since start.";
+    let rejected = "Records that upstream refuses for good, set aside.";
+    for (name, value, doc) in [
+        ("ottla.status.forward.bytes.up", forwarding.bytes_up, "Bytes sent upstream since start."),
+        ("ottla.status.forward.bytes.today", forwarding.bytes_today(now), today),
+        (
             "ottla.status.forward.rate",
-            forwarding.rate.rate(now.mono).to_string(),
+            forwarding.rate.rate(now.mono),
             "Bytes per second sent upstream lately.",
         ),
-        long(
+        (
             "ottla.status.forward.backlog.records",
-            sum(|t| t.backlog.records),
+            backlog.records,
             "Records that still have to go upstream.",
         ),
-        long("ottla.status.forward.backlog.bytes", sum(|t| t.backlog.bytes), "Their bytes, about."),
-        long(
-            "ottla.status.forward.rejected",
-            sum(|t| t.backlog.rejected),
-            "Records that upstream refuses for good, set aside.",
-        ),
-        long(
-            "ottla.status.forward.repeated",
-            sum(|t| t.backlog.repeated),
-            "Records that may be twice upstream.",
-        ),
-    ]);
-    entries.extend(topics.iter().map(|topic| {
-        let name = format!("ottla.status.forward.topic.{}", topic.name);
-        figure(name, ValueType::String, topic_text(topic), "How one topic's forwarding is.")
-    }));
-    entries
+        ("ottla.status.forward.backlog.bytes", backlog.bytes, "Their bytes, about."),
+        ("ottla.status.forward.rejected", backlog.rejected, rejected),
+        ("ottla.status.forward.repeated", backlog.repeated, "Records that may be twice upstream."),
+    ] {
+        visit(name, long, format_args!("{value}"), doc);
+    }
+}
+
+/// How many topics' figures are wanted.
+pub fn topics_wanted(context: &Context<'_>, wanted: impl Fn(&str) -> bool) -> usize {
+    context.broker.forwarded_topics().filter(|topic| wanted(&topic_figure(topic.name))).count()
+}
+
+/// The wanted ones of the figures of single topics.
+pub fn topics(context: &mut Context<'_>, wanted: impl Fn(&str) -> bool, visit: Visit<'_>) {
+    let mut place = 0;
+    while let Some(topic) = context.broker.topics().nth(place) {
+        place += 1;
+        let (number, name) = (topic.number, topic_figure(topic.name));
+        if !context.broker.forwards(topic) || !wanted(&name) {
+            continue;
+        }
+        let Some(figures) = context.broker.forward_figures(number, context.now) else { continue };
+        let line = TopicLine { broker: context.broker, number, figures };
+        let doc = "How one topic's forwarding is.";
+        visit(&name, ValueType::String, format_args!("{line}"), doc);
+    }
 }
 
 /// A topic's figures in one line.
-fn topic_text(topic: &TopicFigures) -> String {
-    let backlog = &topic.backlog;
-    let oldest_ms = backlog.oldest_ms.map_or(-1, |ms| i64::try_from(ms).unwrap_or(i64::MAX));
-    let mut text = format!(
-        "upstream={};records={};bytes={};oldest.ms={oldest_ms};rate={};sent={};rejected={};\
-         repeated={}",
-        topic.upstream,
-        backlog.records,
-        backlog.bytes,
-        topic.rate,
-        topic.bytes_up,
-        backlog.rejected,
-        backlog.repeated,
-    );
-    let next: Vec<String> = topic.next.iter().map(i64::to_string).collect();
-    let next = next.join(",");
-    // A value of the older versions holds 32767 bytes.
-    if next.len() <= FORWARD_NEXT_BYTES_MAX {
-        write!(text, ";next={next}").ok();
+struct TopicLine<'a> {
+    broker: &'a Broker,
+    number: u32,
+    figures: TopicFigures,
+}
+
+impl fmt::Display for TopicLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TopicFigures { backlog, bytes_up, rate, state, error } = &self.figures;
+        let Some(topic) = self.broker.topics().get(self.number) else { return Ok(()) };
+        let [prefix, name] = self.broker.config().forward.upstream_topic_parts(topic.name);
+        let Backlog { records, bytes, rejected, repeated, .. } = backlog;
+        let oldest_ms = backlog.oldest_ms.map_or(-1, |ms| i64::try_from(ms).unwrap_or(i64::MAX));
+        write!(
+            f,
+            "upstream={prefix}{name};records={records};bytes={bytes};oldest.ms={oldest_ms};\
+             rate={rate};sent={bytes_up};rejected={rejected};repeated={repeated}"
+        )?;
+        let mut next = Bytes(0);
+        write_next(self.broker, &topic, &mut next)?;
+        if next.0 <= FORWARD_NEXT_BYTES_MAX {
+            f.write_str(";next=")?;
+            write_next(self.broker, &topic, f)?;
+        }
+        write!(f, ";state={}", state.as_text())?;
+        match (*error, ErrorCode::from_i16(*error)) {
+            (0, _) => Ok(()),
+            (_, Some(code)) => write!(f, ", {}", code.name()),
+            (_, None) => write!(f, ", error {error}"),
+        }
     }
-    write!(text, ";state={}", topic.state.as_text()).ok();
-    if topic.error != 0 {
-        match ErrorCode::from_i16(topic.error) {
-            Some(code) => write!(text, ", {}", code.name()).ok(),
-            None => write!(text, ", error {}", topic.error).ok(),
-        };
+}
+
+/// The next offsets of a topic's partitions, with commas between them.
+fn write_next(broker: &Broker, topic: &Topic<'_>, to: &mut dyn Write) -> fmt::Result {
+    broker.forward_next(topic).enumerate().try_for_each(|(at, next)| {
+        let comma = if at == 0 { "" } else { "," };
+        write!(to, "{comma}{next}")
+    })
+}
+
+/// Counts bytes of text.
+struct Bytes(usize);
+
+impl Write for Bytes {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        Ok(())
     }
-    text
 }
 
 fn invalid(message: impl Into<Cow<'static, str>>) -> Refused {
@@ -182,8 +187,12 @@ pub fn steer(
             let what = if paused { "paused" } else { "resumed" };
             log::info!("forwarding: {what} by {}", context.peer.address);
         }
+        if !wanted.seeks.is_empty() {
+            // The forwarder says of each one where it goes on.
+            let (count, who) = (wanted.seeks.len(), context.peer.address);
+            log::info!("forwarding: {who} seeks in {count} of the partitions");
+        }
         for seek in wanted.seeks {
-            log::info!("forwarding: {seek:?} by {}", context.peer.address);
             context.broker.forwarding_mut().command(seek);
         }
         Ok(lsn)

@@ -11,7 +11,6 @@ use crate::storage::retention::{self, Policy};
 use crate::storage::{Lsn, PartitionIndex, SegmentPolicy, WriteError};
 use crate::time::Now;
 use crate::wire::batch::{self, BatchHeader, Codec, Stamped};
-use crate::wire::record::Record;
 
 /// The leader epoch of every partition, for ever: there is one node, and no epoch ever goes back
 /// (Java ignores metadata with an older epoch than it has seen).
@@ -305,27 +304,9 @@ impl Broker {
         index: PartitionIndex,
         timestamp: i64,
     ) -> Result<Option<(i64, i64)>, FetchError> {
-        let mut buffer = Vec::new();
         let log_start = self.storage.partition(index).map_or(0, |p| p.log_start);
-        let mut from = log_start;
-        while let Some(header) = self.storage.batch_at_time(index, timestamp, from, &mut buffer)? {
-            let time_of = |record: &Record<'_>| batch::record_timestamp(&header, record);
-            let offset_of =
-                |record: &Record<'_>| header.base_offset + i64::from(record.offset_delta);
-            if header.codec() != Some(Codec::None) {
-                let first_fits = header.base_timestamp >= timestamp && !header.is_log_append_time();
-                let time = if first_fits { header.base_timestamp } else { header.max_timestamp };
-                return Ok(Some((header.base_offset.max(log_start), time)));
-            }
-            let mut records = batch::records(&buffer, &header).flatten();
-            let fits = |r: &Record<'_>| time_of(r) >= timestamp && offset_of(r) >= log_start;
-            if let Some(record) = records.find(fits) {
-                return Ok(Some((offset_of(&record), time_of(&record))));
-            }
-            // Its only fitting record lies before the log's start.
-            from = header.next_offset();
-        }
-        Ok(None)
+        let found = self.storage.record_at_time(index, timestamp, log_start)?;
+        Ok(found.map(|found| (found.offset, found.timestamp)))
     }
 
     /// The offset and timestamp of the record with the largest timestamp (ListOffsets -3).

@@ -84,7 +84,7 @@ enum Command {
     DeleteRecords(offsets::DeleteRecordsArgs),
     /// Say how forwarding to the upstream cluster is doing; pause, resume or move it
     Forward(forward::ForwardArgs),
-    /// Say in ten lines how a broker is doing
+    /// Say how a broker is doing, and how full its tables are
     Status(status::StatusArgs),
     /// Look into the coordinator file of a broker that does not run
     Coordinator(coordinator::CoordinatorArgs),

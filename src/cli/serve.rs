@@ -90,15 +90,20 @@ fn read_config(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| format!("cannot read {shown}: {error}"))
 }
 
+/// How many open files the broker does not start below, and how many it needs when all is in use.
+pub fn files_needed(config: &BrokerConfig) -> (u64, u64) {
+    let rest = config.sizes.connections + FILES_OF_THE_PROCESS;
+    let files = |of_storage: usize| (of_storage + rest) as u64;
+    (files(Storage::files_min(&config.sizes)), files(Storage::files_max(&config.sizes)))
+}
+
 /// Whether so many open files are enough: for a full board with all that it may open, or with a
 /// warning, for the two files that each partition has at least while it is written.
 ///
 /// # Errors
 /// A sentence, where partitions of this board would fail when they are written.
 fn check_descriptors(config: &BrokerConfig, limit: u64) -> Result<Option<String>, String> {
-    let rest = config.sizes.connections + FILES_OF_THE_PROCESS;
-    let most = (Storage::files_max(&config.sizes) + rest) as u64;
-    let least = (Storage::files_min(&config.sizes) + rest) as u64;
+    let (least, most) = files_needed(config);
     let advice = "raise the hard limit (ulimit -Hn, LimitNOFILE), or take a smaller board";
     let (partitions, connections) = (config.sizes.partitions, config.sizes.connections);
     if limit < least {

@@ -1,4 +1,4 @@
-//! `ottla status`: how a broker is doing, in ten lines.
+//! `ottla status`: how a broker is doing, and how full its tables are.
 //!
 //! Kafka's protocol has no request for this, and we invent none: ottla tells its figures as
 //! read-only settings named `ottla.status.*` of its broker resource (DescribeConfigs), and the rest

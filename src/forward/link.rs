@@ -192,6 +192,8 @@ pub struct Link {
     pub greet_in: Option<i16>,
     /// Its turn for a buffer; 0 while it wants none.
     pub turn: u64,
+    /// It had a buffer and nothing to say: it does not queue for one before something happens.
+    pub idle: bool,
     /// The bytes of the request that is being written, and how many are with the socket. It has no
     /// capacity while no request is being written.
     pub out: Vec<u8>,
@@ -251,6 +253,7 @@ impl Link {
             flights: Deque::new(),
             greet_in: None,
             turn: 0,
+            idle: false,
             out: Vec::new(),
             out_at: 0,
             body: None,

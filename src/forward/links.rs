@@ -169,6 +169,7 @@ impl Forwarder {
         self.shared.release(link.id);
         self.keep_request(link.out);
         self.wake = true;
+        self.something_happened();
         link.id
     }
 
@@ -189,7 +190,9 @@ impl Forwarder {
         let earlier = |link: &&Link| link.turn != 0 && (turn == 0 || link.turn < turn);
         let ahead = self.links.iter().filter(earlier).count();
         if self.requests.len() <= ahead {
-            if turn == 0 {
+            // Those with nothing to say would queue behind each other for ever, each waking the
+            // next, while a socket that takes nothing holds the other buffers.
+            if turn == 0 && !self.links[at].idle {
                 self.links[at].turn = self.next_turn;
                 self.next_turn += 1;
             }
@@ -211,11 +214,66 @@ impl Forwarder {
         }
     }
 
+    /// Links that had nothing to say may have something now.
+    pub(super) fn something_happened(&mut self) {
+        self.links.iter_mut().for_each(|link| link.idle = false);
+    }
+
     fn keep_request(&mut self, out: Vec<u8>) {
         if out.capacity() > 0 {
             // One place for each.
             self.requests.push(out).ok();
             self.wake |= self.links.iter().any(|link| link.turn != 0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::open;
+    use crate::config::{BrokerConfig, ForwardConfig};
+    use crate::disk::sim::SimDisk;
+    use crate::time::Millis;
+    use std::rc::Rc;
+
+    #[test]
+    fn links_with_nothing_to_say_do_not_wake_each_other_for_ever() {
+        let now = Now { mono: Millis(1_000), wall_ms: 1_700_000_000_000 };
+        let bootstrap_servers = vec![("one".to_owned(), 9092)];
+        let forward = ForwardConfig { bootstrap_servers, ..ForwardConfig::default() };
+        let config = BrokerConfig { forward, ..BrokerConfig::default() };
+        let mut broker = open(Rc::new(SimDisk::new()), config, 42, now).unwrap().broker;
+        let mut forwarder = Forwarder::new(&mut broker, 3, now);
+        assert_eq!(forwarder.requests.len(), 2);
+        while !forwarder.links.is_empty() {
+            forwarder.remove_link(0);
+        }
+        for id in 101..105 {
+            let small = forwarder.smalls.pop().unwrap();
+            let link = Link::new(id, None, "one", 9092, small, now.mono);
+            forwarder.links.push(link).ok();
+            forwarder.links.last_mut().unwrap().state = State::Ready;
+        }
+        // Nobody begins a request any more. One link's socket has taken no byte of its last one,
+        // another's takes its request while a third one waits.
+        forwarder.quiesce();
+        for at in [3, 0] {
+            assert!(forwarder.take_request(at));
+            forwarder.links[at].out.extend_from_slice(b"a request");
+        }
+        assert!(forwarder.transmit(&mut broker, 102, now).is_empty());
+        assert_ne!(forwarder.links[1].turn, 0);
+        forwarder.transmitted(101, 9, now);
+        let mut rounds = 0;
+        while forwarder.take_wake() {
+            rounds += 1;
+            assert!(rounds < 10, "they wake each other for ever");
+            for id in 101..104 {
+                assert!(forwarder.transmit(&mut broker, id, now).is_empty());
+            }
+        }
+        assert!(rounds > 0, "who waited was woken");
+        assert!(forwarder.links.iter().all(|link| link.turn == 0), "nobody waits");
     }
 }

@@ -228,6 +228,7 @@ impl Forwarder {
 
     /// Takes an event in.
     pub fn handle(&mut self, broker: &mut Broker, event: Event<'_>, now: Now) {
+        self.something_happened();
         match event {
             Event::Connected(id) => {
                 if let Some(at) = self.link_at(id) {
@@ -264,6 +265,7 @@ impl Forwarder {
             } else if self.links[at].is_ready() {
                 self.begin_request(broker, at, now);
             }
+            self.links[at].idle = self.links[at].unsent() == 0;
             self.give_request_back(at);
         }
         if self.refill(at).is_err() {

@@ -7,8 +7,9 @@
 //! it), and format limits (the module above).
 
 use super::{
-    CONNECTION_BUFFER_BYTES, CONNECTION_OUT_BYTES, MEMBER_METADATA_BYTES_MAX,
-    PRODUCE_ELEMENT_BYTES_MAX,
+    CONNECTION_BUFFER_BYTES, CONNECTION_OUT_BYTES, FORWARD_NAME_BYTES_MAX, GROUP_ID_BYTES_MAX,
+    MEMBER_METADATA_BYTES_MAX, PRODUCE_ELEMENT_BYTES_MAX, TOPIC_NAME_BYTES_MAX,
+    TOPIC_SETTING_BYTES_MAX,
 };
 
 /// A MiB.
@@ -243,6 +244,25 @@ impl Sizes {
             forward_unpacks_zstd: board.memory_bytes >= 16 * MIB,
             forward_leaders: (4 * partitions).max(1024),
         }
+    }
+}
+
+impl Sizes {
+    /// Bytes that the coordinator file can have at most, when every table is full.
+    ///
+    /// Why: it is read as a whole at start, before anybody is connected, so that the buffers which
+    /// nobody uses yet have room for it. Every row counts with numbers and names of the largest
+    /// size. At the limit: a larger board wrote it, and the start is refused with a sentence.
+    pub const fn coordinator_bytes(&self) -> usize {
+        let name = TOPIC_NAME_BYTES_MAX + 3;
+        let partition = name + 64 + FORWARD_NAME_BYTES_MAX + 128;
+        64 * 1024
+            + self.partitions * partition
+            + self.segments * 40
+            + self.topics * (name + TOPIC_SETTING_BYTES_MAX + 64)
+            + self.offsets * (GROUP_ID_BYTES_MAX + name + 80)
+            + self.offset_bytes
+            + self.producers * 256
     }
 }
 

@@ -10,9 +10,15 @@ pub const FORWARD_ERROR_BYTES_MAX: usize = 200;
 
 /// Bytes of the list of a topic's cursors, as `ottla forward` reads it.
 ///
-/// Why: a setting's value has 32767 bytes at most in the older versions of DescribeConfigs, and
-/// these are some 1,500 partitions. At the limit: the list is left out.
-pub const FORWARD_NEXT_BYTES_MAX: usize = 16 * 1024;
+/// Why: it is part of a figure, which has [`FIGURE_BYTES_MAX`](super::FIGURE_BYTES_MAX) with all
+/// else that is said of a topic, and these are some 500 partitions. At the limit: the list is left
+/// out.
+pub const FORWARD_NEXT_BYTES_MAX: usize = 6 * 1024;
+
+/// Bytes of a figure's name: `ottla.status.forward.topic.` and a topic's.
+///
+/// Why: topics' names have 249 bytes. At the limit: never reached.
+pub const FIGURE_NAME_BYTES_MAX: usize = 280;
 
 /// Milliseconds of the window over which rates are shown.
 ///

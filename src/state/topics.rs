@@ -190,6 +190,11 @@ impl Topics {
         self.by_name.iter().filter_map(|key| self.at(*key))
     }
 
+    /// The topic at this place in the order of their names: for who changes the broker on the way.
+    pub fn nth(&self, place: usize) -> Option<Topic<'_>> {
+        self.at(*self.by_name.get(place)?)
+    }
+
     /// All topics in the order of their numbers.
     pub fn in_order_of_numbers(&self) -> impl Iterator<Item = Topic<'_>> + Clone {
         self.by_number.iter().filter_map(|key| self.at(*key))

@@ -213,23 +213,31 @@ impl postcard::ser_flavors::Flavor for PiecesFlavor<'_, '_> {
     }
 }
 
+/// Reads a header: the payload's bytes and the CRC over both.
+fn read_header(header: &[u8; HEADER_BYTES]) -> Result<(usize, u32), Found> {
+    let [a, b, c, d, e, f, g, h, version @ .., _, _, _, _, _, _, _, _] = *header;
+    if [a, b, c, d, e, f, g, h] != *MAGIC {
+        return Err(Found::Unreadable);
+    }
+    let version = u32::from_le_bytes(version);
+    if version > COORDINATOR_VERSION {
+        return Err(Found::Newer(version));
+    }
+    let [.., l0, l1, l2, l3, c0, c1, c2, c3] = *header;
+    Ok((u32::from_le_bytes([l0, l1, l2, l3]) as usize, u32::from_le_bytes([c0, c1, c2, c3])))
+}
+
 /// Reads the bytes of a coordinator file.
 pub fn decode(bytes: &[u8]) -> Found {
     let Some((header, payload)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
         return Found::Unreadable;
     };
-    let [a, b, c, d, e, f, g, h, version @ .., _, _, _, _, _, _, _, _] = *header;
-    let version = u32::from_le_bytes(version);
-    if [a, b, c, d, e, f, g, h] != *MAGIC {
-        return Found::Unreadable;
-    }
-    if version > COORDINATOR_VERSION {
-        return Found::Newer(version);
-    }
-    let [.., l0, l1, l2, l3, c0, c1, c2, c3] = *header;
-    let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+    let (length, crc) = match read_header(header) {
+        Ok(read) => read,
+        Err(found) => return found,
+    };
     let Some(payload) = payload.get(..length) else { return Found::Unreadable };
-    if crc32c_parts(&[&header[8..16], payload]) != u32::from_le_bytes([c0, c1, c2, c3]) {
+    if crc32c_parts(&[&header[8..16], payload]) != crc {
         return Found::Unreadable;
     }
     match postcard::from_bytes(payload) {
@@ -261,10 +269,15 @@ fn is_plausible(file: &CoordinatorFile) -> bool {
         && state.partitions.iter().all(partition)
 }
 
-/// Reads one of the three files.
+/// Reads one of the three files into memory.
 pub fn read(disk: &dyn Disk, path: &str) -> Found {
     let bytes = disk.open(path, Open::Read).and_then(|file| {
-        let mut bytes = vec![0; file.length()? as usize];
+        let mut header = [0; HEADER_BYTES];
+        file.read_exact_at(&mut header, 0)?;
+        let Ok((length, _)) = read_header(&header) else { return Ok(header.to_vec()) };
+        // What stands behind the payload is none of it, and a length that rotted takes no memory.
+        let there = usize::try_from(file.length()?).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; there.min(HEADER_BYTES.saturating_add(length))];
         file.read_exact_at(&mut bytes, 0)?;
         Ok(bytes)
     });
@@ -273,6 +286,42 @@ pub fn read(disk: &dyn Disk, path: &str) -> Found {
         Err(DiskError::NotFound) => Found::Missing,
         Err(_) => Found::Unreadable,
     }
+}
+
+/// What there is to say of a file without keeping it in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Which checkpoint it is.
+    pub checkpoint: u64,
+    /// Bytes of the file.
+    pub bytes: usize,
+}
+
+/// Looks through one of the three files, piece by piece, as far as its CRC goes.
+///
+/// # Errors
+/// What was found instead of a whole file.
+pub fn look(disk: &dyn Disk, path: &str) -> Result<Seen, Found> {
+    let unreadable = |error| match error {
+        DiskError::NotFound => Found::Missing,
+        _ => Found::Unreadable,
+    };
+    let file = disk.open(path, Open::Read).map_err(unreadable)?;
+    let mut header = [0; HEADER_BYTES];
+    file.read_exact_at(&mut header, 0).map_err(unreadable)?;
+    let (length, crc) = read_header(&header)?;
+    let (mut checkpoint, mut sum, mut done) = (None, crc32c(&header[8..16]), 0);
+    let mut piece = [0; 4096];
+    while done < length {
+        let piece = &mut piece[..(length - done).min(4096)];
+        file.read_exact_at(piece, (HEADER_BYTES + done) as u64).map_err(unreadable)?;
+        // It is the first number.
+        checkpoint = checkpoint.or_else(|| postcard::take_from_bytes(piece).ok().map(|it| it.0));
+        sum = crc32c_combine(sum, crc32c(piece), piece.len());
+        done += piece.len();
+    }
+    let checkpoint = checkpoint.filter(|_| sum == crc).ok_or(Found::Unreadable)?;
+    Ok(Seen { checkpoint, bytes: HEADER_BYTES + length })
 }
 
 /// Step 2, but for the sync, which is the caller's.

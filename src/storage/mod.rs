@@ -51,7 +51,7 @@ use crate::disk::{Disk, DiskError};
 use crate::fixed::List;
 use crate::limits::{RING_BYTES_MIN, SEGMENTS_BEHIND_BYTES, Sizes};
 use crate::time::Millis;
-use crate::wire::batch::{BatchHeader, HEADER_BYTES, Stamped};
+use crate::wire::batch::{HEADER_BYTES, Stamped};
 use ahead::AheadState;
 use behind::Behind;
 use journal::{Full, Journal};
@@ -59,7 +59,7 @@ use journal_frame::{
     BatchPlace, KIND_BATCH, KIND_CHANGE, KIND_LOG_START, KIND_REFERENCE, PLACE_BYTES,
     log_start_payload,
 };
-use partition::{How, LogError, Partition, Place, Slice};
+use partition::{Found, How, LogError, Partition, Place, Slice};
 use std::rc::Rc;
 use sync::SyncState;
 use table::Table;
@@ -476,22 +476,19 @@ impl Storage {
         }
     }
 
-    /// Finds a batch by time, see [`Partition::batch_at_time`].
+    /// Finds a record by time, see [`Partition::record_at_time`].
     ///
     /// # Errors
     /// [`LogError`].
-    pub fn batch_at_time(
+    pub fn record_at_time(
         &mut self,
         index: PartitionIndex,
         timestamp: i64,
         from: i64,
-        buffer: &mut Vec<u8>,
-    ) -> Result<Option<BatchHeader>, LogError> {
+    ) -> Result<Option<Found>, LogError> {
         let disk = self.disk.clone();
         match self.partitions.get_mut(index) {
-            Some(partition) => {
-                partition.batch_at_time(&*disk, &mut self.rot, timestamp, from, buffer)
-            }
+            Some(partition) => partition.record_at_time(&*disk, &mut self.rot, timestamp, from),
             None => Err(LogError::OutOfRange),
         }
     }

@@ -25,6 +25,7 @@ use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
 use crate::limits::{PARTITION_BOOKMARKS, SEALED_DIRTY_MAX, SEGMENT_RESERVE_BYTES};
 use crate::wire::batch::BatchHeader;
 pub use append::How;
+pub use by_time::Found;
 use serde::{Deserialize, Serialize};
 
 /// What is remembered of a segment, also in the coordinator file.
@@ -324,6 +325,7 @@ fn open_segment(disk: &dyn Disk, dir: &str, s: &Segment, mode: Open) -> DiskResu
 }
 
 mod append;
+mod by_time;
 mod read;
 mod restore;
 #[cfg(test)]

@@ -24,7 +24,7 @@ mod report;
 pub use report::{OpenError, Report, TooLarge};
 
 use super::behind::Behind;
-use super::coordinator::{self, CoordinatorFile, Found, StorageState};
+use super::coordinator::{self, CoordinatorFile, Found, Seen, StorageState};
 use super::journal::{self, FileHeader, Journal, Resume};
 use super::journal_frame::{FrameHeader, KIND_OPENED, PartitionKey, Payload};
 use super::partition::{Partition, Place};
@@ -111,27 +111,45 @@ impl Replay for Nothing {
 /// A coordinator file and its path.
 type Chosen = Option<(&'static str, CoordinatorFile)>;
 
-/// The newest whole coordinator file with its path, and whether there was one that is lost.
-fn choose(disk: &dyn Disk, report: &mut Report) -> Result<(Chosen, bool), OpenError> {
-    let (mut best, mut lost): (Chosen, bool) = (None, false);
+/// The newest whole coordinator file with its path, and whether there was one that is lost. Only
+/// that one is ever in memory, and only if it is one that this board could have written.
+fn choose(
+    disk: &dyn Disk,
+    bytes_max: usize,
+    report: &mut Report,
+) -> Result<(Chosen, bool), OpenError> {
+    let mut whole = heapless::Vec::<(&'static str, Seen), 3>::new();
+    let mut lost = false;
+    let mut note = |path| {
+        // A half-written new file is what a power cut leaves; no reason to worry anybody.
+        if path != layout::COORDINATOR_NEW {
+            lost = true;
+            report.note(format!("the file '{path}' is unreadable and was left aside"));
+        }
+    };
     for path in [layout::COORDINATOR, layout::COORDINATOR_NEW, layout::COORDINATOR_PREVIOUS] {
-        match coordinator::read(disk, path) {
-            Found::Whole(file) => {
-                let number = file.storage.checkpoint;
-                if best.as_ref().is_none_or(|(_, best)| best.storage.checkpoint < number) {
-                    best = Some((path, *file));
-                }
-            }
-            Found::Missing => {}
-            Found::Newer(version) => {
+        match coordinator::look(disk, path) {
+            Ok(seen) => whole.push((path, seen)).unwrap_or_default(),
+            Err(Found::Newer(version)) => {
                 return Err(OpenError::Newer { file: "coordinator", version });
             }
-            // A half-written new file is what a power cut leaves; no reason to worry anybody.
-            Found::Unreadable if path == layout::COORDINATOR_NEW => {}
-            Found::Unreadable => {
-                lost = true;
-                report.note(format!("the file '{path}' is unreadable and was left aside"));
+            Err(Found::Unreadable) => note(path),
+            Err(Found::Missing | Found::Whole(_)) => {}
+        }
+    }
+    whole.sort_by_key(|(_, seen)| core::cmp::Reverse(seen.checkpoint));
+    let mut best = None;
+    for (path, seen) in whole {
+        if seen.bytes > bytes_max {
+            let found = seen.bytes;
+            return Err(OpenError::TooLarge(TooLarge { found, ..TooLarge::COORDINATOR }));
+        }
+        match coordinator::read(disk, path) {
+            Found::Whole(file) => {
+                best = Some((path, *file));
+                break;
             }
+            _ => note(path),
         }
     }
     Ok((best, lost))
@@ -151,7 +169,7 @@ impl Storage {
         now: Millis,
     ) -> Result<(Storage, Report), OpenError> {
         let mut report = Report::default();
-        let (chosen, lost) = choose(&*disk, &mut report)?;
+        let (chosen, lost) = choose(&*disk, options.sizes.coordinator_bytes(), &mut report)?;
         let found = find_journal(&*disk)?;
         // Also when the power went in the middle of the first start: no directory of a topic is
         // made before the first checkpoint has ended.

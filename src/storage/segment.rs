@@ -1,10 +1,11 @@
-//! Reading batches in a segment file: one header, one batch, a walk over many.
+//! Reading batches in a segment file: one header, one batch, a walk over many or their records.
 //!
 //! Promises: nothing beyond the given limit is taken for a batch, and no header is trusted for
 //! more than its own checks say. Absent: which segment, and where in it (`partition`, `index`).
 
 use crate::disk::{DiskError, FileRef};
 use crate::wire::batch::{BatchHeader, HEADER_BYTES};
+use crate::wire::record::RecordHead;
 
 /// Why an append or a read failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +63,7 @@ pub fn read_batch(
     Ok(log.read_exact_at(buffer, u64::from(position))?)
 }
 
-/// Walks over small batches with one read for many headers.
+/// Walks over small batches, or over the records of one, with one read for many heads.
 pub struct Window<'a> {
     log: &'a FileRef,
     limit: u32,
@@ -82,17 +83,33 @@ impl<'a> Window<'a> {
     /// # Errors
     /// What the disk said, or that there is no batch.
     pub fn header(&mut self, position: u32) -> Result<BatchHeader, LogError> {
-        let inside =
-            position >= self.at && (position - self.at) as usize + HEADER_BYTES <= self.filled;
+        let rotten = LogError::Rotten { segment_base: -1, position };
+        match BatchHeader::read(self.bytes(position, HEADER_BYTES)?) {
+            Ok(h) if u64::from(position) + h.total_bytes as u64 <= u64::from(self.limit) => Ok(h),
+            _ => Err(rotten),
+        }
+    }
+
+    /// The head of the record at `position`, which must lie before `end` as a whole; `None` where
+    /// there is no such record.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn record(&mut self, position: u32, end: u32) -> Result<Option<RecordHead>, LogError> {
+        let left = end.saturating_sub(position) as usize;
+        let bytes = self.bytes(position, RecordHead::BYTES_MAX.min(left))?;
+        let head = RecordHead::read(&bytes[..bytes.len().min(left)]).ok();
+        Ok(head.filter(|head| head.total_bytes <= left))
+    }
+
+    /// What there is from `position` on: at least `wanted` bytes, unless the file ends before.
+    fn bytes(&mut self, position: u32, wanted: usize) -> Result<&[u8], LogError> {
+        let inside = position >= self.at && (position - self.at) as usize + wanted <= self.filled;
         if !inside {
             self.at = position;
             self.filled = self.log.read_at(&mut self.bytes, u64::from(position))?;
         }
         let from = (position - self.at) as usize;
-        let rotten = LogError::Rotten { segment_base: -1, position };
-        match BatchHeader::read(self.bytes[..self.filled].get(from..).unwrap_or_default()) {
-            Ok(h) if u64::from(position) + h.total_bytes as u64 <= u64::from(self.limit) => Ok(h),
-            _ => Err(rotten),
-        }
+        Ok(self.bytes[..self.filled].get(from..).unwrap_or_default())
     }
 }

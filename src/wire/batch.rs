@@ -201,6 +201,14 @@ impl BatchHeader {
         self.attributes & LOG_APPEND_TIME != 0
     }
 
+    /// The timestamp of the record with this delta, milliseconds since 1970.
+    pub const fn timestamp(&self, timestamp_delta: i64) -> i64 {
+        match self.is_log_append_time() {
+            true => self.max_timestamp,
+            false => self.base_timestamp.saturating_add(timestamp_delta),
+        }
+    }
+
     /// Whether the batch is part of a transaction.
     pub const fn is_transactional(&self) -> bool {
         self.attributes & TRANSACTIONAL != 0
@@ -334,11 +342,7 @@ pub fn records<'a>(batch: &'a [u8], header: &BatchHeader) -> Records<'a> {
 
 /// The timestamp of `record`, milliseconds since 1970.
 pub fn record_timestamp(header: &BatchHeader, record: &Record<'_>) -> i64 {
-    if header.is_log_append_time() {
-        header.max_timestamp
-    } else {
-        header.base_timestamp.saturating_add(record.timestamp_delta)
-    }
+    header.timestamp(record.timestamp_delta)
 }
 
 /// The largest timestamp of a batch's records where its header names one that is less than that of

@@ -4,7 +4,7 @@
 //! claims, and stops at the first error. Absent: compression; a caller hands in plain records.
 
 use super::crc::crc32c;
-use super::reader::{Read, ReadError, Reader};
+use super::reader::{Problem, Read, ReadError, Reader};
 use super::writer::Writer;
 
 /// One record of a batch.
@@ -43,6 +43,44 @@ fn nullable<'a>(r: &mut Reader<'a>, field: &'static str) -> Read<Option<&'a [u8]
     match r.varint(field)? {
         length if length < 0 => Ok(None),
         length => r.take(field, length as usize).map(Some),
+    }
+}
+
+/// Where and when a record is, without what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordHead {
+    /// Bytes of the whole record, its length included.
+    pub total_bytes: usize,
+    /// Milliseconds after the batch's base timestamp.
+    pub timestamp_delta: i64,
+    /// Offset relative to the batch's base offset.
+    pub offset_delta: i32,
+}
+
+impl RecordHead {
+    /// Bytes in which every head fits: two numbers of 32 bits, one of 64, and the attributes.
+    pub const BYTES_MAX: usize = 5 + 1 + 10 + 5;
+
+    /// Reads the head of the record that begins `bytes`, of which the rest need not be there.
+    ///
+    /// # Errors
+    /// The field that is malformed.
+    pub fn read(bytes: &[u8]) -> Read<RecordHead> {
+        let mut r = Reader::new(bytes, 0, false);
+        let (field, problem) = ("record length", Problem::BadLength);
+        let length = usize::try_from(r.varint(field)?).map_err(|_| ReadError { field, problem })?;
+        let body = r.position();
+        r.i8("record attributes")?;
+        let head = RecordHead {
+            total_bytes: body + length,
+            timestamp_delta: r.varlong("timestamp_delta")?,
+            offset_delta: r.varint("offset_delta")?,
+        };
+        // No field may lie behind the record's own end.
+        if r.position() > head.total_bytes {
+            return Err(ReadError { field, problem });
+        }
+        Ok(head)
     }
 }
 
@@ -242,6 +280,30 @@ mod tests {
     }
 
     #[test]
+    fn heads_are_those_of_the_records_and_none_is_longer_than_its_record() {
+        let mut builder = BatchBuilder::new(1_000);
+        for (n, time) in [1_000, 999, i64::MAX, 0].into_iter().enumerate() {
+            builder.push(time, Some(b"key"), Some(&vec![7; 200 * n]), &[("h", None)]);
+        }
+        let bytes = builder.finish();
+        let (mut at, mut seen) = (61, Vec::new());
+        while at < bytes.len() {
+            let end = bytes.len().min(at + RecordHead::BYTES_MAX);
+            let head = RecordHead::read(&bytes[at..end]).unwrap();
+            seen.push((head.timestamp_delta, head.offset_delta));
+            at += head.total_bytes;
+        }
+        assert_eq!(at, bytes.len());
+        let records = Records::new(&bytes[61..], 4).map(Result::unwrap);
+        let expected: Vec<_> = records.map(|r| (r.timestamp_delta, r.offset_delta)).collect();
+        assert_eq!(seen, expected);
+        // A length of 2 ends in front of the offset; one of -1 is none.
+        assert!(RecordHead::read(&[4, 0, 0, 0]).is_err());
+        assert!(RecordHead::read(&[1, 0, 0, 0]).is_err());
+        assert!(RecordHead::read(&[6, 0, 0]).is_err(), "it is cut off");
+    }
+
+    #[test]
     fn random_bytes_never_panic() {
         let mut seed = 0x9e37_79b9_7f4a_7c15u64;
         for _ in 0..20_000 {
@@ -255,6 +317,7 @@ mod tests {
             for record in Records::new(&bytes, 100).flatten() {
                 record.headers(|_, _| ()).ok();
             }
+            RecordHead::read(&bytes).ok();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Planted bugs: what the lives are for is seen by them.
+//! Planted bugs: what the lives are for is seen by them, also where the promise has exceptions.
 //!
 //! Two are put around the machine: one notes what it has sent as acknowledged, one forgets at a
 //! start that something may be unanswered. Four are done to upstream: acknowledged batches that
@@ -7,6 +7,7 @@
 use crate::cluster::Cluster;
 use crate::gateway::{Machine, Make, honest};
 use crate::partition::Replica;
+use crate::plan::Theme;
 use crate::records;
 use crate::{Tamper, live_all};
 use ottla::broker::Broker;
@@ -167,4 +168,26 @@ fn planted_bugs_are_caught() {
         }
     }
     assert!(missed.is_empty(), "not caught: {missed:?}");
+}
+
+/// What lives must see where somebody moves lanes by hand, though records may be there repeatedly
+/// then and in another order.
+const PLANTED_IN_SEEKS: &[(&str, Make, Tamper, usize)] = &[
+    ("cursors ahead of acknowledgements", ahead, nothing, 10),
+    ("acknowledged and dropped", honest, dropped, 10),
+    ("a batch is lost", honest, lost, 10),
+    ("a batch is there twice", honest, repeated, 10),
+    ("two batches are swapped", honest, swapped, 10),
+    ("a timestamp is another", honest, altered, 20),
+];
+
+#[test]
+fn planted_bugs_are_caught_where_somebody_moves_lanes() {
+    let seeds = (0..1_600).filter(|seed| Theme::of(*seed) == Theme::Seek).collect::<Vec<_>>();
+    for (bug, make, tamper, at_least) in PLANTED_IN_SEEKS {
+        let fails = |seed: &&u64| !live_all(**seed..**seed + 1, *make, *tamper).1.is_empty();
+        let failed = seeds.iter().filter(fails).count();
+        println!("{bug}: caught by {failed} of {} lives", seeds.len());
+        assert!(failed >= *at_least, "{bug}: caught by {failed}");
+    }
 }

@@ -123,19 +123,24 @@ pub fn everything(life: &mut Life, lived: &mut Lived) {
             Theme::WriteOnly => with_repeats(&wanted, got, repeated, u64::MAX),
             Theme::Seek => {
                 // What was on its way when the lane was moved may arrive behind what was sent then.
+                // How often a record may be there, each knows by itself.
                 let breaks_max = if repeated > 0 { u64::MAX } else { 2 * u64::from(lane.seeks) };
                 with_repeats(&wanted, got, u64::MAX, breaks_max)
             }
             Theme::Recreated | Theme::Forgetful | Theme::OtherCluster => {
                 with_losses(&wanted, got, &life.graveyard, (lane.number, timeless)).and_then(|()| {
                     // What is there is there once and in order, but for what is counted.
-                    let may: Vec<Want<'_>> = wanted
-                        .iter()
-                        .map(|want| Want { record: want.record, must: false })
-                        .collect();
                     // Without topic ids nobody is told of a topic that was made anew, and an offset
                     // of the old one means nothing in it.
                     let blind = theme == Theme::Recreated;
+                    let may: Vec<Want<'_>> = wanted
+                        .iter()
+                        .map(|want| Want {
+                            must: false,
+                            times_max: if blind { u64::MAX } else { want.times_max },
+                            ..*want
+                        })
+                        .collect();
                     let breaks_max = if repeated > 0 || blind { u64::MAX } else { 0 };
                     with_repeats(&may, got, if blind { u64::MAX } else { repeated }, breaks_max)
                 })
@@ -187,9 +192,14 @@ struct Judge<'a> {
 }
 
 /// A record that may be upstream, and whether it must be.
+#[derive(Clone, Copy)]
 struct Want<'a> {
     record: &'a Plain,
     must: bool,
+    /// So often at most, where nothing is counted as perhaps repeated.
+    times_max: u64,
+    /// As often as the record before it: they went up together or not at all.
+    together: bool,
 }
 
 impl<'a> Judge<'a> {
@@ -200,32 +210,44 @@ impl<'a> Judge<'a> {
             let bare = bare(&batch.stored);
             let zstd = records::is_zstd(&batch.stored);
             let poison = is_poison(batch) || zstd && self.knows_zstd == Some(false);
-            let found = self.aside.iter().position(|aside| *aside == bare);
-            if let Some(at) = found {
+            let copies = self.aside.iter().filter(|aside| **aside == bare).count();
+            // Whoever goes back over a batch sends it or sets it aside, once more.
+            let times_max = 1 + u64::from(batch.again);
+            let unbounded = self.repeats.then_some(u64::MAX);
+            let mut want = |must, times_max, whole| {
+                wanted.extend(batch.records.iter().enumerate().map(|(at, record)| Want {
+                    record,
+                    must,
+                    times_max: unbounded.unwrap_or(times_max),
+                    together: whole && at > 0,
+                }));
+            };
+            if copies > 0 {
                 let may = poison
                     || zstd && self.knows_zstd.is_none()
                     || batch.stored.len() > self.bytes_max;
                 assert!(may, "{} was set aside without need", name(&batch.records[0]));
-                self.aside.remove(at);
-                if self.lane.seeks > 0 {
-                    // Whoever goes back over it sets it aside once more.
-                    self.aside.retain(|aside| *aside != bare);
+                let copies = times_max.min(copies as u64);
+                for _ in 0..copies {
+                    let at = self.aside.iter().position(|aside| *aside == bare);
+                    self.aside.remove(at.expect("counted"));
                 }
                 self.rejected += batch.records.len() as u64;
                 self.rejected_in_part |= batch.optional;
-                // Sent again alone, a batch may be too large that went with others, compressed.
-                if !batch.optional && (poison || !self.repeats) {
-                    continue;
+                if batch.optional {
+                    want(false, times_max, false);
+                } else if !poison && (self.repeats || copies < times_max) {
+                    // Sent again alone, a batch may be too large that went up with others,
+                    // compressed, before somebody went back over it; or the other way round.
+                    want(false, times_max - copies, true);
                 }
-                wanted.extend(batch.records.iter().map(|record| Want { record, must: false }));
                 continue;
             } else if poison && !batch.optional {
                 self.missing.push(name(&batch.records[0]));
                 continue;
             }
             // Of a batch that begins with deleted records, the rest may go up alone.
-            let must = !batch.optional && !ends;
-            wanted.extend(batch.records.iter().map(|record| Want { record, must }));
+            want(!batch.optional && !ends, times_max, false);
         }
         wanted
     }
@@ -262,7 +284,8 @@ fn exactly_once(wanted: &[Want<'_>], got: &[Plain]) -> Result<(), String> {
     }
 }
 
-/// In order but for so many steps back, with at most so many records more than once.
+/// In order but for so many steps back, with at most so many records more than once, and none more
+/// often than it may be.
 fn with_repeats(
     wanted: &[Want<'_>],
     got: &[Plain],
@@ -270,20 +293,28 @@ fn with_repeats(
     breaks_max: u64,
 ) -> Result<(), String> {
     let position = |record: &Plain| wanted.iter().position(|want| want.record == record);
-    let (mut seen, mut repeats, mut breaks) = (vec![false; wanted.len()], 0, 0);
+    let (mut seen, mut repeats, mut breaks) = (vec![0_u64; wanted.len()], 0, 0);
     let mut last: Option<usize> = None;
     for record in got {
         let Some(at) = position(record) else {
             return Err(format!("{} is unheard of", name(record)));
         };
         breaks += u64::from(last.is_some_and(|last| at <= last));
-        repeats += u64::from(std::mem::replace(&mut seen[at], true));
+        repeats += u64::from(seen[at] > 0);
+        seen[at] += 1;
+        if seen[at] > wanted[at].times_max {
+            return Err(format!("{} is there {} times", name(record), seen[at]));
+        }
         last = Some(at);
+    }
+    let parted = |at: &usize| wanted[*at].together && seen[*at] != seen[*at - 1];
+    if let Some(at) = (1..wanted.len()).find(parted) {
+        return Err(format!("a part of its batch is there without {}", name(wanted[at].record)));
     }
     if repeats > repeats_max || breaks > breaks_max {
         return Err(format!("{repeats} records repeated, {breaks} steps back"));
     }
-    match wanted.iter().zip(&seen).find(|(want, seen)| want.must && !**seen) {
+    match wanted.iter().zip(&seen).find(|(want, seen)| want.must && **seen == 0) {
         Some((want, _)) => Err(format!("{} is lost", name(want.record))),
         None => Ok(()),
     }
@@ -328,4 +359,110 @@ fn upstream_with_tails(cluster: &Cluster, lane: u16) -> Vec<Plain> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ottla::wire::batch::Stamped;
+    use ottla::wire::record::BatchBuilder;
+
+    /// A lane of three batches with two records each, the middle one `letter`ed.
+    fn lane(letter: u8) -> Lane {
+        let mut lane = Lane {
+            number: 7,
+            topic: "a".to_owned(),
+            topic_id: [1; 16],
+            topic_number: 1,
+            partition: 0,
+            batches: Vec::new(),
+            next_record: 0,
+            there: true,
+            deleted: false,
+            seeks: 0,
+        };
+        for at in 0..3_u32 {
+            let mut builder = BatchBuilder::new(1_000);
+            for number in [2 * at, 2 * at + 1] {
+                let letter = if at == 1 { letter } else { GOOD };
+                builder.push(1_000, None, Some(&records::mark(7, number, letter)), &[]);
+            }
+            let raw = builder.finish();
+            let stamped = Stamped::new(&raw, i64::from(2 * at), 0, None).unwrap();
+            lane.appended(&stamped.parts().concat(), 0);
+        }
+        lane
+    }
+
+    /// The verdict about a lane whose middle batch was set aside so often, and was larger than
+    /// upstream takes; upstream has the records of these numbers.
+    fn verdict(lane: &Lane, copies: usize, numbers: &[usize]) -> Result<(), String> {
+        let mut aside = vec![bare(&lane.batches[1].stored); copies];
+        let mut judge = Judge {
+            lane,
+            aside: &mut aside,
+            rejected: 0,
+            rejected_in_part: false,
+            repeats: false,
+            bytes_max: 1,
+            knows_zstd: None,
+            missing: Vec::new(),
+        };
+        let wanted = judge.wanted(false);
+        let all: Vec<&Plain> = lane.batches.iter().flat_map(|batch| &batch.records).collect();
+        let got: Vec<Plain> = numbers.iter().map(|number| all[*number].clone()).collect();
+        let verdict = with_repeats(&wanted, &got, u64::MAX, 2 * u64::from(lane.seeks));
+        if let Some(batch) = judge.missing.first() {
+            return Err(format!("{batch} is missing"));
+        }
+        if aside.is_empty() { verdict } else { Err("too often".to_owned()) }
+    }
+
+    #[test]
+    fn a_batch_that_was_set_aside_is_upstream_only_where_somebody_went_back_over_it() {
+        let mut lane = lane(GOOD);
+        verdict(&lane, 1, &[0, 1, 4, 5]).unwrap();
+        verdict(&lane, 1, &[0, 1, 2, 3, 4, 5]).unwrap_err();
+        verdict(&lane, 2, &[0, 1, 4, 5]).unwrap_err();
+        // Behind it: that changes nothing.
+        lane.sought(4);
+        lane.batches.iter_mut().for_each(|batch| batch.optional = false);
+        verdict(&lane, 1, &[0, 1, 2, 3, 4, 5]).unwrap_err();
+        lane.sought(0);
+        verdict(&lane, 1, &[0, 1, 4, 5]).unwrap();
+        verdict(&lane, 1, &[0, 1, 2, 3, 4, 5, 0, 1, 4, 5]).unwrap();
+        verdict(&lane, 2, &[0, 1, 4, 5, 0, 1, 4, 5]).unwrap();
+        verdict(&lane, 2, &[0, 1, 4, 5, 0, 1, 2, 3, 4, 5]).unwrap_err();
+        verdict(&lane, 1, &[0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5]).unwrap_err();
+        verdict(&lane, 3, &[0, 1, 4, 5]).unwrap_err();
+    }
+
+    #[test]
+    fn half_of_a_batch_that_was_set_aside_is_never_upstream() {
+        let mut lane = lane(GOOD);
+        lane.sought(0);
+        verdict(&lane, 1, &[0, 1, 2, 3, 4, 5]).unwrap();
+        verdict(&lane, 1, &[0, 1, 2, 4, 5]).unwrap_err();
+        verdict(&lane, 1, &[0, 1, 3, 4, 5]).unwrap_err();
+    }
+
+    #[test]
+    fn what_upstream_never_takes_is_never_there_however_often_somebody_goes_back() {
+        let mut lane = lane(records::INVALID);
+        lane.sought(0);
+        verdict(&lane, 1, &[0, 1, 4, 5]).unwrap();
+        verdict(&lane, 2, &[0, 1, 4, 5]).unwrap();
+        verdict(&lane, 1, &[0, 1, 2, 3, 4, 5]).unwrap_err();
+        verdict(&lane, 0, &[0, 1, 4, 5]).unwrap_err();
+    }
+
+    #[test]
+    fn a_record_is_there_once_and_once_more_for_each_time_that_somebody_went_back() {
+        let mut lane = lane(GOOD);
+        verdict(&lane, 0, &[0, 1, 2, 3, 4, 5]).unwrap();
+        lane.sought(0);
+        verdict(&lane, 0, &[0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5]).unwrap();
+        verdict(&lane, 0, &[0, 1, 2, 3, 2, 3, 2, 3, 4, 5]).unwrap_err();
+        verdict(&lane, 0, &[0, 1, 4, 5]).unwrap_err();
+    }
 }

@@ -100,6 +100,9 @@ pub struct Cluster {
     pub drop_percent: u64,
     /// Somebody listens.
     pub trace: bool,
+    /// The producers of batches that are taken now are not forgotten at the next check.
+    pub keeps: bool,
+    kept: BTreeSet<i64>,
     versions: Vec<(i16, i16, i16)>,
     waiting: Vec<Waiting>,
     answers: Vec<(Token, Vec<u8>)>,
@@ -178,6 +181,8 @@ impl Cluster {
             answered: BTreeMap::new(),
             drop_percent: 0,
             trace: false,
+            keeps: false,
+            kept: BTreeSet::new(),
             waiting: Vec::new(),
             answers: Vec::new(),
             next_producer_id: 0,
@@ -419,6 +424,7 @@ impl Cluster {
         let done =
             partition.append(bytes, looked_at.claim, sizes, old, self.settings.replication)?;
         *self.answered.entry((-1, i16::from(done.duplicate))).or_default() += 1;
+        self.kept.extend(looked_at.claim.filter(|_| self.keeps).map(|claim| claim.id));
         if self.trace {
             println!("{now:8}   {name}-{index}: {:?} is {done:?}", looked_at.claim);
         }
@@ -498,9 +504,10 @@ impl Cluster {
             let wall_ms = WALL_START_MS + now as i64;
             for topic in self.topics.values_mut() {
                 for replica in topic.partitions.iter_mut().flat_map(|p| &mut p.replicas) {
-                    replica.producers.expire(wall_ms, self.settings.expiration_ms);
+                    replica.producers.expire(wall_ms, self.settings.expiration_ms, &self.kept);
                 }
             }
+            self.kept.clear();
         }
         self.settle(now);
     }
@@ -540,7 +547,7 @@ impl Cluster {
                 if expires {
                     // Snapshots are loaded without those that have expired.
                     let producers = &mut partition.replicas[server].producers;
-                    producers.expire(wall_ms, self.settings.expiration_ms);
+                    producers.expire(wall_ms, self.settings.expiration_ms, &BTreeSet::new());
                 }
             }
         }

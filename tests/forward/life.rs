@@ -391,8 +391,7 @@ impl Life {
         let span = (view.high_watermark - view.log_start_offset) as u64;
         let offset = view.log_start_offset + self.random.between(0, span) as i64;
         let (topic, partition) = (lane.topic_number, lane.partition as u32);
-        lane.make_optional(0, offset);
-        lane.seeks += 1;
+        lane.sought(offset);
         let command = ForwardCommand::Seek { topic, partition, offset };
         broker.forwarding_mut().command(command);
         self.world.say(|| format!("{command:?}"));

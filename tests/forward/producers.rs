@@ -7,7 +7,7 @@ use crate::codes::{
     DUPLICATE_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE_NUMBER,
     UNKNOWN_PRODUCER_ID,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What a batch says about its producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,9 +108,11 @@ impl Producers {
         entry.last_timestamp = timestamp;
     }
 
-    /// Forgets those whose last batch is dated too long ago.
-    pub fn expire(&mut self, wall_ms: i64, expiration_ms: i64) {
-        self.entries.retain(|_, entry| wall_ms - entry.last_timestamp < expiration_ms);
+    /// Forgets those whose last batch is dated too long ago, but for the `kept` ones.
+    pub fn expire(&mut self, wall_ms: i64, expiration_ms: i64, kept: &BTreeSet<i64>) {
+        self.entries.retain(|id, entry| {
+            wall_ms - entry.last_timestamp < expiration_ms || kept.contains(id)
+        });
     }
 }
 
@@ -133,8 +135,10 @@ fn producers_are_judged_as_kafka_judges_them() {
     assert_eq!(judge(2, 7, 7, false).unwrap_err(), INVALID_PRODUCER_EPOCH);
     assert_eq!(judge(4, 7, 7, false).unwrap_err(), OUT_OF_ORDER_SEQUENCE_NUMBER);
     assert!(matches!(judge(4, 0, 3, false), Ok(Verdict::New)));
-    producers.expire(3000, 2001);
+    let none = BTreeSet::new();
+    producers.expire(3000, 2001, &none);
+    producers.expire(3000, 2000, &BTreeSet::from([7]));
     assert_eq!(producers.entries.len(), 1);
-    producers.expire(3000, 2000);
+    producers.expire(3000, 2000, &none);
     assert_eq!(producers.entries.len(), 0);
 }

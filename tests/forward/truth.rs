@@ -20,6 +20,8 @@ pub struct Local {
     pub records: Vec<Plain>,
     /// It was skipped or deleted by somebody: it may be missing upstream, in whole or in part.
     pub optional: bool,
+    /// How often somebody has moved its lane to before its end: so often it may go once more.
+    pub again: u32,
 }
 
 /// A local partition, for as long as its topic lives.
@@ -37,7 +39,7 @@ pub struct Lane {
     pub there: bool,
     /// Somebody has asked for the topic's deletion.
     pub deleted: bool,
-    /// How often somebody has sent it back to an earlier offset.
+    /// How often somebody has moved it to another offset.
     pub seeks: u32,
 }
 
@@ -53,6 +55,7 @@ impl Lane {
             stored: stored.into(),
             records: decode(stored, &header),
             optional: false,
+            again: 0,
         });
     }
 
@@ -65,6 +68,16 @@ impl Lane {
     pub fn make_optional(&mut self, from: i64, to: i64) {
         for batch in &mut self.batches {
             batch.optional |= batch.base < to && batch.next > from;
+        }
+    }
+
+    /// Somebody moves the lane to `offset`: what lies before it may never go, and what lies behind
+    /// it may go once more.
+    pub fn sought(&mut self, offset: i64) {
+        self.seeks += 1;
+        self.make_optional(0, offset);
+        for batch in &mut self.batches {
+            batch.again += u32::from(batch.next > offset);
         }
     }
 }

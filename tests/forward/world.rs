@@ -44,6 +44,8 @@ pub struct World {
     pub incarnations: Vec<u32>,
     /// The process dies before its next turn has ended.
     pub doomed: bool,
+    /// Upstream is about to forget producers: what is on its way comes before.
+    expiring: bool,
     pub sync_ms: (u64, u64),
     pub trace: bool,
     /// Ticks that the machine asked for, and bytes it sent.
@@ -70,6 +72,7 @@ impl World {
             random,
             no_names: false,
             doomed: false,
+            expiring: false,
             sync_ms: (1, 10),
             trace,
             wakes: 0,
@@ -124,7 +127,10 @@ impl World {
         if self.cluster.expiry_due(self.now) {
             // A request that is still on its way when its producer is forgotten could arrive twice
             // whatever a client does. It would have to be on its way for longer than the
-            // expiration, which is a day: here it comes before.
+            // expiration, which is a day: here it comes before. What was found out before it came
+            // is sent behind the check, so that the producer of one that nobody waits for any more
+            // is forgotten at the next.
+            self.expiring = true;
             let mut late = Vec::new();
             let mut rest = BinaryHeap::new();
             while let Some(Reverse(one)) = self.heap.pop() {
@@ -143,6 +149,7 @@ impl World {
                 self.heap = rest.into();
                 due.into_iter().for_each(|Reverse((_, _, what))| self.happen(what));
             }
+            self.expiring = false;
         }
         self.cluster.tick(self.now);
         self.spread_answers();
@@ -197,7 +204,9 @@ impl World {
                         let late = if gone { ", from a connection that is gone" } else { "" };
                         format!("server {server} takes a request {key}{late}")
                     });
+                    self.cluster.keeps = gone && self.expiring;
                     self.cluster.handle(server, id, &frame, self.now);
+                    self.cluster.keeps = false;
                     self.spread_answers();
                 }
             }

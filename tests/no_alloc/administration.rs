@@ -211,17 +211,22 @@ fn topics_that_are_created_changed_shown_and_deleted() {
 
 #[test]
 fn the_brokers_settings_and_figures() {
-    let mut world = World::new();
+    let mut world = World::forwarding();
+    world.fill(20);
+    world.scene(&[(0, create_topics(&["more", "still-more"], false))]);
     let mut cost = NONE;
     for round in 0..2_000 {
-        let keys = ["ottla.status.limits", "num.partitions", "ottla.status.up.ms"];
-        for keys in [None, Some(&keys[..])] {
+        let some = ["ottla.status.limits", "num.partitions", "ottla.status.up.ms"];
+        let forwarded = ["ottla.status.forward.topic.t", "ottla.status.forward.rejected"];
+        for keys in [None, Some(&some[..]), Some(&forwarded[..])] {
             let count = world.scene(&[(0, describe_configs(4, "1", keys))]);
             if round > 0 {
                 cost += count;
             }
         }
     }
+    let told = String::from_utf8_lossy(world.answers(0)).into_owned();
+    assert!(told.contains("upstream=t;records="), "{told}");
     assert_eq!(cost, NONE);
 }
 

@@ -8,7 +8,7 @@ use crate::requests::{self, Ask, Producing};
 use crate::{IN_FLIGHT, RECORD_BYTES};
 use ottla::api::Peer;
 use ottla::broker::{self, Broker, NewTopic};
-use ottla::config::BrokerConfig;
+use ottla::config::{BrokerConfig, ForwardConfig};
 use ottla::disk::os::OsDisk;
 use ottla::server::connection::{Connection, Send};
 use ottla::server::shared::{SeatMemory, Shared};
@@ -73,10 +73,22 @@ pub struct World {
 impl World {
     /// A broker with a topic "t" of one partition, and a stable group "g".
     pub fn new() -> World {
+        World::with(BrokerConfig::default())
+    }
+
+    /// The same, and everything is to be forwarded: figures and wishes of the forwarder are there,
+    /// but not the machine itself, see `forwarder`.
+    pub fn forwarding() -> World {
+        let bootstrap_servers = vec![("upstream".to_owned(), 9092)];
+        let forward = ForwardConfig { bootstrap_servers, ..ForwardConfig::default() };
+        World::with(BrokerConfig { forward, ..BrokerConfig::default() })
+    }
+
+    fn with(config: BrokerConfig) -> World {
         let directory = tempfile::tempdir().expect("a directory");
         let disk = OsDisk::open(directory.path()).expect("a data directory");
         let now = Now { mono: Millis(1_000), wall_ms: 1_700_000_000_000 };
-        let opened = broker::open(Rc::new(disk), BrokerConfig::default(), 42, now);
+        let opened = broker::open(Rc::new(disk), config, 42, now);
         let broker = opened.expect("it opens").broker;
         let sizes = broker.config().sizes;
         let shared = Shared::new(&sizes, &**broker.storage().disk());

@@ -1,16 +1,17 @@
 //! Every served API key, each with a load of its own that is counted. A key that is served and has
-//! no row here fails the test.
+//! no row here fails the test. Everything is to be forwarded, so that what the broker notes and
+//! tells of that is counted too.
 
 use crate::administration::{
     alter_configs, create_partitions, create_topics, delete_records, delete_topics,
     describe_configs, incremental_alter_configs,
 };
-use crate::client::{Count, World};
+use crate::client::{Count, SEGMENT_ALLOCATIONS_MAX, World};
 use crate::group_requests::{
     MEMBER_ID_REQUIRED, delete_group, join, leave, member_id_in, offset_delete, simple_commit, sync,
 };
 use crate::requests::{self, Ask, Producing};
-use crate::{NONE, REQUESTS, WARM_UP};
+use crate::{NONE, WARM_UP, requests_counted};
 use ottla::api::TABLE;
 
 /// What a key is asked in one step, given the number of the step; what has to come before and
@@ -51,10 +52,17 @@ const CASES: &[(i16, usize, Step)] = &[
     (0, 5, |world, step| {
         let mut producing = Producing::starting_at(-1, 100, 5 * step as i32);
         let asks: Vec<Ask> = (0..5).map(|_| producing.next()).collect();
-        world.round(&asks).0
+        let (count, opened) = world.round(&asks);
+        // Two files that are opened by name, counted by themselves, see `crate`.
+        assert!(!opened || count.allocations <= SEGMENT_ALLOCATIONS_MAX, "{count:?}");
+        if opened { NONE } else { count }
     }),
     (1, 1, |world, step| one(world, requests::fetch(step as i64 % 20, 0))),
-    (2, 1, |world, step| one(world, requests::list_offsets(-1 - (step as i64 % 2)))),
+    (2, 1, |world, step| {
+        // The ends, the largest moment, and moments that lie in the log and behind it.
+        let moments = [-1, -2, -3, 900, 1_000, 1_001];
+        one(world, requests::list_offsets(moments[step % moments.len()]))
+    }),
     (3, 1, |world, _| one(world, requests::metadata())),
     (8, 1, |world, step| {
         let member = world.member.clone();
@@ -110,9 +118,9 @@ fn every_served_key_has_a_case() {
 #[test]
 fn no_key_allocates_or_frees() {
     for (key, requests, step) in CASES {
-        let mut world = World::new();
+        let mut world = World::forwarding();
         world.fill(20);
-        let (warm_up, counted) = (WARM_UP / requests, REQUESTS / requests);
+        let (warm_up, counted) = (WARM_UP / requests, requests_counted() / requests);
         let mut cost = NONE;
         for number in 0..warm_up + counted {
             let count = step(&mut world, number);
@@ -122,6 +130,7 @@ fn no_key_allocates_or_frees() {
                 cost += count;
             }
         }
+        println!("API key {key}: {} requests, {cost:?}", counted * requests);
         assert_eq!(cost, NONE, "API key {key}, {} requests", counted * requests);
     }
 }

@@ -25,7 +25,8 @@ mod server;
 use client::{Count, World};
 use requests::{Ask, Producing};
 
-/// Requests of each kind that are counted.
+/// Requests of each kind that are counted, unless `NO_ALLOC_REQUESTS` in the environment says how
+/// many.
 const REQUESTS: usize = 10_000;
 /// Requests of each kind before that. The journal's memory has its largest size when a frame had to
 /// be moved from the ring's end to its start at the wrong moment, once in about 500 records.
@@ -36,6 +37,12 @@ const IN_FLIGHT: usize = 5;
 const RECORD_BYTES: usize = 16 * 1024;
 /// Nothing.
 const NONE: Count = Count { allocations: 0, frees: 0 };
+
+/// How many requests of each kind are counted.
+fn requests_counted() -> usize {
+    let wanted = std::env::var("NO_ALLOC_REQUESTS").ok();
+    wanted.map_or(REQUESTS, |count| count.parse().expect("NO_ALLOC_REQUESTS is a number"))
+}
 
 /// What requests cost: those counted by themselves, and those that opened a segment.
 struct Costs {
@@ -175,13 +182,22 @@ fn list_offsets_of_the_ends() {
     assert_eq!(cost(|_| requests::list_offsets(-2)), NONE);
 }
 
-/// The named exception: the batch in which the moment lies is read into memory of its own, which
-/// is not kept: it may be as large as `max.message.bytes`, and hardly anybody asks this often.
+/// In small batches, in one of nearly a megabyte, in the middle of that and behind it, and in a
+/// compressed one; and the largest moment, which is searched for.
 #[test]
-fn list_offsets_of_a_moment_reads_one_batch() {
-    let once_each = REQUESTS as u64;
-    let expected = Count { allocations: once_each, frees: once_each };
-    assert_eq!(cost(|_| requests::list_offsets(1_000)), expected);
+fn list_offsets_of_a_moment() {
+    let mut world = World::new();
+    world.fill(20);
+    let large = |first, codec| requests::produce_large(900, 1_000, first, codec);
+    for ask in [large(10_000, 0), large(20_000, 2), large(30_000, 0)] {
+        world.round(&[ask]);
+    }
+    for moment in [1_000, 10_000, 10_450, 10_899, 10_900, 20_500, 30_899, 31_000, -3] {
+        let ask = |_: &World| requests::list_offsets(moment);
+        let costs = costs(&mut world, 1_000, 1, ask);
+        assert_eq!(costs.plain, NONE, "{moment}");
+        assert!(costs.opening.is_empty());
+    }
 }
 
 #[test]

@@ -126,16 +126,29 @@ impl Producing {
         let producer = Producer { id: self.id, epoch: 0, base_sequence: self.sequence };
         let mut batch = BatchBuilder::new(1_000).producer(producer);
         batch.push(1_000, None, Some(&self.value), &[]);
-        let batch = batch.finish();
         self.sequence += 1;
-        Ask::new(0, of_partition, |w| {
-            w.nullable_string(None);
-            w.i16(self.acks);
-            w.i32(30_000);
-            partition_0(w, |w| w.bytes(&batch));
-            w.tags();
-        })
+        produce(self.acks, &batch.finish())
     }
+}
+
+/// A Produce request with this batch.
+pub fn produce(acks: i16, batch: &[u8]) -> Ask {
+    Ask::new(0, of_partition, |w| {
+        w.nullable_string(None);
+        w.i16(acks);
+        w.i32(30_000);
+        partition_0(w, |w| w.bytes(batch));
+        w.tags();
+    })
+}
+
+/// A Produce request of `records` records with ascending timestamps, `bytes` each, that are
+/// called compressed by this codec.
+pub fn produce_large(records: i64, bytes: usize, first_timestamp: i64, codec: i16) -> Ask {
+    let mut batch = BatchBuilder::new(first_timestamp);
+    let value = vec![b'v'; bytes];
+    (0..records).for_each(|n| batch.push(first_timestamp + n, None, Some(&value), &[]));
+    produce(-1, &batch.finish_with(codec, |records| records))
 }
 
 /// A fetch of the record at `offset`, which waits for it at most so long.

@@ -12,7 +12,7 @@ use crate::storage::partition::Partition;
 use crate::time::Now;
 
 /// What still has to go up, and what did not as it should.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
     /// Records.
     pub records: u64,
@@ -36,21 +36,15 @@ impl Backlog {
     }
 }
 
-/// One topic's figures.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// One topic's figures, or the sum of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TopicFigures {
-    /// Its name here.
-    pub name: String,
-    /// Its name upstream.
-    pub upstream: String,
     /// What still has to go up.
     pub backlog: Backlog,
     /// Bytes of batches that upstream acknowledged since the start.
     pub bytes_up: u64,
     /// The same per second, lately.
     pub rate: u64,
-    /// The next offset that upstream has to acknowledge, by partition.
-    pub next: Vec<i64>,
     /// The worst lane's state.
     pub state: LaneState,
     /// Kafka's code of what upstream refused that lane with; 0 for nothing.
@@ -93,25 +87,37 @@ impl Broker {
         }
     }
 
-    /// The figures of all topics that are forwarded, in the order of their names.
-    pub fn forward_topics(&mut self, now: Now) -> Vec<TopicFigures> {
-        let forwarded = |topic: &Topic<'_>| self.config.forward.forwards(topic.name);
-        let numbers: Vec<u32> = self.topics.iter().filter(forwarded).map(|t| t.number).collect();
-        numbers.into_iter().filter_map(|number| self.topic_figures(number, now)).collect()
+    /// The topics that are forwarded, in the order of their names.
+    pub fn forwarded_topics(&self) -> impl Iterator<Item = Topic<'_>> + Clone {
+        self.topics.iter().filter(|topic| self.forwards(*topic))
     }
 
-    fn topic_figures(&mut self, number: u32, now: Now) -> Option<TopicFigures> {
-        let topic = self.topics.get(number)?;
-        let mut figures = TopicFigures {
-            name: topic.name.to_owned(),
-            upstream: self.config.forward.upstream_topic(topic.name),
-            ..TopicFigures::default()
-        };
-        for partition in 0..topic.partitions.len() {
-            let Some(topic) = self.topics.get(number) else { break };
-            let Some(index) = topic.partitions.get(partition).copied() else { break };
-            let lane = (number, partition as u32);
-            let backlog = self.backlog(lane, index, &mut figures.next, now);
+    /// What still has to go up of all topics, but for how old it is.
+    pub fn forward_backlog(&self) -> Backlog {
+        let mut sum = Backlog::default();
+        for topic in self.forwarded_topics() {
+            for (partition, index) in topic.partitions.iter().enumerate() {
+                sum.add(&self.backlog((topic.number, partition as u32), *index));
+            }
+        }
+        sum
+    }
+
+    /// The figures of one topic; `None` if there is none of this number.
+    pub fn forward_figures(&mut self, topic: u32, now: Now) -> Option<TopicFigures> {
+        let mut figures = TopicFigures::default();
+        for partition in 0..self.topics.get(topic)?.partitions.len() {
+            let Some(index) = self.topics.get(topic)?.partitions.get(partition).copied() else {
+                break;
+            };
+            let lane = (topic, partition as u32);
+            let mut backlog = self.backlog(lane, index);
+            if backlog.records > 0
+                && let Some(cursor) = self.cursor(lane, index)
+            {
+                let start = self.storage.partition(index).map_or(0, |log| log.log_start);
+                backlog.oldest_ms = self.age_ms(index, cursor.max(start), now);
+            }
             figures.backlog.add(&backlog);
             let LaneFigures { mut state, error, bytes_up, rate, .. } = self.forwarding.lane(lane);
             if self.forwarding.row(lane).is_some_and(|row| row.stopped) {
@@ -126,23 +132,27 @@ impl Broker {
         Some(figures)
     }
 
-    fn backlog(
-        &mut self,
-        lane: (u32, u32),
-        index: PartitionIndex,
-        next: &mut Vec<i64>,
-        now: Now,
-    ) -> Backlog {
-        let Some(partition) = self.storage.partition(index) else { return Backlog::default() };
+    /// The next offset that upstream has to acknowledge, by partition.
+    pub fn forward_next(&self, topic: &Topic<'_>) -> impl Iterator<Item = i64> {
+        let partitions = topic.partitions.iter().enumerate();
+        partitions.filter_map(|(at, index)| self.cursor((topic.number, at as u32), *index))
+    }
+
+    fn cursor(&self, lane: (u32, u32), index: PartitionIndex) -> Option<i64> {
+        let log_start = self.storage.partition(index)?.log_start;
+        Some(self.forwarding.row(lane).map_or(log_start, |row| row.cursor))
+    }
+
+    fn backlog(&self, lane: (u32, u32), index: PartitionIndex) -> Backlog {
+        let log = self.storage.partition(index);
+        let (Some(log), Some(cursor)) = (log, self.cursor(lane, index)) else {
+            return Backlog::default();
+        };
         let row = self.forwarding.row(lane);
-        let cursor = row.map_or(partition.log_start, |row| row.cursor);
-        next.push(cursor);
-        let (records, bytes) = rest_of(partition, cursor);
-        let from = cursor.max(partition.log_start);
+        let (records, bytes) = rest_of(log, cursor);
         let rejected = row.map_or(0, |row| row.rejected);
         let repeated = row.map_or(0, |row| row.repeated);
-        let oldest_ms = if records > 0 { self.age_ms(index, from, now) } else { None };
-        Backlog { records, bytes, oldest_ms, rejected, repeated }
+        Backlog { records, bytes, oldest_ms: None, rejected, repeated }
     }
 
     /// Milliseconds since the record at `offset`, by its batch's first timestamp.

@@ -2,9 +2,14 @@
 
 use super::*;
 use crate::broker::NewTopic;
+use crate::config::TopicOverrides;
 use crate::disk::sim::SimDisk;
 use crate::disk::{DiskError, Open};
-use crate::limits::{RING_BYTES_MIN, Sizes};
+use crate::limits::{PRODUCER_BATCHES, RING_BYTES_MIN, Sizes, TOPIC_SETTING_BYTES_MAX};
+use crate::state::forward::ForwardRow;
+use crate::state::producers::ProducerRow;
+use crate::storage::coordinator::{self, CoordinatorFile, PartitionRecord, StorageState};
+use crate::storage::partition::Segment;
 use crate::time::Millis;
 use crate::wire::batch;
 use crate::wire::record::{BatchBuilder, Producer};
@@ -380,4 +385,115 @@ fn a_smaller_board_says_what_it_has_no_room_for() {
     let Opened { broker, report } = open(Rc::new(disk), config, 7, NOW).unwrap();
     assert_eq!(committed(&broker), ["a", "b"]);
     assert!(report.notes[0].starts_with("1 commits of offsets found no room"), "{report:?}");
+}
+
+#[test]
+fn a_coordinator_file_larger_than_all_tables_is_not_read_unless_a_newer_one_is_there() {
+    let disk = SimDisk::new();
+    let mut broker = start(&disk).broker;
+    sync(&mut broker);
+    drop(broker);
+    let large = |checkpoint| {
+        let storage = StorageState { checkpoint, next_sequence: 1, ..StorageState::default() };
+        let state = vec![0; Sizes::default().coordinator_bytes()];
+        coordinator::encode(&CoordinatorFile { storage, state })
+    };
+    let put = |path, bytes: &[u8]| {
+        let file = disk.open(path, Open::CreateEmpty).unwrap();
+        file.write_at(&[bytes], 0).unwrap();
+    };
+    // What a larger board left there before.
+    put("coordinator.previous", &large(0));
+    assert_eq!(start(&disk).report.notes, Vec::<String>::new());
+    put("coordinator.previous", &large(1_000));
+    let error = open(Rc::new(disk.clone()), config(), 7, NOW).err().unwrap();
+    assert!(error.to_string().contains("bytes of tables, more than this board"), "{error}");
+    // A length that has rotted takes no memory either.
+    let mut rotten = large(1_000);
+    rotten[12..16].fill(0xff);
+    put("coordinator.previous", &rotten);
+    let notes = start(&disk).report.notes;
+    assert!(notes[0].contains("'coordinator.previous' is unreadable"), "{notes:?}");
+}
+
+#[test]
+fn rows_with_the_largest_numbers_and_names_fit_the_coordinator_files_limit() {
+    let bytes = |row: Result<Vec<u8>, postcard::Error>| row.unwrap().len();
+    let (name, long) = ("n".repeat(249), i64::MAX);
+    let segment = Segment {
+        base_offset: long,
+        bytes: u32::MAX,
+        max_timestamp: long,
+        created_age_s: u32::MAX,
+        appended_age_s: u32::MAX,
+    };
+    let partition = PartitionRecord {
+        topic: u32::MAX,
+        topic_name: name.clone(),
+        partition: u32::MAX,
+        log_start: long,
+        log_end: long,
+        segments: Vec::new(),
+    };
+    let forward = ForwardRow {
+        upstream_topic: "u".repeat(255).as_str().into(),
+        upstream_topic_id: [255; 16],
+        upstream_partition: i32::MIN,
+        producer_id: long,
+        producer_epoch: i16::MIN,
+        sequence_base: i64::MIN,
+        upstream_offset: long,
+        rejected: u64::MAX,
+        repeated: u64::MAX,
+        ..ForwardRow::new(u32::MAX, u32::MAX, long)
+    };
+    let offset = OffsetRow {
+        group_id: &name,
+        topic: &name,
+        partition: i32::MAX,
+        offset: long,
+        leader_epoch: i32::MAX,
+        metadata: "",
+        commit_wall_ms: long,
+        retention_ms: Some(u64::MAX),
+    };
+    let batch = crate::state::producers::Batch {
+        first_sequence: i32::MAX,
+        last_sequence: i32::MAX,
+        base_offset: long,
+        timestamp: long,
+    };
+    let producer = ProducerRow {
+        topic: u32::MAX,
+        partition: u32::MAX,
+        id: long,
+        epoch: i16::MAX,
+        batches: core::iter::repeat_n(batch, PRODUCER_BATCHES).collect(),
+    };
+    let none = Sizes {
+        partitions: 0,
+        segments: 0,
+        topics: 0,
+        offsets: 0,
+        offset_bytes: 0,
+        producers: 0,
+        ..Sizes::default()
+    };
+    let of = |sizes: Sizes| sizes.coordinator_bytes() - none.coordinator_bytes();
+    let partitions = bytes(postcard::to_stdvec(&partition)) + bytes(postcard::to_stdvec(&forward));
+    assert!(partitions <= of(Sizes { partitions: 1, ..none }), "{partitions}");
+    assert!(bytes(postcard::to_stdvec(&segment)) <= of(Sizes { segments: 1, ..none }));
+    assert!(bytes(postcard::to_stdvec(&offset)) <= of(Sizes { offsets: 1, ..none }));
+    assert!(bytes(postcard::to_stdvec(&producer)) <= of(Sizes { producers: 1, ..none }));
+    let overrides = TopicOverrides::default();
+    let topic = TopicRow {
+        number: u32::MAX,
+        name: name.into(),
+        id: [9; 16],
+        partitions: u32::MAX,
+        overrides,
+    };
+    // A setting is stored with one byte less than in memory.
+    let topics = bytes(postcard::to_stdvec(&topic)) + TOPIC_SETTING_BYTES_MAX;
+    assert!(topics <= of(Sizes { topics: 1, ..none }), "{topics}");
 }

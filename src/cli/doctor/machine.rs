@@ -5,15 +5,13 @@
 
 use super::finding::Finding;
 use crate::cli::board::{mebibytes, meminfo_row};
+use crate::cli::serve::files_needed;
 use crate::cli::time_text::format_utc;
 use crate::config::BrokerConfig;
 use crate::disk::os::wall_ms;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-
-/// Connections apart: files, the event loop's own, and some to spare.
-const DESCRIPTORS_APART: u64 = 64;
 
 /// 2025-01-01: no clock was right before this program was written.
 const WRITTEN_MS: i64 = 1_735_689_600_000;
@@ -24,8 +22,7 @@ pub fn check(config: &BrokerConfig) -> Vec<Finding> {
     let group = group_limit(&read("/proc/self/cgroup"));
     let memory = config.sizes.memory_bytes;
     let mut findings = judge_memory(&read("/proc/meminfo"), &read("/proc/swaps"), group, memory);
-    let partitions = u64::from(config.max_connections) + DESCRIPTORS_APART;
-    findings.extend(judge_descriptors(&read("/proc/self/limits"), partitions));
+    findings.extend(judge_descriptors(&read("/proc/self/limits"), files_needed(config)));
     let newest = newest_ms(&config.log_dir);
     let synchronised = Path::new("/run/systemd/timesync/synchronized").exists();
     findings.push(judge_clock(wall_ms(), newest, synchronised));
@@ -70,16 +67,21 @@ fn judge_memory(meminfo: &str, swaps: &str, group: Option<u64>, needed: u64) -> 
     findings
 }
 
-fn judge_descriptors(limits: &str, needed: u64) -> Option<Finding> {
+fn judge_descriptors(limits: &str, (least, most): (u64, u64)) -> Option<Finding> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     // The broker raises the soft limit to the hard one.
     let hard = line.split_whitespace().nth(1)?.parse().unwrap_or(u64::MAX);
-    let text = format!("{hard} open files are allowed, {needed} are needed for connections");
-    Some(if hard < needed {
-        let advice = "Raise LimitNOFILE of the service (ulimit -n), or lower max.connections.";
+    let allowed = format!("{hard} open files are allowed");
+    let advice =
+        "Raise LimitNOFILE of the service (ulimit -Hn), or choose a smaller board (--board).";
+    Some(if hard < least {
+        let text = format!("{allowed}; the broker does not start with less than {least}");
+        Finding::fail("files", text, advice)
+    } else if hard < most {
+        let text = format!("{allowed}; with everything in use the broker needs {most}");
         Finding::warn("files", text, advice)
     } else {
-        Finding::ok("files", text)
+        Finding::ok("files", format!("{allowed}; the broker needs {most} at most"))
     })
 }
 
@@ -165,11 +167,13 @@ mod tests {
     #[test]
     fn the_hard_limit_of_files_counts() {
         let limits = "Limit  Soft  Hard  Units\nMax open files    1024    4096    files\n";
-        assert_eq!(judge_descriptors(limits, 2_000).unwrap().level, Level::Ok);
-        assert_eq!(judge_descriptors(limits, 5_000).unwrap().level, Level::Warn);
+        assert_eq!(judge_descriptors(limits, (1_000, 2_000)).unwrap().level, Level::Ok);
+        assert_eq!(judge_descriptors(limits, (1_000, 5_000)).unwrap().level, Level::Warn);
+        // `serve` does not start there: `check_descriptors`.
+        assert_eq!(judge_descriptors(limits, (5_000, 9_000)).unwrap().level, Level::Fail);
         let unlimited = "Max open files    1024    unlimited    files\n";
-        assert_eq!(judge_descriptors(unlimited, 5_000).unwrap().level, Level::Ok);
-        assert_eq!(judge_descriptors("", 1), None);
+        assert_eq!(judge_descriptors(unlimited, (5_000, 9_000)).unwrap().level, Level::Ok);
+        assert_eq!(judge_descriptors("", (1, 1)), None);
     }
 
     #[test]

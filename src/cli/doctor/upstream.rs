@@ -74,7 +74,7 @@ pub fn check(config: &BrokerConfig) -> Vec<Finding> {
 }
 
 fn dial(host: &str, port: u16, client_id: &str) -> Result<Connection, Finding> {
-    let advice = "Records wait on this machine meanwhile, until retention takes them.";
+    let advice = "Records wait on this machine meanwhile; retention leaves them alone.";
     if (host, port).to_socket_addrs().map_or(0, Iterator::count) == 0 {
         let text = format!("{host}:{port}: no address is known for this name");
         let advice = format!("Mend the name, or the DNS (/etc/resolv.conf, /etc/hosts). {advice}");

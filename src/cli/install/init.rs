@@ -150,6 +150,25 @@ impl Init {
         files.into_iter().map(|(path, mode, text)| (path, mode, filled(text))).collect()
     }
 
+    /// Whether the service is there for this init: what it reads, as `install` writes it, or what
+    /// has it start that at boot.
+    pub fn is_installed(self, steps: &Steps<'_>, places: &Places) -> bool {
+        let same = |(path, _, text): &(String, u32, String)| {
+            fs::read_to_string(steps.at(path)).is_ok_and(|found| found == *text)
+        };
+        let linked = |(path, target): &(String, String)| {
+            fs::read_link(steps.at(path)).is_ok_and(|found| found == Path::new(target))
+        };
+        match self {
+            // The script alone is also that of SysV init.
+            Init::Busybox => inittab(steps).contains(INITTAB),
+            // The last file is the init's own; the one before it, two of them share.
+            _ => {
+                self.files(places).last().is_some_and(same) || self.links(places).iter().any(linked)
+            }
+        }
+    }
+
     /// The links that start the service at boot: path, target.
     fn links(self, places: &Places) -> Vec<(String, String)> {
         let pair = |path: &str, target: &str| (path.to_owned(), target.to_owned());

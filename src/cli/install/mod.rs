@@ -17,7 +17,7 @@ pub mod user;
 use super::kafka_commands::KAFKA_COMMANDS;
 use super::{Failure, process};
 use crate::config;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use init::{Init, Places};
 use std::fs;
 use std::io::Write;
@@ -296,10 +296,26 @@ fn last_words(
     steps.say(&format!("Installed for {}. Settings: {SETTINGS}. {start}", init.name()))
 }
 
+/// Where `install` made the data directory: what its settings say, else where the init has it.
+fn data_directory(steps: &Steps<'_>, inits: &[Init]) -> &'static str {
+    let settings = fs::read_to_string(steps.at(SETTINGS)).unwrap_or_default();
+    let is_said = |data: &&str| settings.contains(&settings_text::data_line(data));
+    let mut known = Init::value_variants().iter().map(|init| init.data_directory());
+    known.find(is_said).unwrap_or_else(|| {
+        inits.first().map_or(settings_text::DATA_DIRECTORY, |init| init.data_directory())
+    })
+}
+
 /// Removes what `install` made.
 pub fn run_uninstall(args: &UninstallArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let Plan { places, inits } = args.place.plan()?;
+    let Plan { places, mut inits } = args.place.plan()?;
     let mut steps = args.place.steps(out)?;
+    if args.place.init.is_empty() {
+        // An image may have been given another one than what is found in it.
+        let more = Init::value_variants().iter().filter(|init| !inits.contains(init));
+        let more = more.filter(|init| init.is_installed(&steps, &places));
+        inits.extend(more.copied().collect::<Vec<_>>());
+    }
     for init in &inits {
         if init.is_running(&steps) && !steps.try_run(&init.command("stop"))? {
             return Err(Failure::new("the service cannot be stopped; nothing was removed"));
@@ -319,7 +335,7 @@ pub fn run_uninstall(args: &UninstallArgs, out: &mut dyn Write) -> Result<(), Fa
     steps.remove(&places.binary())?;
     // What waits for this file to go finds no program any more.
     steps.remove("/run/ottla.stopped")?;
-    let data = inits.first().map_or(settings_text::DATA_DIRECTORY, |init| init.data_directory());
+    let data = data_directory(&steps, &inits);
     if args.purge {
         for path in ["/etc/ottla", DEFAULTS, data, "/var/log/ottla", "/run/ottla"] {
             steps.remove(path)?;

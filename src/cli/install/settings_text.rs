@@ -36,7 +36,7 @@ pub fn text(data: &str) -> String {
             text.push_str(
                 "#   systemctl edit ottla, with [Service] and ReadWritePaths=DIRECTORY\n",
             );
-            text.push_str(&format!("\"log.dirs\" = \"{data}\"\n"));
+            text.push_str(&data_line(data));
             continue;
         }
         match (key.read)(&default) {
@@ -47,6 +47,11 @@ pub fn text(data: &str) -> String {
         }
     }
     text
+}
+
+/// The line that says where the data is.
+pub fn data_line(data: &str) -> String {
+    format!("\"log.dirs\" = \"{data}\"\n")
 }
 
 /// Whether a file that somebody has changed still speaks of every setting there is.

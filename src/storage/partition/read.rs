@@ -1,4 +1,4 @@
-//! Reading a partition's log: from an offset or a time to batches, past what is rotten.
+//! Reading a partition's log: from an offset to batches, past what is rotten.
 //!
 //! A walk goes from batch to batch and knows at each place which offset must begin there, so that
 //! it sees where the chain is broken. A reader at a gap goes on behind it: the offsets stay, and
@@ -13,17 +13,17 @@ use crate::disk::{Disk, DiskResult, Open};
 use crate::limits::ROT_CHECK_BYTES_MAX;
 use crate::storage::rot::{Checked, Gap, Rot, Stretch, is_loss};
 use crate::storage::scrub;
-use crate::storage::segment::{LogError, Window, read_batch, read_header};
+use crate::storage::segment::{LogError, Window, read_header};
 use crate::wire::batch::BatchHeader;
 
 /// Where a walk stands.
 #[derive(Clone, Copy, Debug)]
-struct Walk {
+pub(super) struct Walk {
     /// Which segment.
     at: usize,
-    position: u32,
+    pub(super) position: u32,
     /// The offset that must begin there.
-    expected: i64,
+    pub(super) expected: i64,
     /// The place comes from the index or a bookmark, and is not proved yet.
     hinted: bool,
     /// The batch from which it came here.
@@ -31,18 +31,18 @@ struct Walk {
 }
 
 impl Walk {
-    fn begin(at: usize, position: u32, expected: i64, hinted: bool) -> Walk {
+    pub(super) fn begin(at: usize, position: u32, expected: i64, hinted: bool) -> Walk {
         Walk { at, position, expected, hinted, before: None }
     }
 
     /// On to the next batch.
-    fn step(&mut self, header: &BatchHeader) {
+    pub(super) fn step(&mut self, header: &BatchHeader) {
         self.before = Some((self.position, self.expected));
         self.position += header.total_bytes as u32;
         self.expected = header.next_offset();
     }
 
-    fn pass(&mut self, gap: &Gap) {
+    pub(super) fn pass(&mut self, gap: &Gap) {
         (self.position, self.expected, self.before) = (gap.end, gap.next, None);
     }
 }
@@ -52,7 +52,7 @@ impl Partition {
         self.segments.all().partition_point(|s| s.base_offset <= offset).checked_sub(1)
     }
 
-    fn open_at(&mut self, disk: &dyn Disk, at: usize) -> DiskResult<&mut OpenSegment> {
+    pub(super) fn open_at(&mut self, disk: &dyn Disk, at: usize) -> DiskResult<&mut OpenSegment> {
         use crate::disk::DiskError::NotFound;
         if at + 1 == self.segments.len() {
             return self.open_active(disk);
@@ -65,7 +65,7 @@ impl Partition {
     }
 
     /// Bytes of segment `at` that may be read: all, or up to the high watermark.
-    fn readable(&self, at: usize) -> u32 {
+    pub(super) fn readable(&self, at: usize) -> u32 {
         let Some(segment) = self.segments.get(at) else { return 0 };
         match segment.base_offset.cmp(&self.high_place.segment_base) {
             core::cmp::Ordering::Less => segment.bytes,
@@ -100,7 +100,7 @@ impl Partition {
     }
 
     /// Measures the gap at a place and keeps it.
-    fn find_gap(
+    pub(super) fn find_gap(
         &mut self,
         disk: &dyn Disk,
         rot: &mut Rot,
@@ -126,7 +126,7 @@ impl Partition {
 
     /// The header of the batch where the walk stands, after what is rotten was passed; `None` at
     /// the end of what may be read of the segment.
-    fn look(
+    pub(super) fn look(
         &mut self,
         disk: &dyn Disk,
         rot: &mut Rot,
@@ -268,7 +268,7 @@ impl Partition {
         Ok(None)
     }
 
-    fn base_of(&self, at: usize) -> i64 {
+    pub(super) fn base_of(&self, at: usize) -> i64 {
         self.segments.get(at).map_or(-1, |segment| segment.base_offset)
     }
 
@@ -311,7 +311,7 @@ impl Partition {
 
     /// The batches from where the walk stands to `end`, as far as they are sound. `next` is the
     /// offset behind them.
-    fn sound(
+    pub(super) fn sound(
         &mut self,
         disk: &dyn Disk,
         rot: &mut Rot,
@@ -357,58 +357,6 @@ impl Partition {
             (position, expected) = (end, header.next_offset());
         }
         Ok((position, expected))
-    }
-
-    /// The first batch with records at or behind offset `from` whose maximum timestamp is at least
-    /// `timestamp`, and the whole batch in `buffer`.
-    ///
-    /// # Errors
-    /// What the disk said.
-    pub fn batch_at_time(
-        &mut self,
-        disk: &dyn Disk,
-        rot: &mut Rot,
-        timestamp: i64,
-        from: i64,
-        buffer: &mut Vec<u8>,
-    ) -> Result<Option<BatchHeader>, LogError> {
-        for at in 0..self.segments.len() {
-            let Some(segment) = self.segments.get(at) else { break };
-            let gone = self.segments.get(at + 1).is_some_and(|next| next.base_offset <= from);
-            if gone || segment.max_timestamp < timestamp || self.readable(at) == 0 {
-                continue;
-            }
-            let mut walk = self.walk_by_time(disk, at, timestamp, from);
-            while let Some(header) = self.look(disk, rot, &mut walk)? {
-                let end = walk.position + header.total_bytes as u32;
-                if header.max_timestamp >= timestamp && header.next_offset() > from {
-                    if self.sound(disk, rot, &walk, end, header.next_offset())?.all {
-                        let log = &self.open_at(disk, at)?.log;
-                        read_batch(log, walk.position, &header, buffer)?;
-                        return Ok(Some(header));
-                    }
-                    let gap = self.find_gap(disk, rot, at, walk.position, walk.expected)?;
-                    walk.pass(&gap);
-                    continue;
-                }
-                walk.step(&header);
-            }
-        }
-        Ok(None)
-    }
-
-    /// A walk that begins before the first batch of segment `at` that may be looked for.
-    fn walk_by_time(&mut self, disk: &dyn Disk, at: usize, timestamp: i64, from: i64) -> Walk {
-        let base = self.base_of(at);
-        let start = Walk::begin(at, 0, base, false);
-        let Ok(open) = self.open_at(disk, at) else { return start };
-        // Both rule out what lies before them, so the later one is where to begin.
-        let by_time = open.index.last_where(|e| e.max_timestamp_before < timestamp);
-        let relative = from - base;
-        let by_offset = open.index.last_where(|e| i64::from(e.relative_offset) <= relative);
-        let entry = if by_time.position > by_offset.position { by_time } else { by_offset };
-        let expected = base + i64::from(entry.relative_offset);
-        Walk::begin(at, entry.position, expected, entry.position > 0)
     }
 
     /// Checks some `bytes_max` bytes more from a place on, whatever was checked before, and at

@@ -186,7 +186,7 @@ fn a_batch_inside_a_rotten_one_is_not_taken_for_one_of_the_log() {
     }
     let mut builder = crate::wire::record::BatchBuilder::new(2);
     builder.push(2, None, Some(&inner), &[]);
-    log.append_raw(&builder.finish(), 1 << 20);
+    log.append_batch(&builder.finish(), 1 << 20, None);
     for n in 3..9 {
         log.append(1, 30, n, 1 << 20);
     }
@@ -227,5 +227,28 @@ fn a_background_search_finds_what_a_reader_would_whatever_it_reads_at_a_time() {
             assert!(!all.contains(&base) && all.len() == log.batches.len() - 1);
         }
         file.write_at(&[&byte], start + 65).unwrap();
+    }
+}
+
+#[test]
+fn a_search_by_time_finds_what_is_left_whichever_byte_is_rotten() {
+    let (log, places) = small();
+    for (touched, (segment, start, end)) in places.iter().enumerate() {
+        let file =
+            log.disk.open(&layout::segment_file("topics/t-0", *segment), Open::Write).unwrap();
+        for at in *start..*end {
+            let mut byte = [0];
+            file.read_exact_at(&mut byte, at).unwrap();
+            file.write_at(&[&[byte[0] ^ 0x11]], at).unwrap();
+            let (mut partition, mut rot) = (log.reopened(), Rot::new());
+            for n in 0..places.len() {
+                let expected = if n == touched { n + 1 } else { n };
+                let time = n as i64 * 10;
+                let found = partition.record_at_time(&log.disk, &mut rot, time, 0).unwrap();
+                let expected = log.batches.get(expected).map(|(base, _, _)| *base);
+                assert_eq!(found.map(|found| found.offset), expected, "byte {at} of {segment}");
+            }
+            file.write_at(&[&byte], at).unwrap();
+        }
     }
 }

@@ -37,11 +37,16 @@ impl Log {
         timestamp: i64,
         segment_bytes: u32,
     ) {
-        self.append_raw(&batch(records, bytes, timestamp), segment_bytes);
+        self.append_batch(&batch(records, bytes, timestamp), segment_bytes, None);
     }
 
-    pub(super) fn append_raw(&mut self, raw: &[u8], segment_bytes: u32) {
-        let stamped = Stamped::new(raw, self.partition.log_end, 0, None).unwrap();
+    pub(super) fn append_batch(
+        &mut self,
+        raw: &[u8],
+        segment_bytes: u32,
+        log_append_time: Option<i64>,
+    ) {
+        let stamped = Stamped::new(raw, self.partition.log_end, 0, log_append_time).unwrap();
         let header = stamped.header().unwrap();
         if self.partition.must_roll(raw.len(), segment_bytes, u32::MAX, 0) {
             self.partition.roll(&self.disk, 0).unwrap();
@@ -183,7 +188,7 @@ fn nothing_above_the_high_watermark_is_read() {
     assert_eq!(slice.bytes as usize, log.batches[0].2);
     assert!(p.read(&log.disk, &mut Rot::new(), 1, 1, true).unwrap().is_none());
     assert!(matches!(p.read(&log.disk, &mut Rot::new(), 2, 1, true), Err(LogError::OutOfRange)));
-    assert!(p.batch_at_time(&log.disk, &mut Rot::new(), 2, 0, &mut Vec::new()).unwrap().is_none());
+    assert!(p.record_at_time(&log.disk, &mut Rot::new(), 2, 0).unwrap().is_none());
 }
 
 #[test]
@@ -194,11 +199,9 @@ fn a_batch_is_found_by_time_and_a_late_one_does_not_hide_it() {
     log.append(1, 100, 9_999, 40 * 1024);
     log.partition.all_durable();
     let mut partition = log.reopened();
-    let mut buffer = Vec::new();
     let mut at = |time| {
-        let found =
-            partition.batch_at_time(&log.disk, &mut Rot::new(), time, 0, &mut buffer).unwrap();
-        found.map(|header| header.max_timestamp)
+        let found = partition.record_at_time(&log.disk, &mut Rot::new(), time, 0).unwrap();
+        found.map(|found| found.timestamp)
     };
     for time in [0, 1, 10, 555, 3_989, 3_990] {
         assert_eq!(at(time), Some((time + 9) / 10 * 10), "time {time}");
@@ -206,8 +209,83 @@ fn a_batch_is_found_by_time_and_a_late_one_does_not_hide_it() {
     assert_eq!(at(3_991), Some(9_999));
     assert_eq!(at(10_000), None);
     let from = log.batches[50].0;
-    let found = partition.batch_at_time(&log.disk, &mut Rot::new(), 0, from, &mut buffer).unwrap();
-    assert_eq!(found.map(|header| header.base_offset), Some(from));
+    let found = partition.record_at_time(&log.disk, &mut Rot::new(), 0, from).unwrap();
+    assert_eq!(found.map(|found| found.offset), Some(from));
+}
+
+#[test]
+fn in_a_batch_larger_than_the_window_every_record_is_found_by_its_own_time() {
+    let mut log = Log::new();
+    let mut records = Vec::new();
+    for base in [1_000, 500_000, 100_000] {
+        let mut builder = BatchBuilder::new(base);
+        // Heads stand wherever the window may end, and some records are larger than it is. Times
+        // do not ascend.
+        for number in 0..700i64 {
+            let value = vec![7; [0, 1, 130, 900, 4_090, 9_000][number as usize % 6]];
+            let time = base + number * 5 - number % 4 * 7;
+            builder.push(time, Some(b"k"), Some(&value), &[("h", Some(b"v"))]);
+            records.push((records.len() as i64, time));
+        }
+        log.append_batch(&builder.finish(), 1 << 24, None);
+    }
+    log.partition.all_durable();
+    assert!(log.batches.iter().all(|(_, _, bytes)| *bytes > 1 << 20));
+    let mut partition = log.reopened();
+    let mut times: Vec<i64> = records.iter().flat_map(|(_, t)| [t - 1, *t, t + 1]).collect();
+    times.extend([0, i64::MAX]);
+    for from in [0, 333, 1_400, 2_099] {
+        for time in times.iter().step_by(if from == 0 { 1 } else { 17 }) {
+            let expected = records.iter().find(|(offset, t)| *offset >= from && t >= time);
+            let found = partition.record_at_time(&log.disk, &mut Rot::new(), *time, from).unwrap();
+            let found = found.map(|found| (found.offset, found.timestamp));
+            assert_eq!(found, expected.copied(), "time {time} from {from}");
+        }
+    }
+}
+
+#[test]
+fn a_compressed_batch_is_stood_for_by_its_first_record_and_the_brokers_time_is_all_records() {
+    let mut log = Log::new();
+    let large = || {
+        let mut builder = BatchBuilder::new(100);
+        (0..20).for_each(|n| builder.push(100 + n, None, Some(&[7; 1_000]), &[]));
+        builder
+    };
+    // Random enough: nobody looks into it.
+    log.append_batch(&large().finish_with(1, |bytes| bytes), 1 << 20, None);
+    log.append_batch(&large().finish(), 1 << 20, Some(900));
+    log.partition.all_durable();
+    let mut partition = log.reopened();
+    let mut at = |time, from| {
+        let found = partition.record_at_time(&log.disk, &mut Rot::new(), time, from).unwrap();
+        found.map(|found| (found.offset, found.timestamp))
+    };
+    assert_eq!(at(99, 0), Some((0, 100)));
+    assert_eq!(at(110, 0), Some((0, 119)), "somewhere in it");
+    assert_eq!(at(110, 7), Some((7, 119)), "the log's start is in its middle");
+    assert_eq!(at(120, 0), Some((20, 900)));
+    assert_eq!(at(900, 25), Some((25, 900)));
+    assert_eq!(at(901, 0), None);
+}
+
+#[test]
+fn a_search_by_time_passes_a_batch_that_was_cut_off() {
+    let mut log = Log::new();
+    let mut builder = BatchBuilder::new(100);
+    (0..20).for_each(|n| builder.push(100 + n, None, Some(&[7; 1_000]), &[]));
+    log.append_batch(&builder.finish(), 1 << 20, None);
+    log.append(1, 10, 500, 1 << 20);
+    log.append(1, 10, 600, 160);
+    log.partition.all_durable();
+    let path = layout::segment_file("topics/t-0", 0);
+    log.disk.open(&path, Open::Write).unwrap().set_length(10_000).unwrap();
+    let (mut partition, mut rot) = (log.reopened(), Rot::new());
+    for time in [105, 119, 500, 600] {
+        let found = partition.record_at_time(&log.disk, &mut rot, time, 0).unwrap();
+        assert_eq!(found.map(|found| (found.offset, found.timestamp)), Some((21, 600)));
+    }
+    assert_eq!(rot.gaps().iter().map(|gap| (gap.first, gap.next)).collect::<Vec<_>>(), [(0, 21)]);
 }
 
 fn given_up(partition: &mut Partition) -> Vec<i64> {
@@ -285,9 +363,8 @@ fn what_lies_behind_the_end_after_a_cut_is_cut_off_and_its_index_entries_are_not
     }
     log.partition.all_durable();
     log.check_every_offset(&mut log.reopened());
-    let found =
-        log.reopened().batch_at_time(&log.disk, &mut Rot::new(), 111, 0, &mut Vec::new()).unwrap();
-    assert_eq!(found.map(|header| header.max_timestamp), Some(111));
+    let found = log.reopened().record_at_time(&log.disk, &mut Rot::new(), 111, 0).unwrap();
+    assert_eq!(found.map(|found| found.timestamp), Some(111));
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub struct TooLarge {
 impl TooLarge {
     /// More segments than rows for them.
     pub const SEGMENTS: TooLarge = TooLarge { what: "segments", found: 0 };
+    /// A coordinator file with more than all tables have room for.
+    pub const COORDINATOR: TooLarge = TooLarge { what: "bytes of tables", found: 0 };
     /// More partitions than rows for them.
     pub const PARTITIONS: TooLarge = TooLarge { what: "partitions", found: 0 };
 }

@@ -36,7 +36,8 @@ user=${OTTLA_USER:-ottla}
 running() {
     pid=$(cat "$run/pid" 2>/dev/null)
     [ -n "$pid" ] && [ -r "/proc/$pid/cmdline" ] || return 1
-    tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -F -- " supervise --run-dir $run "
+    # (in this order: the process may end in between, and the shell would say so)
+    tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -q -F -- " supervise --run-dir $run "
 }
 
 # Whether /etc/inittab says that init itself runs the supervisor.
