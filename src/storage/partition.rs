@@ -98,6 +98,8 @@ pub struct Partition {
     sealed: Option<OpenSegment>,
     bookmarks: [(i64, Place); PARTITION_BOOKMARKS],
     bookmark_next: usize,
+    /// See [`Partition::last_append_time`]; `None` until somebody asked.
+    append_time: Option<i64>,
     /// Bytes since the last checkpoint are in the active segment.
     pub dirty: bool,
     /// Segments sealed since the last checkpoint.
@@ -134,6 +136,7 @@ impl Partition {
             sealed: None,
             bookmarks: [NOWHERE; PARTITION_BOOKMARKS],
             bookmark_next: 0,
+            append_time: None,
             dirty: false,
             sealed_dirty: heapless::Vec::new(),
             names_dirty: false,
@@ -483,6 +486,7 @@ fn open_segment(disk: &dyn Disk, dir: &str, s: &Segment, mode: Open) -> DiskResu
 }
 
 mod append;
+mod append_time;
 mod by_time;
 mod restore;
 #[cfg(test)]
