@@ -567,9 +567,13 @@ pub const FILES_OF_THE_PROCESS: usize = 32;
 pub const CLOCK_JUMP_MS: u64 = 1_000;
 
 /// Milliseconds between two lines in the log about jumps of the clock.
+///
+/// Why: a clock that jumps a thousand times an hour must not fill the card.
 pub const CLOCK_TOLD_MS: u64 = 60_000;
 
 /// A clock that shows less was never set: 2018-11-20, when Kafka 2.1.0 came out.
+///
+/// Why: without a battery it begins in 1970, or when the system was built.
 pub const CLOCK_SET_MS: i64 = 1_542_672_000_000;
 
 /// Seconds of the store's own clock after which the journal notes it, if nothing else is written.

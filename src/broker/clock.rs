@@ -5,7 +5,7 @@
 //! who reads timestamps wants to know all the same.
 //!
 //! Promises: a jump is seen at the next look, whatever its size and direction; the log has one line
-//! of it, and at most one a minute. Absent: whether the clock is *right*, which nobody here can know.
+//! of it, and at most one a minute. Absent: whether the clock is *right*, which nobody can know.
 
 use crate::limits::{CLOCK_JUMP_MS, CLOCK_SET_MS, CLOCK_TOLD_MS};
 use crate::time::{Millis, Now};
