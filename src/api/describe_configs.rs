@@ -256,6 +256,8 @@ fn status(context: &Context<'_>, visit: Visit<'_>) {
     let forwarding = broker.forward_state();
     let doc = "off, paused, connecting, up or down.";
     text("ottla.status.forward.state", format_args!("{forwarding}"), doc);
+    let set = if broker.clock().is_set() { "set" } else { "not set" };
+    text("ottla.status.clock", format_args!("{set}"), "Whether the machine's clock was ever set.");
     let mut number = |name, value: i128, doc| {
         visit(name, ValueType::Long, format_args!("{value}"), doc);
     };
@@ -274,6 +276,17 @@ fn status(context: &Context<'_>, visit: Visit<'_>) {
     count("ottla.status.last.sync.took.ms", counters.last_sync_took_ms, doc);
     count("ottla.status.syncs", counters.syncs, "Syncs since start.");
     count("ottla.status.checkpoints", counters.checkpoints, "Checkpoints since start.");
+    if let Some(written) = storage.disk().written_bytes() {
+        count("ottla.status.written.bytes", written, "Bytes written to devices since start.");
+    }
+    let clock = broker.clock();
+    count("ottla.status.clock.jumps", clock.jumps(), "Jumps of the machine's clock since start.");
+    if let Some((at, jump)) = clock.last_jump() {
+        let doc = "Milliseconds since the last jump of the machine's clock was seen.";
+        count("ottla.status.clock.jump.ago.ms", now.since(at), doc);
+        let doc = "Milliseconds by which the machine's clock jumped the last time.";
+        number("ottla.status.clock.jump.ms", i128::from(jump), doc);
+    }
     let doc = "The start, in milliseconds since 1970 by the machine's clock.";
     number("ottla.status.started.at.ms", i128::from(started.wall_ms), doc);
     let doc = "Milliseconds since the last sync; -1 if there was none since start.";
@@ -344,7 +357,7 @@ mod tests {
         for broker in ["1", ""] {
             let names = names(&mut test, 4, broker);
             let figures = names.iter().filter(|name| name.starts_with("ottla.status.")).count();
-            assert_eq!((names.len() - figures, figures), (BROKER_KEYS.len(), 21));
+            assert_eq!((names.len() - figures, figures), (BROKER_KEYS.len(), 23));
         }
     }
 

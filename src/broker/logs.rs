@@ -1,7 +1,7 @@
 //! Appending to, reading from and trimming the logs.
 
 use super::forward::stage_row;
-use super::{Broker, Refusal, Slot};
+use super::{Broker, Refusal, Slot, clock};
 use crate::config::{EffectiveTopicConfig, TimestampType};
 use crate::limits::SCRUB_TURN_MS;
 use crate::state::producers::{Claim, SequenceError, Verdict};
@@ -119,7 +119,8 @@ fn verdict(
         ));
     }
     let by_client = config.message_timestamp_type == TimestampType::CreateTime;
-    if by_client && header.max_timestamp >= 0 {
+    // A clock that was never set cannot tell what is too old or too new.
+    if by_client && header.max_timestamp >= 0 && clock::is_set(now.wall_ms) {
         let ahead = header.max_timestamp.saturating_sub(now.wall_ms);
         let behind = now.wall_ms.saturating_sub(header.max_timestamp);
         if ahead > config.message_timestamp_after_max_ms
@@ -214,7 +215,9 @@ impl Broker {
                 Err(SequenceError::OutOfOrder) => return Err(ProduceError::OutOfOrderSequence),
             }
         }
-        let log_append_time = by_broker.then_some(now.wall_ms);
+        // A clock that was set back must not make times run backwards within a log.
+        let log_append_time =
+            by_broker.then(|| now.wall_ms.max(self.storage.last_append_time(view.index)));
         let policy = segment_policy(&config);
         let appended = self.storage.append(view.index, policy, now.mono, |base_offset| {
             let stamped = Stamped::new(bytes, base_offset, LEADER_EPOCH, log_append_time)?;

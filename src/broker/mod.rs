@@ -7,6 +7,9 @@
 //! Promises: one thread, no I/O of its own, no clock: `now` is an argument. Nothing is applied
 //! that was not staged. Absent: the wire (`api`), sockets and timers (`server`).
 
+mod clock;
+#[cfg(test)]
+mod clock_tests;
 mod forward;
 mod ids;
 mod logs;
@@ -23,8 +26,8 @@ pub use topics::NewTopic;
 
 use crate::config::{BrokerConfig, Described};
 use crate::limits::{
-    CHANGE_BYTES, COMMIT_SYNC_MS, FIGURE_BYTES_MAX, Ledger, PRODUCER_ID_BLOCK, RETENTION_CHECK_S,
-    SERVER_USAGES, Sizes, Usage,
+    AGE_NOTE_S, CHANGE_BYTES, COMMIT_SYNC_MS, FIGURE_BYTES_MAX, Ledger, PRODUCER_ID_BLOCK,
+    RETENTION_CHECK_S, SERVER_USAGES, Sizes, Usage,
 };
 use crate::state::coordinator_file::{Change, SNAPSHOT_VERSION};
 use crate::state::forward::Forwarding;
@@ -35,6 +38,7 @@ use crate::state::topics::Topics;
 use crate::storage::coordinator::Pieces;
 use crate::storage::{Lsn, Storage, WriteError};
 use crate::time::{Millis, Now};
+use clock::WallClock;
 use forward::Wakes;
 use ids::Ids;
 use waiting::Waiting;
@@ -130,6 +134,7 @@ pub struct Broker {
     retention_due: Millis,
     scrub_due: Option<Millis>,
     started: Now,
+    clock: WallClock,
     /// Figures for `ottla status`.
     pub figures: Figures,
 }
@@ -148,6 +153,11 @@ impl Broker {
     /// When this broker was opened.
     pub fn started(&self) -> Now {
         self.started
+    }
+
+    /// What the wall clock has done since then.
+    pub fn clock(&self) -> &WallClock {
+        &self.clock
     }
 
     /// The storage, for syncing and for its figures.
@@ -371,9 +381,22 @@ impl Broker {
             let interval = configured.min(RETENTION_CHECK_S * 1000);
             self.retention_due = now.mono.saturating_add(interval);
             self.apply_retention(now);
+            self.clock.look(now);
+            self.note_age(now);
         }
         if self.scrub_due.is_some_and(|due| due <= now.mono) {
             self.scrub(now);
+        }
+    }
+
+    /// Lets the journal know that time has passed, if nothing else did for long: after a power cut
+    /// only what it knows counts.
+    fn note_age(&mut self, now: Now) {
+        let silent_s = self.storage.age_s(now.mono).saturating_sub(self.storage.age_noted_s());
+        if silent_s >= AGE_NOTE_S && !self.topics.is_empty() {
+            // Any frame does; this one says what is known.
+            let next = self.producer_ids_set_aside;
+            self.stage(&Change::ProducerIds { next }, now).ok();
         }
     }
 

@@ -1,5 +1,6 @@
 //! Opening a data directory: what storage replays becomes the broker's state.
 
+use super::clock::WallClock;
 use super::forward::Wakes;
 use super::ids::Ids;
 use super::names::Names;
@@ -269,6 +270,7 @@ pub fn open(
         retention_due: now.mono,
         scrub_due: scrubs.then(|| now.mono.saturating_add(SCRUB_TURN_MS)),
         started: now,
+        clock: WallClock::new(now),
         figures: Figures::default(),
     };
     for row in recovering.topics.values() {

@@ -56,7 +56,8 @@ fn lines(
     }
     say("cluster", metadata.cluster_id.clone().unwrap_or_else(|| "-".to_owned()));
     // How long is told by the clock that never jumps, since when by the one that may be wrong.
-    let up = take_number(&mut figures, "up.ms").map(span);
+    let up_ms = take_number(&mut figures, "up.ms");
+    let up = up_ms.map(span);
     match (take_number(&mut figures, "started.at.ms"), up) {
         (Some(at), Some(up)) => say("up since", format!("{} ({up})", format_utc(at))),
         (None, Some(up)) => say("up", up),
@@ -78,7 +79,14 @@ fn lines(
         let text = if ago < 0 { "none yet".to_owned() } else { format!("{} ago", span(ago)) };
         say("last sync", text + &took + &counted);
     }
-    if let Some(text) = traffic(&mut figures) {
+    let taken = take_number(&mut figures, "bytes.in");
+    if let Some(written) = take_number(&mut figures, "written.bytes") {
+        say("written", written_text(written, taken, up_ms));
+    }
+    if let Some(text) = clock(&mut figures) {
+        say("clock", text);
+    }
+    if let Some(text) = traffic(&mut figures, taken) {
         say("since start", text);
     }
     if let Some(text) = forward::summary(&mut figures) {
@@ -119,15 +127,45 @@ fn wrapped(list: &str) -> Vec<String> {
     lines
 }
 
+/// What went to the device, what it is beside what came in, and what a day costs at this rate: how
+/// long a card lasts.
+fn written_text(written: i64, taken: Option<i64>, up_ms: Option<i64>) -> String {
+    let mut text = format!("{} to the device", bytes_text(written));
+    if let Some(taken) = taken.filter(|taken| *taken > 0) {
+        text += &format!(", {:.1} bytes per byte taken in", written as f64 / taken as f64);
+    }
+    if let Some(up_ms) = up_ms.filter(|up_ms| *up_ms >= 60_000) {
+        let a_day = written as f64 / up_ms as f64 * 86_400_000.0;
+        text += &format!(", {} a day at this rate", bytes_text(a_day as i64));
+    }
+    text
+}
+
+/// What the machine's clock does.
+fn clock(figures: &mut Figures) -> Option<String> {
+    let state = figures.remove("clock")?;
+    let mut take = |name: &str| take_number(figures, name);
+    let jumps = match (take("clock.jumps"), take("clock.jump.ms"), take("clock.jump.ago.ms")) {
+        (Some(count @ 1..), Some(jump), Some(ago)) => {
+            let sign = if jump < 0 { '-' } else { '+' };
+            let jump = span(i64::try_from(jump.unsigned_abs()).unwrap_or(i64::MAX));
+            let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
+            format!(", jumped {times} since start, by {sign}{jump}, {} ago", span(ago))
+        }
+        _ => String::new(),
+    };
+    Some(state + &jumps)
+}
+
 /// Columns of a line of limits.
 const LIMITS_COLUMNS: usize = 84;
 
 /// What came in and went out, in one line of what is known of it.
-fn traffic(figures: &mut Figures) -> Option<String> {
+fn traffic(figures: &mut Figures, bytes_in: Option<i64>) -> Option<String> {
     let mut take = |name: &str| take_number(figures, name);
     let parts = [
         take("records.in").map(|count| format!("{count} records in")),
-        take("bytes.in").map(|bytes| format!("{} in", bytes_text(bytes))),
+        bytes_in.map(|bytes| format!("{} in", bytes_text(bytes))),
         take("records.out").map(|count| format!("{count} records out")),
         take("bytes.out").map(|bytes| format!("{} out", bytes_text(bytes))),
         take("connections").map(|count| format!("{count} connections now")),
@@ -168,6 +206,11 @@ mod tests {
             ("storage", "ok"),
             ("records.in", "5"),
             ("bytes.in", "700"),
+            ("written.bytes", "2100"),
+            ("clock", "set"),
+            ("clock.jumps", "2"),
+            ("clock.jump.ms", "-61000"),
+            ("clock.jump.ago.ms", "120000"),
             ("bytes.out", "1024"),
             ("connections", "2"),
             ("last.sync.ago.ms", "70"),
@@ -188,6 +231,9 @@ mod tests {
                 "data         d, 2.0 KiB",
                 "storage      ok",
                 "last sync    70 ms ago, 27 since start",
+                "written      2.1 KiB to the device, 3.0 bytes per byte taken in, 2.8 MiB a day at \
+                 this rate",
+                "clock        set, jumped 2 times since start, by -1 min 1 s, 2 min 0 s ago",
                 "since start  5 records in, 700 B in, 1.0 KiB out, 2 connections now",
                 "forwarding   down, to go: nothing, all is upstream",
                 "             k:9092: connection refused",

@@ -247,6 +247,12 @@ pub trait Disk {
     /// # Errors
     /// What the device said.
     fn free_bytes(&self) -> DiskResult<u64>;
+
+    /// Bytes that this process has caused to be sent to devices since its start, as the kernel
+    /// counts them, whole pages; `None` where nobody counts.
+    fn written_bytes(&self) -> Option<u64> {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -48,6 +48,7 @@ pub struct Journal {
     ring_bytes: u64,
     generation: u32,
     next_sequence: u64,
+    age_noted_s: u32,
     written: Lsn,
     durable: Lsn,
     /// Where replay would start.
@@ -165,6 +166,7 @@ impl Journal {
             ring_bytes,
             generation: resume.generation,
             next_sequence: resume.next_sequence,
+            age_noted_s: resume.age_s,
             written: resume.next_sequence - 1,
             durable: resume.durable,
             head: resume.head,
@@ -229,6 +231,11 @@ impl Journal {
         (at - self.tail(), bytes)
     }
 
+    /// The store's own clock as the last frame notes it, in seconds.
+    pub fn age_noted_s(&self) -> u32 {
+        self.age_noted_s
+    }
+
     /// Whether a frame of `payload_bytes` can be taken; a quarter of what is left in the ring is
     /// kept for frames with `reserve`: changes that free space, and the checkpoint's own needs.
     pub fn room(&self, payload_bytes: usize, reserve: bool) -> Result<(), Full> {
@@ -251,6 +258,7 @@ impl Journal {
     pub fn stage(&mut self, kind: u8, age_s: u32, parts: &[&[u8]]) -> Lsn {
         let payload_bytes = parts.iter().map(|p| p.len()).sum();
         let (padding, _) = self.place(payload_bytes);
+        self.age_noted_s = age_s;
         self.align_next = false;
         self.pad(padding);
         let header = FrameHeader {

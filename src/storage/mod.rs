@@ -202,6 +202,17 @@ impl Storage {
         self.age_start_s.saturating_add(u32::try_from(running).unwrap_or(u32::MAX))
     }
 
+    /// The store's own clock as the last frame notes it: what counts if the power goes now.
+    pub fn age_noted_s(&self) -> u32 {
+        self.journal.age_noted_s()
+    }
+
+    /// When the broker stamped a partition's last batch, see [`Partition::last_append_time`].
+    pub fn last_append_time(&mut self, index: PartitionIndex) -> i64 {
+        let disk = self.disk.clone();
+        self.partitions.get_mut(index).map_or(i64::MIN, |log| log.last_append_time(&*disk))
+    }
+
     /// The partition behind a handle.
     pub fn partition(&self, index: PartitionIndex) -> Option<&Partition> {
         self.partitions.get(index)

@@ -99,6 +99,8 @@ pub struct Partition {
     bookmark_next: usize,
     /// Where this process began to append to a segment that was there before.
     fresh: Option<Place>,
+    /// See [`Partition::last_append_time`]; `None` until somebody asked.
+    append_time: Option<i64>,
     /// Bytes since the last checkpoint are in the active segment.
     pub dirty: bool,
     /// Segments sealed since the last checkpoint.
@@ -136,6 +138,7 @@ impl Partition {
             bookmarks: [NOWHERE; PARTITION_BOOKMARKS],
             bookmark_next: 0,
             fresh: None,
+            append_time: None,
             dirty: false,
             sealed_dirty: heapless::Vec::new(),
             names_dirty: false,
@@ -325,6 +328,7 @@ fn open_segment(disk: &dyn Disk, dir: &str, s: &Segment, mode: Open) -> DiskResu
 }
 
 mod append;
+mod append_time;
 mod by_time;
 mod read;
 mod restore;

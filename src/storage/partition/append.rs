@@ -99,6 +99,11 @@ impl Partition {
         segment.bytes = place.position + header.total_bytes as u32;
         segment.max_timestamp = segment.max_timestamp.max(header.max_timestamp);
         segment.appended_age_s = age_s;
+        if header.is_log_append_time() {
+            self.append_time = Some(header.max_timestamp);
+        } else if self.append_time.is_some() {
+            self.append_time = Some(i64::MIN);
+        }
         self.segments.change_last(|last| *last = segment);
         self.log_end = header.next_offset();
         self.dirty = true;
