@@ -218,6 +218,20 @@ impl fmt::Display for Limits<'_> {
     }
 }
 
+/// Which records have rotted.
+struct Gaps<'a>(&'a Broker);
+
+impl fmt::Display for Gaps<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rot = self.0.storage().rot();
+        rot.gaps().iter().enumerate().try_for_each(|(at, gap)| {
+            let comma = if at == 0 { "" } else { ", " };
+            let topic = self.0.topics().get(gap.key.topic).map_or("?", |topic| topic.name);
+            write!(f, "{comma}{topic}-{} {}-{}", gap.key.partition, gap.first, gap.next - 1)
+        })
+    }
+}
+
 /// How the disk does.
 struct StorageWords(Option<DiskError>);
 
@@ -250,6 +264,8 @@ fn status(context: &Context<'_>, visit: Visit<'_>) {
     text("ottla.status.cluster.id", format_args!("{}", broker.cluster_id()), "The cluster's id.");
     let words = StorageWords(storage.failed());
     text("ottla.status.storage", format_args!("{words}"), "ok, or what failed.");
+    let gaps = Gaps(broker);
+    text("ottla.status.rot", format_args!("{gaps}"), "Places in segments that have rotted.");
     let limits = Limits(broker);
     let doc = "What is in use of every table and pool, and all.";
     text("ottla.status.limits", format_args!("{limits}"), doc);
@@ -272,6 +288,14 @@ fn status(context: &Context<'_>, visit: Visit<'_>) {
     count("ottla.status.partitions", broker.topics().partitions() as u64, "Partitions.");
     count("ottla.status.groups", broker.groups.len() as u64, "Consumer groups.");
     count("ottla.status.store.bytes", store_bytes, "Bytes of all segments.");
+    let rot = storage.rot();
+    count("ottla.status.rot.records", rot.records_lost(), "Records that have rotted.");
+    let doc = "How often rot was met of which there was no room to remember.";
+    count("ottla.status.rot.further", rot.further(), doc);
+    let scrubbed = storage.scrubbed();
+    count("ottla.status.scrub.passes", scrubbed.passes, "Searches of all segments for rot.");
+    let doc = "Bytes that the present search for rot has looked at.";
+    count("ottla.status.scrub.bytes", scrubbed.bytes, doc);
     let doc = "Milliseconds that the last sync took.";
     count("ottla.status.last.sync.took.ms", counters.last_sync_took_ms, doc);
     count("ottla.status.syncs", counters.syncs, "Syncs since start.");
@@ -357,7 +381,7 @@ mod tests {
         for broker in ["1", ""] {
             let names = names(&mut test, 4, broker);
             let figures = names.iter().filter(|name| name.starts_with("ottla.status.")).count();
-            assert_eq!((names.len() - figures, figures), (BROKER_KEYS.len(), 23));
+            assert_eq!((names.len() - figures, figures), (BROKER_KEYS.len(), 28));
         }
     }
 

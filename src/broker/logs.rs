@@ -8,13 +8,10 @@ use crate::state::producers::{Claim, SequenceError, Verdict};
 use crate::state::topics::Topic;
 use crate::storage::partition::{LogError, Slice};
 use crate::storage::retention::{self, Policy};
+use crate::storage::rot::LEADER_EPOCH;
 use crate::storage::{Lsn, PartitionIndex, SegmentPolicy, WriteError};
 use crate::time::Now;
 use crate::wire::batch::{self, BatchHeader, Codec, Stamped};
-
-/// The leader epoch of every partition, for ever: there is one node, and no epoch ever goes back
-/// (Java ignores metadata with an older epoch than it has seen).
-pub const LEADER_EPOCH: i32 = 0;
 
 /// A partition's offsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

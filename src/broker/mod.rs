@@ -15,11 +15,14 @@ mod ids;
 mod logs;
 mod names;
 mod recover;
+#[cfg(test)]
+mod rot_tests;
 mod topics;
 mod waiting;
 
+pub use crate::storage::rot::LEADER_EPOCH;
 pub use forward::{Backlog, REJECTED_SUFFIX, TopicFigures};
-pub use logs::{FetchError, LEADER_EPOCH, PartitionView, ProduceError, Produced};
+pub use logs::{FetchError, PartitionView, ProduceError, Produced};
 pub use names::Names;
 pub use recover::{Opened, open};
 pub use topics::NewTopic;

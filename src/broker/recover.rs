@@ -280,7 +280,8 @@ pub fn open(
         }
     }
     broker.mend_forward_rows(&mut report);
-    if (report.first_start || report.rebuilt) && broker.checkpoint(true, false, now).is_err() {
+    let begins = report.first_start || report.rebuilt || report.journal_lost;
+    if begins && broker.checkpoint(true, false, now).is_err() {
         report.note("the coordinator file could not be begun".into());
     }
     Ok(Opened { broker, report })

@@ -5,6 +5,7 @@
 //! exit code 1. Absent: index files, and batches of magic 0 and 1.
 
 use super::Failure;
+use super::log_check::{self, CheckArgs};
 use crate::client::batches::{BatchesError, PlacedRecord, visit_batch};
 use crate::limits::{CLI_BATCH_BYTES_MAX, CLI_DECOMPRESSED_BYTES_MAX};
 use crate::wire::batch::{BatchHeader, HEADER_BYTES, check_stored};
@@ -24,6 +25,8 @@ pub struct LogArgs {
 enum LogCommand {
     /// Print the batches of segment files, and the verdict on each one's CRC
     Dump(DumpArgs),
+    /// Look for what has rotted in a data directory; nothing is changed, and the broker may run
+    Check(CheckArgs),
 }
 
 #[derive(Args, Debug)]
@@ -44,7 +47,10 @@ struct DumpArgs {
 
 /// Runs the command.
 pub fn run(args: &LogArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let LogCommand::Dump(args) = &args.command;
+    let args = match &args.command {
+        LogCommand::Dump(args) => args,
+        LogCommand::Check(args) => return log_check::run(args, out),
+    };
     let mut invalid = 0;
     for path in args.file.iter().chain(&args.files) {
         writeln!(out, "Dumping {}", path.display())?;

@@ -79,6 +79,11 @@ fn lines(
         let text = if ago < 0 { "none yet".to_owned() } else { format!("{} ago", span(ago)) };
         say("last sync", text + &took + &counted);
     }
+    let mut lost = rot(&mut figures).into_iter();
+    if let Some(first) = lost.next() {
+        say("rot", first);
+        lost.for_each(|line| say("", line));
+    }
     let taken = take_number(&mut figures, "bytes.in");
     if let Some(written) = take_number(&mut figures, "written.bytes") {
         say("written", written_text(written, taken, up_ms));
@@ -139,6 +144,33 @@ fn written_text(written: i64, taken: Option<i64>, up_ms: Option<i64>) -> String 
         text += &format!(", {} a day at this rate", bytes_text(a_day as i64));
     }
     text
+}
+
+/// What has rotted, and how far the search for it is.
+fn rot(figures: &mut Figures) -> Vec<String> {
+    let gaps = figures.remove("rot").unwrap_or_default();
+    let mut take = |name: &str| take_number(figures, name);
+    let (records, further) = (take("rot.records"), take("rot.further"));
+    let (Some(passes), Some(bytes)) = (take("scrub.passes"), take("scrub.bytes")) else {
+        return Vec::new();
+    };
+    let looked = match (passes, bytes) {
+        (0, bytes) => format!("{} looked at since start", bytes_text(bytes)),
+        (1, 0) => "all looked at since start".to_owned(),
+        (passes, 0) => format!("all looked at {passes} times since start"),
+        (passes, bytes) => format!("{} looked at, {passes} times all before", bytes_text(bytes)),
+    };
+    if gaps.is_empty() {
+        return vec![format!("none found, {looked}")];
+    }
+    let records = records.unwrap_or_default();
+    let more = match further.unwrap_or_default() {
+        0 => String::new(),
+        _ => " and more than are remembered: replace the card".to_owned(),
+    };
+    let mut lines = vec![format!("{records} records are lost{more}; {looked}")];
+    lines.extend(wrapped(&gaps));
+    lines
 }
 
 /// What the machine's clock does.
@@ -205,6 +237,11 @@ mod tests {
             ("store.bytes", "2048"),
             ("storage", "ok"),
             ("records.in", "5"),
+            ("rot", "t-0 5-9, t-1 17-17"),
+            ("rot.records", "6"),
+            ("rot.further", "0"),
+            ("scrub.passes", "0"),
+            ("scrub.bytes", "2048"),
             ("bytes.in", "700"),
             ("written.bytes", "2100"),
             ("clock", "set"),
@@ -231,6 +268,8 @@ mod tests {
                 "data         d, 2.0 KiB",
                 "storage      ok",
                 "last sync    70 ms ago, 27 since start",
+                "rot          6 records are lost; 2.0 KiB looked at since start",
+                "             t-0 5-9, t-1 17-17",
                 "written      2.1 KiB to the device, 3.0 bytes per byte taken in, 2.8 MiB a day at \
                  this rate",
                 "clock        set, jumped 2 times since start, by -1 min 1 s, 2 min 0 s ago",

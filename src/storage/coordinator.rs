@@ -213,18 +213,34 @@ impl postcard::ser_flavors::Flavor for PiecesFlavor<'_, '_> {
     }
 }
 
-/// Reads a header: the payload's bytes and the CRC over both.
-fn read_header(header: &[u8; HEADER_BYTES]) -> Result<(usize, u32), Found> {
+/// What a header says. Every version has the same one, so that its CRC tells a newer version from a
+/// rotten number.
+struct Header {
+    version: u32,
+    /// Bytes of the payload.
+    length: usize,
+    /// Over version, length and payload.
+    crc: u32,
+}
+
+impl Header {
+    /// To be asked when the CRC was right.
+    fn check_version(&self) -> Result<(), Found> {
+        if self.version > COORDINATOR_VERSION { Err(Found::Newer(self.version)) } else { Ok(()) }
+    }
+}
+
+fn read_header(header: &[u8; HEADER_BYTES]) -> Result<Header, Found> {
     let [a, b, c, d, e, f, g, h, version @ .., _, _, _, _, _, _, _, _] = *header;
     if [a, b, c, d, e, f, g, h] != *MAGIC {
         return Err(Found::Unreadable);
     }
-    let version = u32::from_le_bytes(version);
-    if version > COORDINATOR_VERSION {
-        return Err(Found::Newer(version));
-    }
     let [.., l0, l1, l2, l3, c0, c1, c2, c3] = *header;
-    Ok((u32::from_le_bytes([l0, l1, l2, l3]) as usize, u32::from_le_bytes([c0, c1, c2, c3])))
+    Ok(Header {
+        version: u32::from_le_bytes(version),
+        length: u32::from_le_bytes([l0, l1, l2, l3]) as usize,
+        crc: u32::from_le_bytes([c0, c1, c2, c3]),
+    })
 }
 
 /// Reads the bytes of a coordinator file.
@@ -232,13 +248,16 @@ pub fn decode(bytes: &[u8]) -> Found {
     let Some((header, payload)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
         return Found::Unreadable;
     };
-    let (length, crc) = match read_header(header) {
-        Ok(read) => read,
+    let known = match read_header(header) {
+        Ok(known) => known,
         Err(found) => return found,
     };
-    let Some(payload) = payload.get(..length) else { return Found::Unreadable };
-    if crc32c_parts(&[&header[8..16], payload]) != crc {
+    let Some(payload) = payload.get(..known.length) else { return Found::Unreadable };
+    if crc32c_parts(&[&header[8..16], payload]) != known.crc {
         return Found::Unreadable;
+    }
+    if let Err(newer) = known.check_version() {
+        return newer;
     }
     match postcard::from_bytes(payload) {
         Ok(file) if is_plausible(&file) => Found::Whole(Box::new(file)),
@@ -274,7 +293,7 @@ pub fn read(disk: &dyn Disk, path: &str) -> Found {
     let bytes = disk.open(path, Open::Read).and_then(|file| {
         let mut header = [0; HEADER_BYTES];
         file.read_exact_at(&mut header, 0)?;
-        let Ok((length, _)) = read_header(&header) else { return Ok(header.to_vec()) };
+        let Ok(Header { length, .. }) = read_header(&header) else { return Ok(header.to_vec()) };
         // What stands behind the payload is none of it, and a length that rotted takes no memory.
         let there = usize::try_from(file.length()?).unwrap_or(usize::MAX);
         let mut bytes = vec![0; there.min(HEADER_BYTES.saturating_add(length))];
@@ -309,7 +328,8 @@ pub fn look(disk: &dyn Disk, path: &str) -> Result<Seen, Found> {
     let file = disk.open(path, Open::Read).map_err(unreadable)?;
     let mut header = [0; HEADER_BYTES];
     file.read_exact_at(&mut header, 0).map_err(unreadable)?;
-    let (length, crc) = read_header(&header)?;
+    let known = read_header(&header)?;
+    let length = known.length;
     let (mut checkpoint, mut sum, mut done) = (None, crc32c(&header[8..16]), 0);
     let mut piece = [0; 4096];
     while done < length {
@@ -320,7 +340,11 @@ pub fn look(disk: &dyn Disk, path: &str) -> Result<Seen, Found> {
         sum = crc32c_combine(sum, crc32c(piece), piece.len());
         done += piece.len();
     }
-    let checkpoint = checkpoint.filter(|_| sum == crc).ok_or(Found::Unreadable)?;
+    if sum != known.crc {
+        return Err(Found::Unreadable);
+    }
+    known.check_version()?;
+    let checkpoint = checkpoint.ok_or(Found::Unreadable)?;
     Ok(Seen { checkpoint, bytes: HEADER_BYTES + length })
 }
 
@@ -425,7 +449,7 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut bad = bytes.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert!(!matches!(decode(&bad), Found::Whole(_)), "bit {bit}");
+            assert_eq!(decode(&bad), Found::Unreadable, "bit {bit}");
         }
         for end in 0..bytes.len() {
             assert!(!matches!(decode(&bytes[..end]), Found::Whole(_)), "cut at {end}");
@@ -433,9 +457,12 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_format_is_named() {
+    fn a_newer_format_is_named_and_a_version_that_rotted_is_none() {
         let mut bytes = encode(&sample());
         bytes[8] = 2;
+        assert_eq!(decode(&bytes), Found::Unreadable);
+        let crc = crc32c_parts(&[&bytes[8..16], &bytes[HEADER_BYTES..]]);
+        bytes[16..20].copy_from_slice(&crc.to_le_bytes());
         assert_eq!(decode(&bytes), Found::Newer(2));
     }
 }

@@ -67,7 +67,9 @@ pub struct Journal {
     align_next: bool,
 }
 
-/// The journal's first block: `magic[8] version u32 ring_bytes u64 crc u32`.
+/// What each sector of the journal's first block says: `magic[8] version u32 ring_bytes u64 crc u32`.
+/// It is written once and for years, and without it the whole ring would be lost: so one sector may
+/// rot, or seven. (Before November 2026 only the first had it.)
 fn file_header(ring_bytes: u64) -> [u8; 24] {
     let mut bytes = [0; 24];
     bytes[0..8].copy_from_slice(MAGIC);
@@ -89,13 +91,34 @@ pub enum FileHeader {
     Unreadable,
 }
 
-/// Reads a journal file's first block.
+/// The journal's first block.
+fn first_block(ring_bytes: u64) -> [u8; JOURNAL_HEADER_BYTES as usize] {
+    let mut block = [0; JOURNAL_HEADER_BYTES as usize];
+    for sector in block.chunks_mut(COMMIT_ALIGN as usize) {
+        sector[..24].copy_from_slice(&file_header(ring_bytes));
+    }
+    block
+}
+
+/// Reads a journal file's first block: the first sector that can be read.
 ///
 /// # Errors
 /// What the device said.
 pub fn read_file_header(file: &FileRef) -> DiskResult<FileHeader> {
+    let mut failed = None;
+    for at in (0..JOURNAL_HEADER_BYTES).step_by(COMMIT_ALIGN as usize) {
+        match read_header_sector(file, at) {
+            Ok(FileHeader::Unreadable) => {}
+            Err(error) => failed = failed.or(Some(error)),
+            known => return known,
+        }
+    }
+    failed.map_or(Ok(FileHeader::Unreadable), Err)
+}
+
+fn read_header_sector(file: &FileRef, at: u64) -> DiskResult<FileHeader> {
     let mut bytes = [0; 24];
-    match file.read_exact_at(&mut bytes, 0) {
+    match file.read_exact_at(&mut bytes, at) {
         Err(DiskError::UnexpectedEnd) => return Ok(FileHeader::Unreadable),
         other => other?,
     }
@@ -123,9 +146,7 @@ pub fn read_file_header(file: &FileRef) -> DiskResult<FileHeader> {
 pub fn create_file(disk: &dyn Disk, ring_bytes: u64) -> DiskResult<FileRef> {
     let file = disk.open(layout::JOURNAL, Open::CreateEmpty)?;
     file.reserve(0, JOURNAL_HEADER_BYTES + ring_bytes)?;
-    let mut block = [0; JOURNAL_HEADER_BYTES as usize];
-    block[..24].copy_from_slice(&file_header(ring_bytes));
-    file.write_at(&[&block], 0)?;
+    file.write_at(&[&first_block(ring_bytes)], 0)?;
     Ok(file)
 }
 
@@ -396,7 +417,7 @@ impl Journal {
             self.file.write_at(&[&bytes[..count]], place)?;
             at += COMMIT_ALIGN;
         }
-        self.file.write_at(&[&file_header(self.ring_bytes)], 0)
+        self.file.write_at(&[&first_block(self.ring_bytes)], 0)
     }
 
     /// A sync of everything written so far begins: returns what it will make durable. Frames
@@ -562,7 +583,10 @@ mod tests {
         assert_eq!(read_file_header(&file), Ok(FileHeader::Ring(RING)));
         let mut header = file_header(RING);
         header[8] = 2;
-        file.write_at(&[&header], 0).unwrap();
+        for sector in 0..8 {
+            assert_eq!(read_file_header(&file), Ok(FileHeader::Ring(RING)), "{sector} are rotten");
+            file.write_at(&[&header], sector * COMMIT_ALIGN).unwrap();
+        }
         assert_eq!(read_file_header(&file), Ok(FileHeader::Unreadable));
         let crc = crc32c(&header[..20]);
         header[20..24].copy_from_slice(&crc.to_le_bytes());

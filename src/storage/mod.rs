@@ -243,6 +243,7 @@ impl Storage {
             self.sync.forget(index);
             self.ahead.forget(index);
             self.behind.retain(|behind| behind.index != index);
+            self.rot.retain(|gap| gap.key.topic != topic);
             self.partitions.remove(index, lsn);
             self.sync.removals += 1;
         }
@@ -436,6 +437,8 @@ impl Storage {
         let lsn = self.journal.stage(KIND_LOG_START, age_s, &[&payload]);
         if let Some(partition) = self.partitions.get_mut(index) {
             partition.log_start = offset;
+            let key = partition.key;
+            self.rot.retain(|gap| gap.key != key || gap.next > offset);
             if partition.drop_before_start() && partition.given_up.replace(lsn).is_none() {
                 self.sync.removals += 1;
             }

@@ -12,9 +12,9 @@ use super::coordinator::StorageState;
 use super::journal_frame::{FRAME_ALIGN, FrameHeader, PartitionKey, Payload};
 use super::layout;
 use super::partition::Segment;
-use super::recovery::{Effect, OpenError, Recovery};
+use super::recovery::{Effect, OpenError, Recovery, TooLarge};
 use super::scan::Scan;
-use crate::disk::{DiskError, FileRef, Open};
+use crate::disk::{Disk, DiskError, FileRef, Open};
 use std::collections::BTreeMap;
 
 /// Whether anything in the ring was ever promised: its frames vouch for durable ones.
@@ -34,18 +34,11 @@ pub(super) fn rebuild(
          settings and committed offsets are lost where the journal does not tell them"
             .into(),
     );
-    let dirs = match recovery.disk.list(layout::TOPICS) {
-        Ok(dirs) => dirs,
-        Err(DiskError::NotFound) => Vec::new(),
+    match recovery.disk.list(layout::TOPICS) {
+        Ok(_) | Err(DiskError::NotFound) => {}
         Err(error) => return Err(error.into()),
-    };
-    let mut topics: BTreeMap<String, u32> = BTreeMap::new();
-    for (dir, is_dir) in &dirs {
-        if let (true, Some((topic, partition))) = (is_dir, layout::partition_of(dir)) {
-            let count = topics.entry(topic.to_owned()).or_default();
-            *count = (*count).max(partition + 1);
-        }
     }
+    let topics = topics_of(&*recovery.disk);
     let frames = frames(file, ring);
     let mut scan = Scan::new(file, ring, 0, 0, 0);
     let (numbers, mut unused) = topic_numbers(recovery, &mut scan, &frames);
@@ -68,6 +61,37 @@ pub(super) fn rebuild(
         age_s: first.age_s,
         ..StorageState::default()
     })
+}
+
+/// The journal is lost, the last checkpoint is not: takes up what segments have behind it, and the
+/// directories of topics that it does not know. One that was deleted since then is back.
+pub(super) fn without_journal(recovery: &mut Recovery<'_>, age_s: u32) {
+    recovery.report.journal_lost = true;
+    let disk = recovery.disk.clone();
+    recovery.look_behind_ends(age_s, true);
+    let known: Vec<String> =
+        recovery.partitions.iter().map(|(_, partition)| partition.dir.to_string()).collect();
+    let unused = recovery.partitions.iter().map(|(_, p)| p.key.topic + 1).max().unwrap_or(1);
+    let is_new = |name: &str| !known.iter().any(|dir| layout::topic_of(dir) == name);
+    let topics = topics_of(&*disk).into_iter().filter(|(name, _)| is_new(name));
+    for (number, (topic, partitions)) in (unused..).zip(topics) {
+        recovery.replay.adopt(number, &topic, partitions);
+        for partition in 0..partitions {
+            adopt_partition(recovery, PartitionKey { topic: number, partition }, &topic);
+        }
+    }
+}
+
+/// The topics that have directories, and how many partitions those are of.
+fn topics_of(disk: &dyn Disk) -> BTreeMap<String, u32> {
+    let mut topics: BTreeMap<String, u32> = BTreeMap::new();
+    for (dir, is_dir) in disk.list(layout::TOPICS).unwrap_or_default() {
+        if let (true, Some((topic, partition))) = (is_dir, layout::partition_of(&dir)) {
+            let count = topics.entry(topic.to_owned()).or_default();
+            *count = (*count).max(partition + 1);
+        }
+    }
+    topics
 }
 
 /// All that looks like a frame in the ring: position and header, in the order of their numbers.
@@ -150,7 +174,7 @@ fn adopt_partition(recovery: &mut Recovery<'_>, key: PartitionKey, topic: &str) 
             appended_age_s: 0,
         });
         if !has_room {
-            recovery.too_large.get_or_insert(super::recovery::TooLarge::SEGMENTS);
+            recovery.too_large.get_or_insert(TooLarge::SEGMENTS);
             return;
         }
         partition.log_end = *base;

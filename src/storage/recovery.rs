@@ -5,7 +5,7 @@
 //! | nothing                                 | a first start: a journal and a coordinator file    |
 //! | a coordinator file, a journal           | replay from its head; its time is the journal's    |
 //! | only the previous or the new one whole  | the newest whole one counts; said in the report    |
-//! | a coordinator file, no journal          | what the checkpoint says; said in the report       |
+//! | a coordinator file, no journal          | what the checkpoint and the segments say; reported |
 //! | no coordinator file, but data           | rebuilt from the directories; said in the report   |
 //! | a format newer than this binary's       | refused with a sentence; nothing is touched        |
 //!
@@ -25,7 +25,7 @@ pub use report::{OpenError, Report, TooLarge};
 
 use super::behind::Behind;
 use super::coordinator::{self, CoordinatorFile, Found, Seen, StorageState};
-use super::journal::{self, FileHeader, Journal, Resume};
+use super::journal::{self, FileHeader, JOURNAL_HEADER_BYTES, Journal, Resume};
 use super::journal_frame::{FrameHeader, KIND_OPENED, PartitionKey, Payload};
 use super::partition::{Partition, Place};
 use super::rot::Rot;
@@ -199,7 +199,13 @@ impl Storage {
             stuck: BTreeSet::new(),
         };
         let start = match chosen {
-            Some((_, chosen)) => recovery.take_snapshot(chosen, made)?,
+            Some((_, chosen)) => {
+                let start = recovery.take_snapshot(chosen, made)?;
+                if made {
+                    rebuild::without_journal(&mut recovery, start.age_s);
+                }
+                start
+            }
             None if recovery.report.first_start => {
                 StorageState { next_sequence: 1, ..StorageState::default() }
             }
@@ -244,7 +250,7 @@ pub(super) struct Recovery<'r> {
     /// A sync failed before: what can be read may not be on the disk, so it is written again.
     anew: bool,
     /// The disk refused something that recovery needs: nothing more is written.
-    failed: Option<DiskError>,
+    pub(super) failed: Option<DiskError>,
     /// The last frame that another vouches for: what was seen behind it may be in the page cache
     /// alone, and nobody is shown it before the first sync.
     vouched: u64,
@@ -260,7 +266,8 @@ impl Recovery<'_> {
     ) -> Result<StorageState, OpenError> {
         if journal_lost {
             self.report.note(
-                "the journal is missing or unreadable: what came after the last checkpoint is lost"
+                "the journal is missing or unreadable: what it had of commits and settings since the \
+                 last checkpoint is lost; record batches were looked for in the segments"
                     .into(),
             );
         }
@@ -336,7 +343,7 @@ impl Recovery<'_> {
         };
         self.vouched = first.durable;
         let mut second = scan();
-        let mut rot = false;
+        let mut rot = self.is_cut_off(file, ring, start.head);
         while second.next_sequence < first.next_sequence {
             match second.step() {
                 Step::Frame { header, payload } => self.apply(&header, payload, &gone),
@@ -345,7 +352,7 @@ impl Recovery<'_> {
             }
         }
         if rot {
-            self.look_behind_ends();
+            self.look_behind_ends(first.age_s, false);
         }
         self.report.clean = start.clean && self.report.frames == 0;
         // An opening frame that nothing followed is overwritten by the next: starts that end
@@ -480,13 +487,46 @@ impl Recovery<'_> {
         self.replay.batch(key, header);
     }
 
-    /// After rot in the journal: a batch whose frame is gone, and that no later frame follows in
-    /// its partition, may stand whole behind the partition's end.
-    fn look_behind_ends(&mut self) {
+    /// Whether the file ends before what was written there at the last checkpoint.
+    fn is_cut_off(&mut self, file: &FileRef, ring: u64, head: u64) -> bool {
+        let least = JOURNAL_HEADER_BYTES + head.min(ring);
+        let is_short = file.length().is_ok_and(|length| length < least);
+        let is_cut_off = is_short && !self.report.journal_lost;
+        if is_cut_off {
+            self.report.note(
+                "the journal is cut off: what it had of commits and settings since the last \
+                 checkpoint may be lost; record batches were looked for in the segments"
+                    .into(),
+            );
+        }
+        is_cut_off
+    }
+
+    /// After rot in the journal: a batch whose frame is gone, and that no later frame follows in its
+    /// partition, may stand whole behind the partition's end. (Where only the journal's very last
+    /// frames have rotted nothing tells that from what a power cut tore, and nobody looks.)
+    ///
+    /// `anywhere`: also in a partition of which no segment is known. Where the journal is whole, what
+    /// stands there may be another topic's that had the name before.
+    pub(super) fn look_behind_ends(&mut self, age_s: u32, anywhere: bool) {
         let disk = self.disk.clone();
         for partition in self.partitions.iter_mut() {
-            for header in partition.adopt_behind_end(&*disk, i64::MAX) {
-                self.replay.batch(partition.key, &header);
+            if self.stuck.contains(&partition.key) {
+                continue;
+            }
+            loop {
+                let adopted = partition.adopt_behind_end(&*disk, i64::MAX);
+                adopted.iter().for_each(|header| self.replay.batch(partition.key, header));
+                // No frame carries it: the segment has to.
+                if !adopted.is_empty()
+                    && let Err(error) = partition.sync_last(&*disk)
+                {
+                    self.failed.get_or_insert(error);
+                    break;
+                }
+                if !partition.adopt_next_segment(&*disk, age_s, anywhere) {
+                    break;
+                }
             }
         }
     }

@@ -21,7 +21,8 @@ use crate::fixed::{self, List};
 use crate::limits::{ROT_BUFFER_BYTES, ROT_GAPS_MAX};
 use crate::wire::batch::{self, BatchHeader, HEADER_BYTES};
 
-/// The leader epoch of every stored batch.
+/// The leader epoch of every partition and every stored batch, for ever: there is one node, and no
+/// epoch ever goes back (Java ignores metadata with an older epoch than it has seen).
 pub const LEADER_EPOCH: i32 = 0;
 
 /// Bytes of a device's block: what an unreadable place is passed over by.
@@ -156,6 +157,11 @@ impl Rot {
         let gap = self.gaps.get(self.untold).copied()?;
         self.untold += 1;
         Some(gap)
+    }
+
+    /// Records in the gaps that are known.
+    pub fn records_lost(&self) -> u64 {
+        self.gaps.iter().map(|gap| gap.next.abs_diff(gap.first)).sum()
     }
 
     /// Forgets what does not matter any more: gaps for which `still` does not hold.

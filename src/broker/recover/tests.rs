@@ -124,25 +124,55 @@ fn a_rotten_coordinator_file_is_replaced_by_the_one_before_it_and_both_are_whole
 }
 
 #[test]
-fn a_lost_journal_costs_what_came_after_the_checkpoint_and_the_next_one_lasts() {
+fn a_lost_journal_costs_no_record_and_the_next_one_lasts() {
     for rotten in [false, true] {
         let disk = SimDisk::new();
         two_topics(&disk);
         if rotten {
-            spoil(&disk, "journal", 9);
+            (0..8).for_each(|sector| spoil(&disk, "journal", sector * 512 + 9));
         } else {
             disk.remove_file("journal").unwrap();
         }
         let Opened { mut broker, report } = start(&disk);
         assert!(!report.first_start && report.notes.len() == 1, "{report:?}");
-        assert_eq!(values(&mut broker, "zeta"), ["zeta 1"]);
+        assert_eq!(values(&mut broker, "zeta"), ["zeta 1", "zeta 2"]);
         append(&mut broker, "zeta", "zeta 3", None);
         sync(&mut broker);
         for variant in 0..20 {
             let Opened { mut broker, report } = start(&disk.after_cut(variant));
             assert_eq!(report.notes, [""; 0]);
-            assert_eq!(values(&mut broker, "zeta"), ["zeta 1", "zeta 3"]);
+            assert_eq!(values(&mut broker, "zeta"), ["zeta 1", "zeta 2", "zeta 3"]);
         }
+    }
+}
+
+#[test]
+fn with_the_journal_lost_topics_and_segments_since_the_checkpoint_are_found() {
+    let disk = SimDisk::new();
+    two_topics(&disk);
+    let mut broker = start(&disk).broker;
+    let small = TopicOverrides::from_pairs([("segment.bytes", Some("4096"))], &config()).unwrap();
+    let new = NewTopic { name: "late", partitions: 1, replication_factor: 1, overrides: small };
+    broker.create_topic(new, NOW).unwrap();
+    let number = broker.topics().find("zeta").unwrap().number;
+    let small = TopicOverrides::from_pairs([("segment.bytes", Some("4096"))], &config()).unwrap();
+    broker.configure_topic(number, small, NOW).unwrap();
+    sync(&mut broker);
+    let long = |n: usize| format!("{n} {}", "x".repeat(1_500));
+    for n in 0..4 {
+        append(&mut broker, "late", &long(n), None);
+        append(&mut broker, "zeta", &long(n), None);
+        sync(&mut broker);
+    }
+    drop(broker);
+    disk.remove_file("journal").unwrap();
+    for _ in 0..2 {
+        let mut broker = start(&disk).broker;
+        let late: Vec<String> = (0..4).map(long).collect();
+        assert_eq!(values(&mut broker, "late"), late);
+        assert_eq!(values(&mut broker, "zeta")[2..], late);
+        assert_eq!(values(&mut broker, "alpha"), ["alpha 1", "alpha 2"]);
+        sync(&mut broker);
     }
 }
 
@@ -201,12 +231,14 @@ fn a_format_of_the_future_is_refused_and_nothing_is_touched() {
         two_topics(&disk);
         let file = disk.open(path, Open::Write).unwrap();
         file.write_at(&[&[9]], at).unwrap();
-        if path == "journal" {
-            let mut header = [0; 20];
-            file.read_exact_at(&mut header, 0).unwrap();
-            let crc = crate::wire::crc32c(&header);
-            file.write_at(&[&crc.to_le_bytes()], 20).unwrap();
-        }
+        let length = file.length().unwrap() as usize;
+        let mut bytes = vec![0; length];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        let (crc, at) = match path {
+            "journal" => (crate::wire::crc32c(&bytes[..20]), 20),
+            _ => (crate::wire::crc::crc32c_parts(&[&bytes[8..16], &bytes[20..]]), 16),
+        };
+        file.write_at(&[&crc.to_le_bytes()], at).unwrap();
         let before = disk.operations();
         let Err(error) = open(Rc::new(disk.clone()), config(), 7, NOW) else { panic!("opened") };
         assert!(error.to_string().contains("newer"), "{error}");

@@ -90,6 +90,40 @@ impl Partition {
         adopted
     }
 
+    /// Takes up the segment that begins at the log's end, if there is a file of that name with a
+    /// batch that does; whether there was, and room for it.
+    pub fn adopt_next_segment(&mut self, disk: &dyn Disk, age_s: u32, anywhere: bool) -> bool {
+        let base_offset = self.log_end;
+        let is_later = match self.segments.last() {
+            Some(last) => last.base_offset < base_offset,
+            None => anywhere,
+        };
+        let path = layout::segment_file(&self.dir, base_offset);
+        let begins = || {
+            let log = disk.open(&path, Open::Read).ok()?;
+            let header = read_header(&log, 0, u32::MAX).ok()?;
+            Some(header.base_offset == base_offset)
+        };
+        if !is_later || begins() != Some(true) {
+            return false;
+        }
+        self.segments.push(Segment {
+            base_offset,
+            bytes: 0,
+            max_timestamp: i64::MIN,
+            created_age_s: age_s,
+            appended_age_s: age_s,
+        })
+    }
+
+    /// Makes the last segment durable.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn sync_last(&mut self, disk: &dyn Disk) -> DiskResult<()> {
+        self.open_for_restore(disk)?.sync()
+    }
+
     fn make_segment_file(&mut self, disk: &dyn Disk, base_offset: i64) -> DiskResult<()> {
         disk.create_dir(layout::TOPICS)?;
         disk.create_dir(&self.dir)?;

@@ -81,6 +81,8 @@ pub struct Report {
     pub batches: u64,
     /// The coordinator file had to be rebuilt from the directories.
     pub rebuilt: bool,
+    /// There was a coordinator file, and no journal that could be read.
+    pub journal_lost: bool,
     /// What could not be read, one sentence each.
     pub notes: Vec<String>,
 }

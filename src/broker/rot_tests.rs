@@ -1,0 +1,230 @@
+//! A whole data directory in which something changed: the broker starts, and nothing is lost but
+//! what was touched.
+//!
+//! `ROT_EVERY=1 cargo test --lib rot_tests` flips every bit and cuts at every length; without,
+//! every so-manieth is taken.
+
+use super::*;
+use crate::config::TopicOverrides;
+use crate::disk::sim::SimDisk;
+use crate::disk::{Disk, Open};
+use crate::limits::RING_BYTES_MIN;
+use crate::wire::batch;
+use crate::wire::record::BatchBuilder;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+const NOW: Now = Now { mono: Millis(1_000), wall_ms: 1_700_000_000_000 };
+const TOPICS: [&str; 3] = ["alpha", "beta", "gamma"];
+
+/// Values by offset, of each topic.
+type Records = BTreeMap<&'static str, BTreeMap<i64, String>>;
+
+fn config() -> BrokerConfig {
+    BrokerConfig { journal_bytes: RING_BYTES_MIN as u32, ..BrokerConfig::default() }
+}
+
+fn start(disk: &SimDisk) -> Opened {
+    open(Rc::new(disk.clone()), config(), 7, NOW).expect("it starts, whatever has rotted")
+}
+
+fn sync(broker: &mut Broker) {
+    broker.checkpoint(false, false, NOW).ok();
+    broker.storage_mut().want_sync(NOW.mono);
+    while let Some(file) = broker.storage_mut().start_sync(NOW.mono) {
+        broker.storage_mut().finish_sync(file.sync(), NOW.mono);
+        broker.storage_mut().want_sync(NOW.mono);
+    }
+}
+
+fn append(broker: &mut Broker, topic: &str, values: &[String]) -> i64 {
+    let mut builder = BatchBuilder::new(NOW.wall_ms);
+    for value in values {
+        builder.push(NOW.wall_ms, None, Some(value.as_bytes()), &[]);
+    }
+    let bytes = builder.finish();
+    let header = batch::check(&bytes).unwrap();
+    let produced = broker.append(topic, 0, &bytes, &header, NOW).or_else(|_| {
+        // The journal is full.
+        broker.checkpoint(true, false, NOW).expect("a checkpoint");
+        sync(broker);
+        broker.append(topic, 0, &bytes, &header, NOW)
+    });
+    let produced = produced.unwrap();
+    sync(broker);
+    produced.base_offset
+}
+
+/// About 64 KiB in all: several segments of each topic, a journal that went around, checkpoints.
+fn filled(disk: &SimDisk) -> Records {
+    let mut broker = start(disk).broker;
+    let mut records = Records::new();
+    for name in TOPICS {
+        let overrides =
+            TopicOverrides::from_pairs([("segment.bytes", Some("4096"))], &config()).unwrap();
+        let new = NewTopic { name, partitions: 1, replication_factor: 1, overrides };
+        broker.create_topic(new, NOW).unwrap();
+        sync(&mut broker);
+    }
+    for turn in 0..30 {
+        for (at, topic) in TOPICS.iter().enumerate() {
+            let count = 1 + (turn + at) % 3;
+            let values: Vec<String> = (0..count)
+                .map(|n| format!("{topic} {turn} {n} {}", "x".repeat(turn * 37 % 211)))
+                .collect();
+            let base = append(&mut broker, topic, &values);
+            let known = records.entry(topic).or_default();
+            known.extend((base..).zip(values));
+        }
+    }
+    records
+}
+
+/// What a broker serves, read from offset 0 in pieces.
+fn served(broker: &mut Broker, topic: &str) -> BTreeMap<i64, String> {
+    let mut found = BTreeMap::new();
+    let Some(known) = broker.topics().find(topic) else { return found };
+    let view = broker.partition(known, 0).unwrap();
+    let mut offset = view.log_start_offset;
+    while let Some(slice) = broker.read(view.index, offset, 700, true).expect("no error either") {
+        let mut bytes = vec![0; slice.bytes as usize];
+        slice.file.read_exact_at(&mut bytes, u64::from(slice.position)).unwrap();
+        let mut left = &bytes[..];
+        while !left.is_empty() {
+            let header = batch::check_stored(left).expect("only what is sound is served");
+            for record in batch::records(&left[..header.total_bytes], &header) {
+                let record = record.expect("a sound record");
+                let value = String::from_utf8(record.value.unwrap().to_vec()).unwrap();
+                found.insert(header.base_offset + i64::from(record.offset_delta), value);
+            }
+            left = &left[header.total_bytes..];
+        }
+        assert!(slice.next_offset > offset, "a reader goes on");
+        offset = slice.next_offset;
+    }
+    found
+}
+
+/// Every file of the directory and its length.
+fn files(disk: &SimDisk) -> Vec<(String, u64)> {
+    let mut all = Vec::new();
+    let mut dirs = vec![String::new()];
+    while let Some(dir) = dirs.pop() {
+        for (name, is_dir) in disk.list(&dir).unwrap() {
+            let path = if dir.is_empty() { name } else { format!("{dir}/{name}") };
+            if is_dir {
+                dirs.push(path);
+            } else {
+                let length = disk.open(&path, Open::Read).unwrap().length().unwrap();
+                all.push((path, length));
+            }
+        }
+    }
+    all.sort();
+    all
+}
+
+/// A copy of the disk, for one accident.
+fn copy(disk: &SimDisk) -> SimDisk {
+    let new = SimDisk::new();
+    for (path, length) in files(disk) {
+        for (at, _) in path.match_indices('/') {
+            new.create_dir(&path[..at]).unwrap();
+        }
+        let mut bytes = vec![0; length as usize];
+        disk.open(&path, Open::Read).unwrap().read_exact_at(&mut bytes, 0).unwrap();
+        let file = new.open(&path, Open::CreateEmpty).unwrap();
+        file.write_at(&[&bytes], 0).unwrap();
+    }
+    new
+}
+
+/// Starts on what is left, and checks: whatever is served is right, and no more is missing than
+/// `most` batches of the topic to which the file belongs.
+fn judge(disk: &SimDisk, records: &Records, path: &str, most: usize, what: &str) -> usize {
+    let Opened { mut broker, .. } = start(disk);
+    let mut lost = 0;
+    for topic in TOPICS {
+        let found = served(&mut broker, topic);
+        let known = &records[topic];
+        for (offset, value) in &found {
+            assert_eq!(known.get(offset), Some(value), "{what}: {topic} {offset}");
+        }
+        let missing: Vec<i64> =
+            known.keys().filter(|at| !found.contains_key(at)).copied().collect();
+        if path.contains(&format!("{topic}-0/")) && path.ends_with(".log") {
+            // Batches have three records at most.
+            assert!(missing.len() <= most.saturating_mul(3), "{what}: {missing:?} of {topic}");
+            let told = broker.storage().rot().records_lost();
+            assert_eq!(told, missing.len() as u64, "{what}: told otherwise than lost");
+        } else if path == "journal" && !missing.is_empty() {
+            // The last frames: nothing tells them from what a cut tore. A sector has four at most.
+            let end = *known.keys().next_back().unwrap();
+            let at_the_end = missing.iter().copied().eq(end + 1 - missing.len() as i64..=end);
+            assert!(at_the_end && missing.len() <= 3 * 4, "{what}: {missing:?} of {topic}");
+        } else {
+            assert_eq!(missing, Vec::<i64>::new(), "{what}: of {topic}");
+        }
+        lost += missing.len();
+        // And it goes on.
+        let base = append(&mut broker, topic, &["new".to_owned()]);
+        assert!(base > found.keys().next_back().map_or(-1, |last| *last), "{what}");
+    }
+    lost
+}
+
+fn every(default: u64) -> u64 {
+    std::env::var("ROT_EVERY").map_or(default, |n| n.parse().expect("a number"))
+}
+
+#[test]
+fn whichever_bit_of_a_data_directory_flips_at_most_one_batch_is_lost() {
+    let disk = SimDisk::new();
+    let records = filled(&disk);
+    let (mut flips, mut lost) = (0, 0);
+    for (path, length) in files(&disk) {
+        // A stride that is no multiple of eight meets every bit of bytes.
+        for bit in (0..length * 8).step_by(every(331) as usize) {
+            let disk = copy(&disk);
+            let file = disk.open(&path, Open::Write).unwrap();
+            let mut byte = [0];
+            file.read_exact_at(&mut byte, bit / 8).unwrap();
+            file.write_at(&[&[byte[0] ^ 1 << (bit % 8)]], bit / 8).unwrap();
+            lost += judge(&disk, &records, &path, 1, &format!("bit {bit} of {path}"));
+            flips += 1;
+        }
+    }
+    assert!(flips > 1_000 && lost > 100, "{flips} flips lost {lost} records");
+}
+
+#[test]
+fn zeroed_and_swapped_sectors_cuts_and_lost_files_cost_what_they_touch() {
+    let disk = SimDisk::new();
+    let records = filled(&disk);
+    for (path, length) in files(&disk) {
+        let all = usize::MAX;
+        for at in (0..length).step_by(512) {
+            let sector = 512.min(length - at) as usize;
+            let spoilt = copy(&disk);
+            let file = spoilt.open(&path, Open::Write).unwrap();
+            file.write_at(&[&vec![0; sector]], at).unwrap();
+            judge(&spoilt, &records, &path, 8, &format!("zeros at {at} of {path}"));
+            // What stood elsewhere in the file stands here now.
+            let spoilt = copy(&disk);
+            let file = spoilt.open(&path, Open::Write).unwrap();
+            let mut other = vec![0; sector];
+            if file.read_exact_at(&mut other, (at + 1024) % length.max(1)).is_ok() {
+                file.write_at(&[&other], at).unwrap();
+                judge(&spoilt, &records, &path, 8, &format!("a foreign sector at {at} of {path}"));
+            }
+        }
+        for cut in (0..length).step_by(every(97) as usize) {
+            let disk = copy(&disk);
+            disk.open(&path, Open::Write).unwrap().set_length(cut).unwrap();
+            judge(&disk, &records, &path, all, &format!("{path} cut to {cut}"));
+        }
+        let disk = copy(&disk);
+        disk.remove_file(&path).unwrap();
+        judge(&disk, &records, &path, all, &format!("without {path}"));
+    }
+}

@@ -1,0 +1,186 @@
+//! `ottla log check`: every segment of a data directory read to its end, and what of it has rotted.
+//!
+//! Promises: reads only, in a memory that is the broker's own for this; finds what the broker would
+//! (`storage::rot`), and says it in the broker's words: which offsets are lost. Absent: what lies
+//! behind the last sound batch of a partition's last segment. That may be reserved space, or what
+//! a power cut left of a batch that nobody was promised; the journal knows, and the broker asks it.
+
+use super::Failure;
+use super::figures::bytes_text;
+use crate::disk::os::OsDisk;
+use crate::disk::{Disk, DiskError, Open};
+use crate::storage::PartitionKey;
+use crate::storage::layout;
+use crate::storage::rot::{Rot, Stretch};
+use clap::Args;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// What `ottla log check` was asked to do.
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// The data directory
+    #[arg(long, value_name = "DIR", default_value = "./ottla-data")]
+    data: PathBuf,
+}
+
+/// What was found in all.
+#[derive(Default)]
+struct Sum {
+    segments: u64,
+    bytes: u64,
+    gaps: u64,
+    records: u64,
+}
+
+/// Runs the command.
+pub fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let shown = args.data.display();
+    let disk = OsDisk::open_read_only(&args.data)
+        .map_err(|error| Failure::new(format!("cannot read the directory {shown}: {error}")))?;
+    let topics = match disk.list(layout::TOPICS) {
+        Err(DiskError::NotFound) => Vec::new(),
+        listed => listed.map_err(|error| failure(layout::TOPICS, error))?,
+    };
+    let mut partitions: Vec<String> =
+        topics.into_iter().filter(|(_, is_dir)| *is_dir).map(|(name, _)| name).collect();
+    partitions.sort();
+    let (mut rot, mut sum) = (Rot::new(), Sum::default());
+    for partition in &partitions {
+        check_partition(&disk, &mut rot, partition, &mut sum, out)?;
+    }
+    writeln!(
+        out,
+        "{} partitions, {} segments, {} read: {}",
+        partitions.len(),
+        sum.segments,
+        bytes_text(i64::try_from(sum.bytes).unwrap_or(i64::MAX)),
+        match sum.gaps {
+            0 => "nothing has rotted".to_owned(),
+            gaps => format!("{gaps} gaps with {} records", sum.records),
+        }
+    )?;
+    // The lines have said it.
+    if sum.gaps == 0 { Ok(()) } else { Err(Failure::Code(1)) }
+}
+
+fn failure(path: &str, error: DiskError) -> Failure {
+    Failure::new(format!("cannot read {path}: {error}"))
+}
+
+fn check_partition(
+    disk: &OsDisk,
+    rot: &mut Rot,
+    partition: &str,
+    sum: &mut Sum,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let dir = format!("{}/{partition}", layout::TOPICS);
+    let names = disk.list(&dir).map_err(|error| failure(&dir, error))?;
+    let mut bases: Vec<i64> =
+        names.iter().filter_map(|(name, _)| layout::segment_base(name)).collect();
+    bases.sort_unstable();
+    bases.dedup();
+    for (at, base) in bases.iter().enumerate() {
+        let next = bases.get(at + 1).copied();
+        let mut lost = |position: u32, first: i64, next: i64| -> Result<(), Failure> {
+            sum.gaps += 1;
+            sum.records += next.abs_diff(first);
+            let last = next - 1;
+            Ok(writeln!(
+                out,
+                "{partition}: offsets {first} to {last} are lost, at byte {position} of {base:020}.log"
+            )?)
+        };
+        let path = layout::segment_file(&dir, *base);
+        let log = match disk.open(&path, Open::Read) {
+            Ok(log) => log,
+            // Retention was faster.
+            Err(DiskError::NotFound) => continue,
+            Err(error) => return Err(failure(&path, error)),
+        };
+        let failed = |error| failure(&path, error);
+        let length = u32::try_from(log.length().map_err(failed)?).unwrap_or(u32::MAX);
+        let (mut position, mut expected) = (0, *base);
+        while position < length {
+            let checked = rot.check(&log, position, length, expected).map_err(failed)?;
+            (position, expected) = (checked.end, checked.next);
+            if checked.all {
+                break;
+            }
+            let stretch = Stretch {
+                log: Some(&log),
+                key: PartitionKey { topic: 0, partition: 0 },
+                segment_base: *base,
+                limit: length,
+                next: next.unwrap_or(i64::MAX),
+            };
+            let gap = rot.measure(&stretch, position, expected).map_err(failed)?;
+            if gap.end == length {
+                break;
+            }
+            lost(position, gap.first, gap.next)?;
+            (position, expected) = (gap.end, gap.next);
+        }
+        if let Some(next) = next.filter(|next| *next > expected) {
+            lost(position, expected, next)?;
+        }
+        sum.segments += 1;
+        sum.bytes += u64::from(length);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::batch::Stamped;
+    use crate::wire::record::BatchBuilder;
+
+    fn batch(offset: i64, value: &str) -> Vec<u8> {
+        let mut builder = BatchBuilder::new(7);
+        builder.push(7, None, Some(value.as_bytes()), &[]);
+        Stamped::new(&builder.finish(), offset, 0, None).unwrap().parts().concat()
+    }
+
+    fn checked(data: &std::path::Path) -> (bool, String) {
+        let mut out = Vec::new();
+        let result = run(&CheckArgs { data: data.to_owned() }, &mut out);
+        (result.is_ok(), String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn what_is_rotten_is_named_and_the_end_of_the_last_segment_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(
+            checked(dir.path()),
+            (true, "0 partitions, 0 segments, 0 B read: nothing has rotted\n".to_owned())
+        );
+        let partition = dir.path().join("topics/t-0");
+        std::fs::create_dir_all(&partition).unwrap();
+        let first = [batch(0, "a"), batch(1, "b"), batch(2, "c")];
+        let mut last = [batch(3, "d"), batch(4, "e")].concat();
+        last.resize(4096, 0);
+        let path = partition.join(format!("{:020}.log", 0));
+        std::fs::write(&path, first.concat()).unwrap();
+        std::fs::write(partition.join(format!("{:020}.log", 3)), &last).unwrap();
+        let size = first[0].len();
+        let read = bytes_text((3 * size + 4096) as i64);
+        let (sound, said) = checked(dir.path());
+        assert_eq!(said, format!("1 partitions, 2 segments, {read} read: nothing has rotted\n"));
+        assert!(sound);
+        let mut spoilt = first.concat();
+        spoilt[size + 66] ^= 1;
+        std::fs::write(&path, &spoilt).unwrap();
+        let (sound, said) = checked(dir.path());
+        assert!(!sound);
+        let expected = format!(
+            "t-0: offsets 1 to 1 are lost, at byte {size} of 00000000000000000000.log\n\
+             1 partitions, 2 segments, {read} read: 1 gaps with 1 records\n"
+        );
+        assert_eq!(said, expected);
+        std::fs::write(&path, &spoilt[..size]).unwrap();
+        let (_, said) = checked(dir.path());
+        assert!(said.starts_with("t-0: offsets 1 to 2 are lost"), "{said}");
+    }
+}

@@ -1,0 +1,66 @@
+//! Bytes that change on the card, before a start and while the broker runs.
+
+use crate::support::clients::{create_topic, produce_texts, read_all, text};
+use crate::support::process::{Ottla, run_to_end};
+use crate::support::wait_until;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+
+/// Overwrites some bytes of a topic's first segment, in the middle of a value.
+fn spoil(data: &Path, topic: &str, value: &str) {
+    let path = data.join(format!("topics/{topic}-0/{:020}.log", 0));
+    let bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(value.len()).position(|part| part == value.as_bytes()).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(b"ROT", at as u64 + 2).unwrap();
+}
+
+fn ottla(arguments: &[&str]) -> (bool, String) {
+    let output = run_to_end(Command::new(env!("CARGO_BIN_EXE_ottla")).args(arguments));
+    (output.status.success(), String::from_utf8(output.stdout).unwrap())
+}
+
+fn values(ottla: &Ottla, topic: &str) -> Vec<String> {
+    let records = read_all(&ottla.bootstrap(), topic, 0);
+    records.iter().map(|record| text(record).to_owned()).collect()
+}
+
+#[test]
+fn a_consumer_goes_on_behind_what_has_rotted_and_everybody_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_owned();
+    let ottla_one = Ottla::start(&data);
+    for topic in ["before", "while"] {
+        create_topic(&ottla_one.bootstrap(), topic, 1, &[]);
+        for n in 0..9 {
+            produce_texts(&ottla_one.bootstrap(), topic, &[format!("{topic} record {n}")]);
+        }
+    }
+    let (status, ..) = ottla_one.terminate();
+    assert!(status.success());
+    spoil(&data, "before", "before record 4");
+    let (sound, said) = ottla(&["log", "check", "--data", data.to_str().unwrap()]);
+    assert!(!sound);
+    assert!(said.starts_with("before-0: offsets 4 to 4 are lost"), "{said}");
+    // Searching again every second.
+    let broker = Ottla::start_with(&data, &["--set", "log.scrub.interval.ms=1000"]);
+    let all_but = |topic: &str, lost: usize| -> Vec<String> {
+        (0..9).filter(|n| *n != lost).map(|n| format!("{topic} record {n}")).collect()
+    };
+    assert_eq!(values(&broker, "before"), all_but("before", 4));
+    broker.wait_for_log("the records with offsets 4 to 4 are lost");
+    spoil(&data, "while", "while record 7");
+    broker.wait_for_log("the records with offsets 7 to 7 are lost");
+    assert_eq!(values(&broker, "while"), all_but("while", 7));
+    wait_until("both in the status", || {
+        let (_, status) = ottla(&["status", "--bootstrap-server", &broker.bootstrap()]);
+        status.contains("2 records are lost") && status.contains("before-0 4-4, while-0 7-7")
+    });
+    let told = broker.log().matches("are not what was written there").count();
+    assert_eq!(told, 2, "{}", broker.log());
+    produce_texts(&broker.bootstrap(), "before", &["one more"]);
+    assert_eq!(values(&broker, "before").last().unwrap(), "one more");
+    let (status, ..) = broker.terminate();
+    assert!(status.success());
+}
