@@ -95,8 +95,8 @@ pub const ROT_GAPS_MAX: usize = 64;
 /// Bytes that are checked for rot at most before an answer to one fetch is sent from a segment that
 /// was not checked since the start.
 ///
-/// Why: the event loop waits for it, some ms on a slow card. At the limit: the answer ends there, and
-/// the consumer asks on.
+/// Why: the event loop waits for it, some ms on a slow card. At the limit: the answer ends there,
+/// and the consumer asks on.
 pub const ROT_CHECK_BYTES_MAX: u32 = 1024 * 1024;
 
 /// Milliseconds between two turns of the background search for rot.

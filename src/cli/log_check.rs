@@ -89,7 +89,8 @@ fn check_partition(
             let last = next - 1;
             Ok(writeln!(
                 out,
-                "{partition}: offsets {first} to {last} are lost, at byte {position} of {base:020}.log"
+                "{partition}: offsets {first} to {last} are lost, \
+                 at byte {position} of {base:020}.log"
             )?)
         };
         let path = layout::segment_file(&dir, *base);

@@ -333,7 +333,7 @@ const OWN_KEYS: &[BrokerKey] = &[
         Range(1000, LONG_MAX),
         |c| show(&c.log_scrub_interval_ms),
         |c, v| c.log_scrub_interval_ms = number(v),
-        "How long after such a search the next one begins; the first begins with the start. (ottla)",
+        "How long after such a search the next begins; the first begins with the start. (ottla)",
     ),
     key(
         "log.cleanup.policy",

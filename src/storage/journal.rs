@@ -67,7 +67,9 @@ pub struct Journal {
     align_next: bool,
 }
 
-/// What each sector of the journal's first block says: `magic[8] version u32 ring_bytes u64 crc u32`.
+/// What each sector of the journal's first block says:
+/// `magic[8] version u32 ring_bytes u64 crc u32`.
+///
 /// It is written once and for years, and without it the whole ring would be lost: so one sector may
 /// rot, or seven. (Before November 2026 only the first had it.)
 fn file_header(ring_bytes: u64) -> [u8; 24] {

@@ -1,4 +1,5 @@
-//! The last resort: no coordinator file can be read, so the directories have to speak.
+//! The last resort: no coordinator file can be read, or no journal, so the directories and the
+//! segments have to speak.
 //!
 //! Every partition directory becomes a partition again, its segments in the order of their names;
 //! the last one is read to find where its whole batches end. What only the coordinator file knew
@@ -9,6 +10,7 @@
 //! longer than a normal start; that is the price of the accident, not of every start.
 
 use super::coordinator::StorageState;
+use super::journal::JOURNAL_HEADER_BYTES;
 use super::journal_frame::{FRAME_ALIGN, FrameHeader, PartitionKey, Payload};
 use super::layout;
 use super::partition::Segment;
@@ -78,6 +80,52 @@ pub(super) fn without_journal(recovery: &mut Recovery<'_>, age_s: u32) {
         recovery.replay.adopt(number, &topic, partitions);
         for partition in 0..partitions {
             adopt_partition(recovery, PartitionKey { topic: number, partition }, &topic);
+        }
+    }
+}
+
+impl Recovery<'_> {
+    /// Whether the file ends before what was written there at the last checkpoint.
+    pub(super) fn is_cut_off(&mut self, file: &FileRef, ring: u64, head: u64) -> bool {
+        let least = JOURNAL_HEADER_BYTES + head.min(ring);
+        let is_short = file.length().is_ok_and(|length| length < least);
+        let is_cut_off = is_short && !self.report.journal_lost;
+        if is_cut_off {
+            self.report.note(
+                "the journal is cut off: what it had of commits and settings since the last \
+                 checkpoint may be lost; record batches were looked for in the segments"
+                    .into(),
+            );
+        }
+        is_cut_off
+    }
+
+    /// After rot in the journal: a batch whose frame is gone, and that no later frame follows in
+    /// its partition, may stand whole behind the partition's end. (Where only the journal's very
+    /// last frames have rotted nothing tells that from what a power cut tore, and nobody looks.)
+    ///
+    /// `anywhere`: also in a partition of which no segment is known. Where the journal is whole,
+    /// what stands there may be another topic's that had the name before.
+    pub(super) fn look_behind_ends(&mut self, age_s: u32, anywhere: bool) {
+        let disk = self.disk.clone();
+        for partition in self.partitions.iter_mut() {
+            if self.stuck.contains(&partition.key) {
+                continue;
+            }
+            loop {
+                let adopted = partition.adopt_behind_end(&*disk, i64::MAX);
+                adopted.iter().for_each(|header| self.replay.batch(partition.key, header));
+                // No frame carries it: the segment has to.
+                if !adopted.is_empty()
+                    && let Err(error) = partition.sync_last(&*disk)
+                {
+                    self.failed.get_or_insert(error);
+                    break;
+                }
+                if !partition.adopt_next_segment(&*disk, age_s, anywhere) {
+                    break;
+                }
+            }
         }
     }
 }

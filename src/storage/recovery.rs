@@ -25,7 +25,7 @@ pub use report::{OpenError, Report, TooLarge};
 
 use super::behind::Behind;
 use super::coordinator::{self, CoordinatorFile, Found, Seen, StorageState};
-use super::journal::{self, FileHeader, JOURNAL_HEADER_BYTES, Journal, Resume};
+use super::journal::{self, FileHeader, Journal, Resume};
 use super::journal_frame::{FrameHeader, KIND_OPENED, PartitionKey, Payload};
 use super::partition::{Partition, Place};
 use super::rot::Rot;
@@ -255,7 +255,7 @@ pub(super) struct Recovery<'r> {
     /// alone, and nobody is shown it before the first sync.
     vouched: u64,
     /// Partitions that could not be restored to their ends.
-    stuck: BTreeSet<PartitionKey>,
+    pub(super) stuck: BTreeSet<PartitionKey>,
 }
 
 impl Recovery<'_> {
@@ -266,8 +266,8 @@ impl Recovery<'_> {
     ) -> Result<StorageState, OpenError> {
         if journal_lost {
             self.report.note(
-                "the journal is missing or unreadable: what it had of commits and settings since the \
-                 last checkpoint is lost; record batches were looked for in the segments"
+                "the journal is missing or unreadable: what it had of commits and settings since \
+                 the last checkpoint is lost; record batches were looked for in the segments"
                     .into(),
             );
         }
@@ -485,50 +485,6 @@ impl Recovery<'_> {
         }
         self.report.batches += 1;
         self.replay.batch(key, header);
-    }
-
-    /// Whether the file ends before what was written there at the last checkpoint.
-    fn is_cut_off(&mut self, file: &FileRef, ring: u64, head: u64) -> bool {
-        let least = JOURNAL_HEADER_BYTES + head.min(ring);
-        let is_short = file.length().is_ok_and(|length| length < least);
-        let is_cut_off = is_short && !self.report.journal_lost;
-        if is_cut_off {
-            self.report.note(
-                "the journal is cut off: what it had of commits and settings since the last \
-                 checkpoint may be lost; record batches were looked for in the segments"
-                    .into(),
-            );
-        }
-        is_cut_off
-    }
-
-    /// After rot in the journal: a batch whose frame is gone, and that no later frame follows in its
-    /// partition, may stand whole behind the partition's end. (Where only the journal's very last
-    /// frames have rotted nothing tells that from what a power cut tore, and nobody looks.)
-    ///
-    /// `anywhere`: also in a partition of which no segment is known. Where the journal is whole, what
-    /// stands there may be another topic's that had the name before.
-    pub(super) fn look_behind_ends(&mut self, age_s: u32, anywhere: bool) {
-        let disk = self.disk.clone();
-        for partition in self.partitions.iter_mut() {
-            if self.stuck.contains(&partition.key) {
-                continue;
-            }
-            loop {
-                let adopted = partition.adopt_behind_end(&*disk, i64::MAX);
-                adopted.iter().for_each(|header| self.replay.batch(partition.key, header));
-                // No frame carries it: the segment has to.
-                if !adopted.is_empty()
-                    && let Err(error) = partition.sync_last(&*disk)
-                {
-                    self.failed.get_or_insert(error);
-                    break;
-                }
-                if !partition.adopt_next_segment(&*disk, age_s, anywhere) {
-                    break;
-                }
-            }
-        }
     }
 
     fn finish(

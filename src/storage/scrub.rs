@@ -2,7 +2,7 @@
 //!
 //! A pass begins at the first partition and ends behind the last; partitions and segments that
 //! come and go meanwhile are taken as they are when it is their turn. Before a sealed segment is
-//! read, the kernel is told to forget what it has of it, so that the flash is read and not the memory.
+//! read, the kernel is told to forget what it has of it, so that the flash is read, not the memory.
 //!
 //! Promises: a call reads at most so many bytes and one batch; what a pass finds is noted as what
 //! a reader finds (`rot`). Absent: when, and how fast (`broker`).

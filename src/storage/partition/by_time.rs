@@ -1,9 +1,9 @@
 //! Finding a record by its time.
 //!
 //! Promises: takes no memory, however large a batch is: of its records only the heads are read,
-//! through the window that walks over batches too, after the batch was
-//! checked. What is rotten is passed over, as by readers (`read`). Absent: looking into compressed batches, which
-//! would take memory that their sender chooses; the first record of such a one stands for all.
+//! through the window that walks over batches too, after the batch was checked. What is rotten is
+//! passed over, as by readers (`read`). Absent: looking into compressed batches, which would take
+//! memory that their sender chooses; the first record of such a one stands for all.
 
 use super::Partition;
 use super::read::Walk;

@@ -5,8 +5,8 @@
 //! clients know such logs from compaction.
 //!
 //! Promises: what is returned was checked since this process started, or written by it (see
-//! `rot`); a reader in front of a gap is never stuck. The first read of a segment costs its CRCs, as
-//! far as `scrub` was not there before; later ones cost nothing.
+//! `rot`); a reader in front of a gap is never stuck. The first read of a segment costs its CRCs,
+//! as far as `scrub` was not there before; later ones cost nothing.
 
 use super::{OpenSegment, Partition, Place, Slice, open_segment};
 use crate::disk::{Disk, DiskResult, Open};
