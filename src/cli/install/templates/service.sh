@@ -40,6 +40,11 @@ running() {
     tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -q -F -- " supervise --run-dir $run "
 }
 
+# Whether there is such a process; one that ended and was not asked for yet has no command line.
+alive() {
+    [ -n "$({ tr -d '\0' <"/proc/$1/cmdline"; } 2>/dev/null)" ]
+}
+
 # Whether /etc/inittab says that init itself runs the supervisor.
 respawned() {
     grep -q '^[^#]*respawn:@SCRIPT@ run' /etc/inittab 2>/dev/null
@@ -137,12 +142,14 @@ stop() {
         return 0
     fi
     respawned && : >"$run.stopped"
-    kill -TERM "$pid" 2>/dev/null
+    process=$pid
+    kill -TERM "$process" 2>/dev/null
     seconds=30
-    while running; do
+    # Its last act is to remove the pid file; it is gone a moment later.
+    while running || alive "$process"; do
         if [ "$seconds" -eq 0 ]; then
             echo "ottla takes too long to stop, and is killed." >&2
-            kill -KILL "$pid" 2>/dev/null
+            kill -KILL "$process" 2>/dev/null
         fi
         [ "$seconds" -gt -5 ] || return 1
         seconds=$((seconds - 1))
