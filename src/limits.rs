@@ -8,11 +8,13 @@ mod board;
 mod forward;
 mod ledger;
 mod server;
+mod space;
 
 pub use board::{Board, Sizes};
 pub use forward::*;
 pub use ledger::{Ledger, LedgerRow, PROGRAM_BYTES, STACK_BYTES, Usage};
 pub use server::*;
+pub use space::*;
 
 // ---- Format limits -----------------------------------------------------------------------------
 
@@ -136,8 +138,9 @@ pub const RECOVERY_NOTES_MAX: usize = 32;
 /// Milliseconds after which a checkpoint that found no space for its coordinator file is tried
 /// again.
 ///
-/// Why: deleting a topic or records frees space; trying more often would only wear the card.
-pub const CHECKPOINT_RETRY_MS: u64 = 1000;
+/// Why: where the journal has run full meanwhile, everything shall go on within a second of space
+/// being there again; trying more often would only wear the card.
+pub const CHECKPOINT_RETRY_MS: u64 = 500;
 
 /// Seconds between two looks for expired segments, at most.
 ///
