@@ -135,13 +135,6 @@ pub const COMMIT_SYNC_MS: u64 = 50;
 /// Why: a card that is rotten all over would fill the log. At the limit: the rest is not said.
 pub const RECOVERY_NOTES_MAX: usize = 32;
 
-/// Milliseconds after which a checkpoint that found no space for its coordinator file is tried
-/// again.
-///
-/// Why: where the journal has run full meanwhile, everything shall go on within a second of space
-/// being there again; trying more often would only wear the card.
-pub const CHECKPOINT_RETRY_MS: u64 = 500;
-
 /// Seconds between two looks for expired segments, at most.
 ///
 /// Why: the look costs nothing where no segment is closed, and tests set short retentions.

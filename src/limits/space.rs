@@ -1,4 +1,4 @@
-//! Limits of what is said about a full disk.
+//! Limits of what is said about a full disk, and when a checkpoint tries it again.
 //!
 //! Absent: how much of the disk may be used.
 
@@ -14,3 +14,10 @@ pub const FULL_LOOK_MS: u64 = 1_000;
 ///
 /// Why: two steps of [`SEGMENT_RESERVE_BYTES`]; with less the next batch could be refused at once.
 pub const FULL_OVER_BYTES: u64 = 2 * SEGMENT_RESERVE_BYTES;
+
+/// Milliseconds after which a checkpoint that found no space for its coordinator file is tried
+/// again.
+///
+/// Why: where the journal has run full meanwhile, everything shall go on within a second of space
+/// being there again; trying more often would only wear the card.
+pub const CHECKPOINT_RETRY_MS: u64 = 500;
