@@ -8,11 +8,13 @@ mod board;
 mod forward;
 mod ledger;
 mod server;
+mod space;
 
 pub use board::{Board, Sizes};
 pub use forward::*;
 pub use ledger::{Ledger, LedgerRow, PROGRAM_BYTES, STACK_BYTES, Usage};
 pub use server::*;
+pub use space::*;
 
 // ---- Format limits -----------------------------------------------------------------------------
 
@@ -132,12 +134,6 @@ pub const COMMIT_SYNC_MS: u64 = 50;
 ///
 /// Why: a card that is rotten all over would fill the log. At the limit: the rest is not said.
 pub const RECOVERY_NOTES_MAX: usize = 32;
-
-/// Milliseconds after which a checkpoint that found no space for its coordinator file is tried
-/// again.
-///
-/// Why: deleting a topic or records frees space; trying more often would only wear the card.
-pub const CHECKPOINT_RETRY_MS: u64 = 1000;
 
 /// Seconds between two looks for expired segments, at most.
 ///

@@ -3,6 +3,7 @@
 use super::forward::stage_row;
 use super::{Broker, Refusal, Slot, clock};
 use crate::config::{EffectiveTopicConfig, TimestampType};
+use crate::disk::DiskError;
 use crate::limits::SCRUB_TURN_MS;
 use crate::state::producers::{Claim, SequenceError, Verdict};
 use crate::state::topics::Topic;
@@ -222,7 +223,10 @@ impl Broker {
         });
         let appended = appended.map_err(|error| match error {
             WriteError::Busy => ProduceError::Busy,
-            other => ProduceError::Storage(other),
+            other => {
+                self.note_refused(other, now);
+                ProduceError::Storage(other)
+            }
         })?;
         if header.has_producer_id() {
             let time = log_append_time.unwrap_or(header.max_timestamp);
@@ -239,6 +243,26 @@ impl Broker {
             log_start_offset: view.log_start_offset,
             lsn: appended.lsn,
         })
+    }
+
+    /// Says once that the disk is full.
+    fn note_refused(&mut self, error: WriteError, now: Now) {
+        if error == WriteError::Disk(DiskError::NoSpace) && self.space.refused(now.mono) {
+            log::error!(
+                "the disk is full: records are refused until there is space; consuming goes on, \
+                 committing, forwarding and deleting as long as the journal has room"
+            );
+        }
+    }
+
+    /// Says once that it is not full any more.
+    pub(super) fn look_for_space(&mut self, now: Now) {
+        let disk = self.storage.disk().clone();
+        let free = || disk.free_bytes().unwrap_or(0);
+        if let Some((took_ms, refused)) = self.space.look(now.mono, free) {
+            let took_s = took_ms / 1000;
+            log::info!("the disk has space again, after {took_s} s and {refused} refused batches");
+        }
     }
 
     /// Batches from the one that holds `offset` on; `None` at the high watermark.

@@ -17,6 +17,9 @@ mod names;
 mod recover;
 #[cfg(test)]
 mod rot_tests;
+mod space;
+#[cfg(test)]
+mod space_tests;
 mod topics;
 mod waiting;
 
@@ -44,6 +47,7 @@ use crate::time::{Millis, Now};
 use clock::WallClock;
 use forward::Wakes;
 use ids::Ids;
+use space::Space;
 use waiting::Waiting;
 
 pub use ids::base64;
@@ -138,6 +142,7 @@ pub struct Broker {
     scrub_due: Option<Millis>,
     started: Now,
     clock: WallClock,
+    space: Space,
     /// Figures for `ottla status`.
     pub figures: Figures,
 }
@@ -364,7 +369,8 @@ impl Broker {
 
     /// When [`Broker::handle_timeout`] has something to do. Syncs have their own deadline.
     pub fn poll_timeout(&self) -> Option<Millis> {
-        [self.groups.poll_timeout(), Some(self.retention_due), self.scrub_due]
+        let space = self.space.poll_timeout();
+        [self.groups.poll_timeout(), Some(self.retention_due), self.scrub_due, space]
             .into_iter()
             .flatten()
             .min()
@@ -379,6 +385,7 @@ impl Broker {
             Change::OffsetRemoved { group_id, topic, partition }.encode_into(bytes);
             storage.stage_change(bytes, now.mono).is_ok()
         });
+        self.look_for_space(now);
         if self.retention_due <= now.mono {
             let configured = self.config.log_retention_check_interval_ms;
             let interval = configured.min(RETENTION_CHECK_S * 1000);

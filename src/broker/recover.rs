@@ -4,6 +4,7 @@ use super::clock::WallClock;
 use super::forward::Wakes;
 use super::ids::Ids;
 use super::names::Names;
+use super::space::Space;
 use super::waiting::Waiting;
 use super::{Broker, Figures};
 use crate::config::{BrokerConfig, Described};
@@ -271,6 +272,7 @@ pub fn open(
         scrub_due: scrubs.then(|| now.mono.saturating_add(SCRUB_TURN_MS)),
         started: now,
         clock: WallClock::new(now),
+        space: Space::default(),
         figures: Figures::default(),
     };
     for row in recovering.topics.values() {
