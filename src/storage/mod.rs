@@ -210,7 +210,8 @@ impl Storage {
     /// When the broker stamped a partition's last batch, see [`Partition::last_append_time`].
     pub fn last_append_time(&mut self, index: PartitionIndex) -> i64 {
         let disk = self.disk.clone();
-        self.partitions.get_mut(index).map_or(i64::MIN, |log| log.last_append_time(&*disk))
+        let Some(partition) = self.partitions.get_mut(index) else { return i64::MIN };
+        partition.last_append_time(&*disk, &mut self.rot)
     }
 
     /// The partition behind a handle.
