@@ -382,8 +382,8 @@ impl Forwarder {
         Ok(())
     }
 
-    /// Local offsets are missing: deleted by retention or by a client. Sequence numbers go on
-    /// without a gap upstream, so that the records behind it get a new epoch.
+    /// Local offsets are missing: deleted by retention or by a client, or rotten. Sequence numbers
+    /// go on without a gap upstream, so that the records behind it get a new epoch.
     fn gap(&mut self, broker: &mut Broker, lane_at: usize, next: i64, now: Now) {
         let lane = &mut self.lanes[lane_at];
         if lane.next != lane.row.cursor {
@@ -392,7 +392,7 @@ impl Forwarder {
             return;
         }
         log::warn!(
-            "forwarding {}-{}: the local records {}..{next} were deleted before they went up",
+            "forwarding {}-{}: the local records {}..{next} were gone before they went up",
             self.names.str(lane.name),
             lane.key.partition,
             lane.row.cursor,
