@@ -25,11 +25,17 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const PLAN: Plan = Plan { every: 1, variants: 5, deeper_every: 101 };
+const PLAN: Plan = Plan { every: 1, variants: 7, deeper_every: 101 };
 
 /// Where an emulated CPU is slow, POWER_CUT_EVERY=n looks at every nth operation.
 fn every() -> usize {
     std::env::var("POWER_CUT_EVERY").map_or(1, |n| n.parse().expect("a number of operations"))
+}
+
+/// For a long run, POWER_CUT_VARIANTS=n looks at n variants of what survives, per operation.
+fn variants() -> u64 {
+    let number = std::env::var("POWER_CUT_VARIANTS");
+    number.map_or(PLAN.variants, |n| n.parse().expect("a number of variants"))
 }
 
 fn run_all(run: impl Fn(&'static Scenario) -> Result<Tally, String> + Sync) -> Vec<Tally> {
@@ -59,7 +65,7 @@ fn run_all(run: impl Fn(&'static Scenario) -> Result<Tally, String> + Sync) -> V
 #[test]
 fn whatever_a_cut_leaves_of_any_scenario_comes_up_with_all_that_was_promised() {
     let started = std::time::Instant::now();
-    let plan = Plan { every: every(), ..PLAN };
+    let plan = Plan { every: every(), variants: variants(), ..PLAN };
     let tallies = run_all(|scenario| {
         let begun = std::time::Instant::now();
         let tally = explore::guarded(|| explore(scenario, &honest(scenario), plan))?;
@@ -75,10 +81,14 @@ fn whatever_a_cut_leaves_of_any_scenario_comes_up_with_all_that_was_promised() {
     });
     let states: u64 = tallies.iter().map(|tally| tally.states).sum();
     println!("{states} crash states in {} ms", started.elapsed().as_millis());
+    let operations: u64 = tallies.iter().map(|tally| tally.operations).sum();
+    let cut_at: u64 = tallies.iter().map(|tally| tally.cut_at).sum();
+    println!("{cut_at} of {operations} operations were cut at");
     let kinds: BTreeSet<&str> =
         tallies.iter().flat_map(|tally| &tally.kinds).map(String::as_str).collect();
     if tallies.len() == ALL.len() && plan.every == 1 {
-        assert!(states >= 20_000, "only {states} crash states");
+        assert!(states >= 50_000 || variants() < PLAN.variants, "only {states} crash states");
+        assert_eq!(cut_at, operations, "operations that no cut came before");
         // What is emptied is the coordinator file of a checkpoint that the process did not survive.
         let all = ["create", "create_dir", "empty", "remove", "remove_dir", "rename"];
         let all = all.into_iter().chain(["reserve", "set_length", "sync", "write"]);
@@ -121,7 +131,7 @@ fn a_disk_that_does_not_sync_segments_is_caught() {
 
 #[test]
 fn whichever_operation_fails_nothing_acknowledged_is_lost() {
-    for error in [DiskError::NoSpace, DiskError::Io] {
+    for error in [DiskError::NoSpace, DiskError::Io, DiskError::ReadOnly] {
         let tallies = run_all(|scenario| {
             let runs = faults::each_operation_fails(scenario, error, 3 * every())?;
             Ok(Tally { name: scenario.name, states: runs, ..Tally::default() })

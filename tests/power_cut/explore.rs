@@ -28,6 +28,8 @@ pub struct Tally {
     pub name: &'static str,
     /// Its operations.
     pub operations: u64,
+    /// Those that a cut came right before.
+    pub cut_at: u64,
     /// Disks on which a broker was started.
     pub states: u64,
     /// Those among them that were left by a cut in a recovery.
@@ -79,6 +81,7 @@ pub fn explore(scenario: &Scenario, setup: &Setup, plan: Plan) -> Result<Tally, 
                 tail.join("\n             ")
             )
         })?;
+        explorer.tally.cut_at += u64::from(at < operations);
     }
     Ok(explorer.tally)
 }

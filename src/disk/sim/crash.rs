@@ -4,9 +4,10 @@
 //! between draws; each is a mix of the seed and of what it is drawn for, so that a change survives
 //! or not independently of how many others were asked about before.
 //!
-//! Sectors of 512 bytes are atomic, as on every disk and card sold today. Which sectors of a write
-//! arrive is arbitrary, and so is whether the new length does: a length without its data reads as
-//! zeros, data beyond the surviving length is gone.
+//! Sectors of 512 bytes are atomic, as on every disk and card sold today; in half of the torn
+//! crashes it is pages of 4 KiB, as on most of flash, and all of one comes or none of it. Which
+//! sectors of a write arrive is arbitrary, and so is whether the new length does: a length without
+//! its data reads as zeros, data beyond the surviving length is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -18,6 +19,9 @@ use super::node::{
 
 /// What a disk writes wholly or not at all.
 const SECTOR_BYTES: u64 = 512;
+
+/// Sectors of a page, where a disk writes pages.
+const PAGE_SECTORS: u64 = 8;
 
 /// Which of the unsynced changes survive a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -282,7 +286,11 @@ impl Dice {
     /// Whether one sector of a write survives, in the crashes that tear writes.
     fn sector(&self, inode: InodeId, order: u64, sector: u64, index: u64, count: u64) -> bool {
         match self.crash {
-            Crash::Torn(seed) => draw(seed, order, sector) % 8 < self.survive_of_8,
+            Crash::Torn(seed) => {
+                let pages = draw(seed, 0, 1).is_multiple_of(2);
+                let piece = if pages { sector / PAGE_SECTORS } else { sector };
+                draw(seed, order, piece) % 8 < self.survive_of_8
+            }
             Crash::Writeback(seed) => index < draw(seed, inode as u64, sector) % (count + 1),
             _ => false,
         }
