@@ -53,6 +53,30 @@ fn every_command_explains_itself() {
 }
 
 #[test]
+fn each_board_has_room_for_the_codecs_that_the_readme_promises_it() {
+    // (board, codec, batch size): README, "Limits", and whether it fits.
+    for (board, codec, batch, fits) in [
+        ("pi-zero", "lz4", "65536", true),
+        ("pi-zero", "gzip", "65536", false),
+        ("gateway-256m", "gzip", "65536", true),
+        ("gateway-256m", "zstd", "65536", true),
+        ("pi-zero-2w", "gzip", "65536", true),
+        ("pi-zero-2w", "zstd", "16384", true),
+        ("gateway-1g", "gzip", "65536", true),
+        ("gateway-1g", "zstd", "16384", true),
+        ("gateway-1g", "zstd", "65536", false),
+        ("pi-3", "zstd", "65536", true),
+    ] {
+        let codec = format!("forward.compression.type={codec}");
+        let batch = format!("forward.batch.size={batch}");
+        let forward = ["--set", "forward.bootstrap.servers=h:9", "--set", "forward.topics=*"];
+        let arguments = ["limits", "--board", board, "--set", &codec, "--set", &batch];
+        let output = run(&[&arguments[..], &forward].concat());
+        assert_eq!(output.status.success(), fits, "{board} {codec} {batch}: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_command_line_that_makes_no_sense_is_exit_code_2() {
     for arguments in [
         &["nonsense"][..],

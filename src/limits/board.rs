@@ -215,8 +215,8 @@ impl Sizes {
             spill_files: if small { 2 } else { 4 },
             message_bytes,
             staged_bytes: match () {
-                () if small => 192 * 1024,
-                () if board.memory_bytes < 16 * MIB => 448 * 1024,
+                () if small => 160 * 1024,
+                () if board.memory_bytes < 16 * MIB => 400 * 1024,
                 () => 512 * 1024,
             },
             topics: partitions,
