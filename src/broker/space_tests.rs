@@ -220,12 +220,39 @@ fn a_disk_that_is_filled_and_freed_a_thousand_times_loses_nothing() {
 }
 
 #[test]
+fn with_no_byte_free_commits_and_deletions_go_on_for_many_journals() {
+    let mut life = Life::new();
+    for partition in 0..PARTITIONS {
+        for _ in 0..20 {
+            life.append(partition).unwrap();
+        }
+    }
+    life.sync();
+    let before = life.broker.storage().counters().checkpoints;
+    for round in 0..30_000 {
+        // What a deletion frees, the other program takes.
+        life.leave_free(0);
+        life.commit().unwrap();
+        if round % 3_000 == 0 {
+            life.delete(round / 3_000 % PARTITIONS);
+            life.check(round as u64);
+        }
+    }
+    let checkpoints = life.broker.storage().counters().checkpoints - before;
+    assert!(checkpoints > 20, "{checkpoints}");
+    life.restart_after_a_cut(0);
+    life.check(1);
+}
+
+#[test]
 fn a_journal_that_ran_full_because_the_disk_is_goes_on_within_a_second_of_space() {
     let mut life = Life::new();
     for partition in 0..PARTITIONS {
         life.append(partition).unwrap();
     }
     life.sync();
+    // The space that is kept for the next checkpoint: without it the journal runs full.
+    life.disk.remove_file("coordinator.new").unwrap();
     life.leave_free(0);
     let mut commits = 0;
     let refused = loop {

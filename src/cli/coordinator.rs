@@ -54,6 +54,8 @@ fn show(data: &Path, out: &mut dyn Write) -> Result<(), Failure> {
                 }
             }
             Found::Missing => {}
+            // Space for the next one, or half of it.
+            Found::Unreadable if path == layout::COORDINATOR_NEW => {}
             Found::Unreadable => writeln!(out, "{path}: unreadable")?,
             Found::Newer(version) => {
                 writeln!(out, "{path}: format {version}, which a newer ottla wrote")?;

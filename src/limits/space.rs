@@ -21,3 +21,9 @@ pub const FULL_OVER_BYTES: u64 = 2 * SEGMENT_RESERVE_BYTES;
 /// Why: where the journal has run full meanwhile, everything shall go on within a second of space
 /// being there again; trying more often would only wear the card.
 pub const CHECKPOINT_RETRY_MS: u64 = 500;
+
+/// Bytes that the space for the next coordinator file has, beyond half as much again as the last.
+///
+/// Why: checkpoints go on for long where the disk is full, also where new groups commit offsets.
+/// At the limit: a checkpoint waits for space, and when the journal is full, so do commits.
+pub const COORDINATOR_SPARE_BYTES: u64 = 16 * 1024;

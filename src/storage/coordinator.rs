@@ -16,13 +16,17 @@
 //! 4. `coordinator.new` is renamed to `coordinator`
 //! 5. the directory is synced; only now is the journal before `head` given up
 //!
+//! The file before the previous one is not removed: it becomes the next `coordinator.new`, without
+//! a header, with more space than the next checkpoint needs. So checkpoints go on where the disk is
+//! full, and with them everything that the journal takes: commits, deletions, forwarding.
+//!
 //! Absent: the meaning of the state's part (`state::coordinator_file`).
 
 use super::layout;
 use super::partition::Segment;
 use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
 use crate::limits::{
-    COUNT_PLAUSIBLE_MAX, NUMBER_PLAUSIBLE_MAX, OFFSET_PLAUSIBLE_MAX, TOPIC_PARTITIONS_PLAUSIBLE_MAX,
+    COORDINATOR_SPARE_BYTES, COUNT_PLAUSIBLE_MAX, NUMBER_PLAUSIBLE_MAX, OFFSET_PLAUSIBLE_MAX, TOPIC_PARTITIONS_PLAUSIBLE_MAX,
 };
 use crate::wire::crc::{crc32c, crc32c_combine, crc32c_parts};
 use serde::{Deserialize, Serialize};
@@ -358,16 +362,42 @@ pub fn write_new(disk: &dyn Disk, file: &CoordinatorFile) -> DiskResult<FileRef>
     Ok(new)
 }
 
+/// Space for the next one, if there is some: half as much again as this one of `bytes` took.
+pub fn keep_spare(disk: &dyn Disk, bytes: u64) {
+    let space = (bytes + bytes / 2 + COORDINATOR_SPARE_BYTES).next_multiple_of(4096);
+    if let Ok(spare) = disk.open(layout::COORDINATOR_NEW, Open::CreateOrKeep) {
+        spare.reserve(0, space).ok();
+    }
+}
+
+/// The same at a start. What is there under that name may be another name of the file that counts,
+/// as a power cut left it, so it goes first.
+pub fn begin_spare(disk: &dyn Disk) {
+    disk.remove_file(layout::COORDINATOR_NEW).ok();
+    disk.remove_file(layout::COORDINATOR_SPARE).ok();
+    let bytes = disk.open(layout::COORDINATOR, Open::Read).and_then(|file| file.length());
+    keep_spare(disk, bytes.unwrap_or_default());
+}
+
 /// Steps 3 and 4; returns the directory, to be synced for step 5.
 ///
 /// # Errors
 /// What the disk said.
 pub fn put_in_place(disk: &dyn Disk) -> DiskResult<FileRef> {
-    match disk.rename(layout::COORDINATOR, layout::COORDINATOR_PREVIOUS) {
-        Ok(()) | Err(DiskError::NotFound) => {}
-        Err(error) => return Err(error),
-    }
+    let rename = |from, to| match disk.rename(from, to) {
+        Err(DiskError::NotFound) => Ok(false),
+        other => other.map(|()| true),
+    };
+    let spare = rename(layout::COORDINATOR_PREVIOUS, layout::COORDINATOR_SPARE)?;
+    rename(layout::COORDINATOR, layout::COORDINATOR_PREVIOUS)?;
     disk.rename(layout::COORDINATOR_NEW, layout::COORDINATOR)?;
+    if spare {
+        // Two checkpoints old, it must not count again; should this be lost, the newest counts.
+        if let Ok(old) = disk.open(layout::COORDINATOR_SPARE, Open::Write) {
+            old.write_at(&[&[0; HEADER_BYTES]], 0).ok();
+        }
+        rename(layout::COORDINATOR_SPARE, layout::COORDINATOR_NEW)?;
+    }
     disk.open_dir("")
 }
 

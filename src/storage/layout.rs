@@ -4,7 +4,8 @@
 //! lock                    held by the kernel while a broker runs
 //! coordinator             node, topics, offsets, producers, as of the last checkpoint
 //! coordinator.previous    the one before
-//! coordinator.new         a checkpoint that was being written when the power went
+//! coordinator.new         space for the next one, or a checkpoint that was being written when the
+//!                         power went (`coordinator.spare` for a moment)
 //! journal                 what has become durable since the checkpoint
 //! sync-failed             a sync failed; recovery writes everything anew
 //! topics/<name>-<partition>/<base offset, 20 digits>.log     record batches, back to back
@@ -22,6 +23,8 @@ pub const JOURNAL: &str = "journal";
 pub const COORDINATOR: &str = "coordinator";
 /// The coordinator file while it is being written.
 pub const COORDINATOR_NEW: &str = "coordinator.new";
+/// The coordinator file before the previous one, on its way to be the next new one.
+pub const COORDINATOR_SPARE: &str = "coordinator.spare";
 /// The coordinator file of the checkpoint before the last.
 pub const COORDINATOR_PREVIOUS: &str = "coordinator.previous";
 /// An empty file that says that a sync failed, so that what the page cache shows may not be on

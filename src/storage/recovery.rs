@@ -187,6 +187,9 @@ impl Storage {
         };
         let anew = disk.open(layout::SYNC_FAILED, Open::Read).is_ok();
         let settled = chosen.as_ref().map(|(path, f)| coordinator::settle(&*disk, path, f, anew));
+        if matches!(settled, Some(Ok(()))) {
+            coordinator::begin_spare(&*disk);
+        }
         let mut recovery = Recovery {
             disk,
             replay,

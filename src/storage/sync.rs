@@ -49,6 +49,8 @@ struct Checkpoint {
     head: u64,
     new: FileRef,
     header: [u8; coordinator::HEADER_BYTES],
+    /// Bytes of the file.
+    bytes: u64,
     /// The directory in which the new coordinator file has its name already.
     placed: Option<FileRef>,
     /// There was no space for the header; not tried again before this.

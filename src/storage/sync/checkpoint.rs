@@ -52,7 +52,6 @@ impl Storage {
                 self.sync.checkpoint_files.clear();
                 self.sync.wants_checkpoint = true;
                 self.sync.no_space_until = Some(now.saturating_add(CHECKPOINT_RETRY_MS));
-                self.disk.remove_file(layout::COORDINATOR_NEW).ok();
                 return Ok(());
             }
             Err(error) => {
@@ -116,7 +115,7 @@ impl Storage {
         let mut counted = Pieces::counting(&mut self.pieces);
         state(&mut counted);
         let state_bytes = counted.bytes();
-        let new = self.disk.open(layout::COORDINATOR_NEW, Open::CreateEmpty)?;
+        let new = self.disk.open(layout::COORDINATOR_NEW, Open::CreateOrKeep)?;
         let mut pieces = Pieces::writing(&mut self.pieces, &new);
         // In the order of `CoordinatorFile`'s fields, and of `StorageState`'s.
         pieces.put(&(number, head, next_sequence, generation, age_s, clean));
@@ -131,8 +130,9 @@ impl Storage {
         }
         pieces.put_count(state_bytes);
         state(&mut pieces);
+        let bytes = pieces.bytes() as u64;
         let header = pieces.finish()?;
-        Ok(Checkpoint { number, head, new, header, placed: None, retry_at: None })
+        Ok(Checkpoint { number, head, new, header, bytes, placed: None, retry_at: None })
     }
 
     pub(super) fn checkpoint_step(
@@ -173,6 +173,7 @@ impl Storage {
         if let Some(checkpoint) = self.sync.checkpoint.take() {
             self.checkpoint_number = checkpoint.number;
             self.journal.set_head(checkpoint.head);
+            coordinator::keep_spare(&*self.disk, checkpoint.bytes);
             self.counters.checkpoints += 1;
         }
         Ok(())
