@@ -77,7 +77,7 @@ pub const INDEX_INTERVAL_BYTES: u32 = 64 * 1024;
 /// for it noticeably.
 pub const SEGMENTS_BEHIND_BYTES: usize = 128 * 1024;
 
-/// Bytes by which a segment's space is reserved ahead of writing.
+/// Bytes by which a segment's space is reserved ahead of writing, in a large store.
 ///
 /// Why: running out of space is found at these steps, never in the middle of a batch, and a topic
 /// with ten records does not take a whole segment of an SD card.
@@ -333,10 +333,11 @@ pub const SEGMENT_BYTES_MIN: u32 = 4096;
 
 /// Bytes of the smallest `journal.bytes`.
 ///
-/// Why: a checkpoint begins when half of it is full, and one write may bring
-/// `JOURNAL_STAGED_BYTES_MAX`, which must still fit beside it.
+/// Why: a quarter of the smallest store. A checkpoint begins when half of it is full, so that a
+/// small one means many; a batch goes through it up to a sixteenth of its size, larger ones take
+/// two syncs.
 /// At the limit: a smaller value is an error in the configuration.
-pub const JOURNAL_BYTES_MIN: i64 = 2 << 20;
+pub const JOURNAL_BYTES_MIN: i64 = 256 << 10;
 
 /// Bytes of the largest `journal.bytes`.
 ///

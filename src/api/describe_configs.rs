@@ -300,6 +300,23 @@ fn status(context: &Context<'_>, visit: Visit<'_>) {
     count("ottla.status.last.sync.took.ms", counters.last_sync_took_ms, doc);
     count("ottla.status.syncs", counters.syncs, "Syncs since start.");
     count("ottla.status.checkpoints", counters.checkpoints, "Checkpoints since start.");
+    let quota = storage.quota();
+    if let (Some(bytes), Some(used)) = (quota.quota(), quota.used()) {
+        count("ottla.status.disk.quota.bytes", bytes, "disk.quota.bytes.");
+        let doc = "Bytes that all files take of the disk, at most.";
+        count("ottla.status.disk.used.bytes", used, doc);
+    }
+    if let Ok(free) = storage.disk().free_bytes() {
+        count("ottla.status.disk.free.bytes", free, "Bytes that are free on the file system.");
+    }
+    let doc = "Bytes that are kept for what is no record.";
+    count("ottla.status.disk.reserve.bytes", quota.reserve(), doc);
+    let refuses = u64::from(broker.space().is_full());
+    count("ottla.status.disk.full", refuses, "1 while records are refused for want of room.");
+    let (segments, bytes) = broker.space().dropped_in_all();
+    let doc = "Segments that went for want of room since the start.";
+    count("ottla.status.disk.dropped.segments", segments, doc);
+    count("ottla.status.disk.dropped.bytes", bytes, "Their bytes.");
     if let Some(written) = storage.disk().written_bytes() {
         count("ottla.status.written.bytes", written, "Bytes written to devices since start.");
     }
@@ -377,11 +394,11 @@ mod tests {
     #[test]
     fn without_a_filter_every_known_setting_is_listed_and_the_brokers_figures_too() {
         let mut test = with_topic();
-        assert_eq!(names(&mut test, 2, "t").len(), 33);
+        assert_eq!(names(&mut test, 2, "t").len(), 34);
         for broker in ["1", ""] {
             let names = names(&mut test, 4, broker);
             let figures = names.iter().filter(|name| name.starts_with("ottla.status.")).count();
-            assert_eq!((names.len() - figures, figures), (BROKER_KEYS.len(), 28));
+            assert_eq!((names.len() - figures, figures), (BROKER_KEYS.len(), 33));
         }
     }
 

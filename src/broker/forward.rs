@@ -13,6 +13,7 @@ mod figures;
 
 use super::logs::segment_policy;
 use super::{Broker, LEADER_EPOCH, NewTopic, Refusal};
+use crate::disk::DiskError;
 use crate::fixed::List;
 use crate::limits::{Ledger, Sizes};
 use crate::state::coordinator_file::Change;
@@ -278,10 +279,16 @@ impl Broker {
         }
         let (to, view) =
             self.find_partition(&name, partition as i32).ok_or(Refusal::UnknownTopicOrPartition)?;
-        let policy = segment_policy(to.config);
+        let (policy, full) = (segment_policy(to.config), to.config.full_policy);
         let appended = self.storage.append(view.index, policy, now.mono, |base_offset| {
             Stamped::new(batch, base_offset, LEADER_EPOCH, None)
-        })?;
+        });
+        let appended = match appended {
+            Err(WriteError::Disk(DiskError::NoSpace)) if self.make_room(full, now) => {
+                return Err(Refusal::Busy);
+            }
+            other => other?,
+        };
         self.storage.want_sync(now.mono);
         Ok(appended.lsn)
     }

@@ -87,6 +87,8 @@ impl From<LogError> for FetchError {
     }
 }
 
+const NO_SPACE: WriteError = WriteError::Disk(DiskError::NoSpace);
+
 fn key_missing(bytes: &[u8], header: &BatchHeader) -> bool {
     batch::records(bytes, header).any(|record| record.is_ok_and(|r| r.key.is_none()))
 }
@@ -223,6 +225,7 @@ impl Broker {
         });
         let appended = appended.map_err(|error| match error {
             WriteError::Busy => ProduceError::Busy,
+            NO_SPACE if self.make_room(config.full_policy, now) => ProduceError::Busy,
             other => {
                 self.note_refused(other, now);
                 ProduceError::Storage(other)
@@ -247,21 +250,25 @@ impl Broker {
 
     /// Says once that the disk is full.
     fn note_refused(&mut self, error: WriteError, now: Now) {
-        if error == WriteError::Disk(DiskError::NoSpace) && self.space.refused(now.mono) {
+        if error == NO_SPACE && self.space.refused(now.mono) {
+            let what = match self.storage.quota().quota() {
+                Some(_) => "disk.quota.bytes is used up",
+                None => "the disk is full",
+            };
             log::error!(
-                "the disk is full: records are refused until there is space; consuming goes on, \
-                 committing, forwarding and deleting as long as the journal has room"
+                "{what}: records are refused until there is room (full.policy says what may go \
+                 for new ones); consuming, committing, forwarding and deleting go on"
             );
         }
     }
 
     /// Says once that it is not full any more.
     pub(super) fn look_for_space(&mut self, now: Now) {
-        let disk = self.storage.disk().clone();
-        let free = || disk.free_bytes().unwrap_or(0);
-        if let Some((took_ms, refused)) = self.space.look(now.mono, free) {
+        let storage = &mut self.storage;
+        let over = self.space.look(now.mono, || storage.has_room_again(now.mono));
+        if let Some((took_ms, refused)) = over {
             let took_s = took_ms / 1000;
-            log::info!("the disk has space again, after {took_s} s and {refused} refused batches");
+            log::info!("there is room for records, after {took_s} s and {refused} refused batches");
         }
     }
 

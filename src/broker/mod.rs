@@ -11,6 +11,9 @@ mod clock;
 #[cfg(test)]
 mod clock_tests;
 mod forward;
+mod full;
+#[cfg(test)]
+mod full_tests;
 mod ids;
 mod logs;
 mod names;
@@ -166,6 +169,11 @@ impl Broker {
     /// What the wall clock has done since then.
     pub fn clock(&self) -> &WallClock {
         &self.clock
+    }
+
+    /// What became of a full disk.
+    pub fn space(&self) -> &Space {
+        &self.space
     }
 
     /// The storage, for syncing and for its figures.
@@ -391,6 +399,8 @@ impl Broker {
             let interval = configured.min(RETENTION_CHECK_S * 1000);
             self.retention_due = now.mono.saturating_add(interval);
             self.apply_retention(now);
+            self.storage.measure();
+            self.keep_quota(now);
             self.clock.look(now);
             self.note_age(now);
         }

@@ -220,6 +220,7 @@ pub fn open(
     let options = Options {
         journal_bytes: u64::from(config.journal_bytes),
         flush_interval_ms: config.log_flush_interval_ms,
+        quota_bytes: u64::try_from(config.disk_quota_bytes).ok(),
         flush_pause_ms: config.log_flush_pause_ms,
         large_batch_bytes: LARGE_BATCH_BYTES,
         sizes: config.sizes,

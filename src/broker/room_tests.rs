@@ -147,6 +147,7 @@ fn storage_takes_what_the_ledger_says_and_appends_and_syncs_take_nothing_more() 
     let disk: Rc<dyn Disk> = Rc::new(OsDisk::open(directory.path()).unwrap());
     let options = Options {
         journal_bytes: 1 << 20,
+        quota_bytes: None,
         flush_interval_ms: 1_000,
         flush_pause_ms: 0,
         large_batch_bytes: 128 * 1024,

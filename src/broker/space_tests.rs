@@ -5,7 +5,7 @@ use super::*;
 use crate::config::TopicOverrides;
 use crate::disk::sim::SimDisk;
 use crate::disk::{Disk, DiskError};
-use crate::limits::{CHECKPOINT_RETRY_MS, FULL_LOOK_MS, FULL_OVER_BYTES, SEGMENT_RESERVE_BYTES};
+use crate::limits::{CHECKPOINT_RETRY_MS, FULL_LOOK_MS, FULL_OVER_STEPS, SEGMENT_RESERVE_BYTES};
 use crate::wire::batch;
 use crate::wire::record::BatchBuilder;
 use std::collections::VecDeque;
@@ -13,6 +13,8 @@ use std::rc::Rc;
 
 const PARTITIONS: usize = 3;
 const ROUNDS: u64 = 1_000;
+/// Enough for a full disk to be over.
+const ENOUGH: u64 = 2 * FULL_OVER_STEPS * SEGMENT_RESERVE_BYTES;
 const FULL: Result<i64, ProduceError> =
     Err(ProduceError::Storage(WriteError::Disk(DiskError::NoSpace)));
 
@@ -83,8 +85,10 @@ impl Life {
         self.sync();
     }
 
-    /// Another program leaves so many bytes free.
+    /// Another program leaves so many bytes free for records; with none it leaves nothing at all.
     fn leave_free(&self, bytes: u64) {
+        let reserve = self.broker.storage().quota().reserve();
+        let bytes = if bytes == 0 { 0 } else { bytes + reserve };
         // A size below what is in use leaves nothing; the largest shows what that is.
         self.disk.set_capacity(1 << 40);
         let used = (1 << 40) - self.disk.free_bytes().unwrap();
@@ -202,7 +206,7 @@ fn a_disk_that_is_filled_and_freed_a_thousand_times_loses_nothing() {
         }
         life.check(round);
         // The other program gives it back: the next batch of each partition is taken.
-        life.leave_free(2 * FULL_OVER_BYTES + PARTITIONS as u64 * SEGMENT_RESERVE_BYTES);
+        life.leave_free(ENOUGH + PARTITIONS as u64 * SEGMENT_RESERVE_BYTES);
         for partition in 0..PARTITIONS {
             assert!(life.append(partition).is_ok(), "round {round}, {partition}");
         }
@@ -267,7 +271,7 @@ fn a_journal_that_ran_full_because_the_disk_is_goes_on_within_a_second_of_space(
     life.wait(10 * CHECKPOINT_RETRY_MS);
     assert_eq!(life.commit(), Err(refused), "no space yet");
     life.check(0);
-    life.leave_free(FULL_OVER_BYTES);
+    life.leave_free(ENOUGH);
     // The checkpoint is tried again, and the server goes round once more.
     life.wait(CHECKPOINT_RETRY_MS);
     life.wait(0);

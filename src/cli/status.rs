@@ -68,6 +68,9 @@ fn lines(
         let size = bytes.map_or(String::new(), |bytes| format!(", {}", bytes_text(bytes)));
         say("data", format!("{directory}{size}"));
     }
+    if let Some(text) = disk(&mut figures) {
+        say("disk", text);
+    }
     if let Some(storage) = figures.remove("storage") {
         say("storage", storage);
     }
@@ -144,6 +147,32 @@ fn written_text(written: i64, taken: Option<i64>, up_ms: Option<i64>) -> String 
         text += &format!(", {} a day at this rate", bytes_text(a_day as i64));
     }
     text
+}
+
+/// How full the disk is, and what went for want of room.
+fn disk(figures: &mut Figures) -> Option<String> {
+    let mut take = |name: &str| take_number(figures, name);
+    let (used, quota) = (take("disk.used.bytes"), take("disk.quota.bytes"));
+    let (free, reserve) = (take("disk.free.bytes")?, take("disk.reserve.bytes")?);
+    let full = take("disk.full") == Some(1);
+    let dropped = (take("disk.dropped.segments"), take("disk.dropped.bytes"));
+    let mut text = match (used, quota) {
+        (Some(used), Some(quota)) => format!(
+            "{} of disk.quota.bytes = {} used, {} free on the file system",
+            bytes_text(used),
+            bytes_text(quota),
+            bytes_text(free)
+        ),
+        _ => format!("{} free on the file system", bytes_text(free)),
+    };
+    text += &format!(", {} kept back", bytes_text(reserve));
+    if full {
+        text += "; FULL: new records are refused";
+    }
+    if let (Some(segments @ 1..), Some(bytes)) = dropped {
+        text += &format!("; {segments} segments with {} went for room", bytes_text(bytes));
+    }
+    Some(text)
 }
 
 /// What has rotted, and how far the search for it is.
@@ -235,6 +264,13 @@ mod tests {
             ("up.ms", "61000"),
             ("data.dir", "d"),
             ("store.bytes", "2048"),
+            ("disk.used.bytes", "3072"),
+            ("disk.quota.bytes", "1048576"),
+            ("disk.free.bytes", "2097152"),
+            ("disk.reserve.bytes", "65536"),
+            ("disk.full", "1"),
+            ("disk.dropped.segments", "2"),
+            ("disk.dropped.bytes", "1024"),
             ("storage", "ok"),
             ("records.in", "5"),
             ("rot", "t-0 5-9, t-1 17-17"),
@@ -266,6 +302,9 @@ mod tests {
                 "cluster      c",
                 "up since     1970-01-01T00:00:00.000Z (1 min 1 s)",
                 "data         d, 2.0 KiB",
+                "disk         3.0 KiB of disk.quota.bytes = 1.0 MiB used, 2.0 MiB free on the file \
+                 system, 64.0 KiB kept back; FULL: new records are refused; 2 segments with 1.0 KiB \
+                 went for room",
                 "storage      ok",
                 "last sync    70 ms ago, 27 since start",
                 "rot          6 records are lost; 2.0 KiB looked at since start",

@@ -42,6 +42,37 @@ impl CleanupPolicy {
     }
 }
 
+/// What happens where there is no room for a topic's new records (`full.policy`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FullPolicy {
+    /// Records that are upstream go, the oldest first; without such, new ones are refused.
+    #[default]
+    DropForwardedFirst,
+    /// The oldest records go.
+    DropOldest,
+    /// New records are refused.
+    Reject,
+}
+
+impl FullPolicy {
+    /// The words.
+    pub const WORDS: &'static [&'static str] = &["drop-forwarded-first", "drop-oldest", "reject"];
+
+    /// Reads the normal form of `full.policy`.
+    pub fn from_text(text: &str) -> FullPolicy {
+        match text {
+            "drop-oldest" => FullPolicy::DropOldest,
+            "reject" => FullPolicy::Reject,
+            _ => FullPolicy::DropForwardedFirst,
+        }
+    }
+
+    /// The normal form of `full.policy`.
+    pub fn as_text(self) -> &'static str {
+        FullPolicy::WORDS[self as usize]
+    }
+}
+
 /// Whose clock dates a record (`message.timestamp.type`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TimestampType {
@@ -87,6 +118,8 @@ pub struct BrokerConfig {
     pub log_dir: PathBuf,
     pub node_id: i32,
     pub journal_bytes: u32,
+    /// -1 leaves it to what is free on the file system.
+    pub disk_quota_bytes: i64,
     pub log_flush_interval_ms: u64,
     pub log_flush_pause_ms: u64,
 
@@ -109,6 +142,7 @@ pub struct BrokerConfig {
     /// `log.scrub.interval.ms`.
     pub log_scrub_interval_ms: u64,
     pub log_cleanup_policy: CleanupPolicy,
+    pub log_full_policy: FullPolicy,
     pub message_max_bytes: u32,
     pub socket_request_max_bytes: u32,
     pub compression_type: String,
@@ -147,6 +181,7 @@ impl Default for BrokerConfig {
             log_dir: PathBuf::from("ottla-data"),
             node_id: 1,
             journal_bytes: Board::DEFAULT.journal_bytes,
+            disk_quota_bytes: -1,
             log_flush_interval_ms: 1000,
             log_flush_pause_ms: 0,
 
@@ -167,6 +202,7 @@ impl Default for BrokerConfig {
             log_scrub_bytes_per_second: 1 << 20,
             log_scrub_interval_ms: 7 * 24 * 3_600_000,
             log_cleanup_policy: CleanupPolicy { delete: true, compact: false },
+            log_full_policy: FullPolicy::DropForwardedFirst,
             message_max_bytes: 1_048_588,
             socket_request_max_bytes: 100 << 20,
             compression_type: "producer".to_string(),
@@ -245,6 +281,9 @@ mod tests {
         }
         let both = CleanupPolicy { delete: true, compact: true };
         assert_eq!(CleanupPolicy::from_text("delete,compact"), both);
+        for text in FullPolicy::WORDS {
+            assert_eq!(FullPolicy::from_text(text).as_text(), *text);
+        }
         for text in ["CreateTime", "LogAppendTime"] {
             assert_eq!(TimestampType::from_text(text).as_text(), text);
         }

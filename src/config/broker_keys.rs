@@ -8,7 +8,7 @@
 //! while the broker runs: each row is read-only to clients. Forwarding's rows are written in
 //! `forward_keys`.
 
-use super::broker::{BrokerConfig, CleanupPolicy, HOUR_MS, MINUTE_MS, TimestampType};
+use super::broker::{BrokerConfig, CleanupPolicy, FullPolicy, HOUR_MS, MINUTE_MS, TimestampType};
 use super::forward_keys::FORWARD_KEYS;
 use super::listener;
 use super::value::{self, Allowed, ValueType};
@@ -184,6 +184,18 @@ const OWN_KEYS: &[BrokerKey] = &[
          recovery. (ottla)",
     ),
     key(
+        "disk.quota.bytes",
+        Long,
+        Range(-1, LONG_MAX),
+        |c| show(&c.disk_quota_bytes),
+        |c, v| c.disk_quota_bytes = number(v),
+        "How many bytes all files in the data directory may take, as du counts them; 1 MiB at \
+         least. One part in 64 of them (64 KiB to 16 MiB) is never used for records, so that \
+         reading, committing, deleting and forwarding go on when it is full; then full.policy \
+         decides. -1: what is free on the file system, but for such a part. A first start makes \
+         the journal no larger than a quarter of it. (ottla)",
+    ),
+    key(
         "log.flush.interval.ms",
         Long,
         Range(1, LONG_MAX),
@@ -343,6 +355,14 @@ const OWN_KEYS: &[BrokerKey] = &[
         |c, v| c.log_cleanup_policy = CleanupPolicy::from_text(v),
         "delete drops old segments. compact is stored and reported, but compaction is not there \
          yet: with compact alone, nothing is deleted by age or size.",
+    ),
+    key(
+        "log.full.policy",
+        Text,
+        OneOf(FullPolicy::WORDS),
+        |c| Some(c.log_full_policy.as_text().to_string()),
+        |c, v| c.log_full_policy = FullPolicy::from_text(v),
+        "full.policy of topics that have none of their own. (ottla)",
     ),
     key(
         "message.max.bytes",

@@ -15,7 +15,7 @@ use super::listener::{Listener, PLAINTEXT};
 use super::topic_keys::{self, TOPIC_KEYS};
 use super::value::{self, items};
 use super::{file, forward_keys, suggest};
-use crate::limits::Board;
+use crate::limits::{Board, DISK_QUOTA_BYTES_MIN};
 use std::path::Path;
 
 /// Joins all layers, weakest first: the board, the file, `--set KEY=VALUE`, `--listen` and
@@ -245,7 +245,15 @@ impl Loading {
         let compact = config.log_cleanup_policy.compact;
         let recompress = config.compression_type != "producer";
         let least = config.group_min_session_timeout_ms;
-        if least > config.group_max_session_timeout_ms {
+        let longest = config.group_max_session_timeout_ms;
+        let quota = config.disk_quota_bytes;
+        if (0..DISK_QUOTA_BYTES_MIN as i64).contains(&quota) {
+            let said = format!(
+                "takes -1 (what is free on the file system) or {DISK_QUOTA_BYTES_MIN} bytes and more"
+            );
+            self.refuse("disk.quota.bytes", Reason::InvalidValue, &said);
+        }
+        if least > longest {
             let said = format!("is less than group.min.session.timeout.ms, which is {least}");
             self.refuse("group.max.session.timeout.ms", Reason::InvalidValue, &said);
         }

@@ -7,7 +7,7 @@
 //! Absent: settings ottla does not act on are kept and reported, but have no field in
 //! [`EffectiveTopicConfig`].
 
-use super::broker::{BrokerConfig, CleanupPolicy, TimestampType};
+use super::broker::{BrokerConfig, CleanupPolicy, FullPolicy, TimestampType};
 use super::error::{ConfigError, Reason};
 use super::topic_keys::{self, TOPIC_KEYS, TopicKey};
 use super::value::{self, ValueType, items};
@@ -342,6 +342,8 @@ fn normal<'a>(key: &TopicKey, text: &'a str) -> Result<Cow<'a, str>, ConfigError
 pub struct EffectiveTopicConfig {
     /// What retention does.
     pub cleanup_policy: CleanupPolicy,
+    /// What happens where there is no room.
+    pub full_policy: FullPolicy,
     /// Age at which records go; -1 is never.
     pub retention_ms: i64,
     /// Bytes a partition may hold before its oldest segments go; negative is no bound.
@@ -366,9 +368,11 @@ impl EffectiveTopicConfig {
         let long = |name, default| topic.number(name).unwrap_or(default);
         let size = |name, default| topic.number(name).unwrap_or(default);
         let policy = topic.get("cleanup.policy").map(CleanupPolicy::from_text);
+        let full = topic.get("full.policy").map(FullPolicy::from_text);
         let timestamps = topic.get("message.timestamp.type").map(TimestampType::from_text);
         EffectiveTopicConfig {
             cleanup_policy: policy.unwrap_or(broker.log_cleanup_policy),
+            full_policy: full.unwrap_or(broker.log_full_policy),
             retention_ms: long("retention.ms", broker.log_retention_ms),
             retention_bytes: long("retention.bytes", broker.log_retention_bytes),
             segment_bytes: size("segment.bytes", broker.log_segment_bytes).max(SEGMENT_BYTES_MIN),
@@ -509,6 +513,7 @@ mod tests {
 
         for (name, value) in [
             ("cleanup.policy", "compact"),
+            ("full.policy", "reject"),
             ("retention.ms", "-1"),
             ("retention.bytes", "1000"),
             ("segment.bytes", "100"),
@@ -523,6 +528,7 @@ mod tests {
         let effective = EffectiveTopicConfig::new(&broker, &topic);
         let expected = EffectiveTopicConfig {
             cleanup_policy: CleanupPolicy { delete: false, compact: true },
+            full_policy: FullPolicy::Reject,
             retention_ms: -1,
             retention_bytes: 1000,
             segment_bytes: SEGMENT_BYTES_MIN,

@@ -6,6 +6,7 @@
 //!
 //! Absent: the values of a topic (`topic`).
 
+use super::broker::FullPolicy;
 use super::value::{Allowed, ValueType};
 use Allowed::{Any, Decimal, OneOf, Range, Replicas, Words};
 use ValueType::{Boolean, Double, Int, List, Long, String as Text};
@@ -328,6 +329,18 @@ pub static TOPIC_KEYS: &[TopicKey] = &[
         "A setting of Kafka before 4.0, without effect; see message.timestamp.before.max.ms and \
          message.timestamp.after.max.ms.",
     ),
+    key(
+        "full.policy",
+        Text,
+        OneOf(FullPolicy::WORDS),
+        "drop-forwarded-first",
+        &["log.full.policy"],
+        "What happens when a record finds no room, by disk.quota.bytes or on the file system. \
+         drop-forwarded-first: the oldest segments that are upstream go, of any topic without \
+         reject; when there is none, new records are refused. drop-oldest: then also the oldest \
+         segments of topics with drop-oldest, upstream or not. reject: new records are refused, \
+         and none of this topic's ever goes for want of room. Kafka has no such setting.",
+    ),
 ];
 
 #[cfg(test)]
@@ -348,7 +361,7 @@ mod tests {
         remote.log.delete.on.disable remote.storage.enable retention.bytes retention.ms \
         segment.bytes segment.index.bytes segment.jitter.ms segment.ms \
         unclean.leader.election.enable message.downconversion.enable message.format.version \
-        message.timestamp.difference.max.ms";
+        message.timestamp.difference.max.ms full.policy";
 
     #[test]
     fn positions_are_numbers_on_the_card_and_never_change() {

@@ -242,6 +242,12 @@ pub trait Disk {
     /// What the device said.
     fn temporary(&self) -> DiskResult<FileRef>;
 
+    /// Bytes that all files and directories take, as `du` counts them.
+    ///
+    /// # Errors
+    /// What the device said.
+    fn used_bytes(&self) -> DiskResult<u64>;
+
     /// Bytes that can still be written by this user.
     ///
     /// # Errors

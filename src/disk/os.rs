@@ -7,6 +7,7 @@
 //!
 //! Deliberately absent: a page cache of its own, `O_DIRECT`, retries after an error, threads.
 
+use core::mem::MaybeUninit;
 use core::time::Duration;
 use std::ffi::CStr;
 use std::io::IoSlice;
@@ -15,7 +16,9 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rustix::fs::{self, AtFlags, CWD, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{
+    self, AtFlags, CWD, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RawDir,
+};
 use rustix::io::{self, Errno};
 
 use super::{Disk, DiskError, DiskFile, DiskResult, FileRef, Open, SyncJob, confined};
@@ -166,6 +169,19 @@ impl Disk for OsDisk {
         let file = self.open(TEMPORARY_NAME, Open::CreateEmpty)?;
         self.remove_file(TEMPORARY_NAME)?;
         Ok(file)
+    }
+
+    fn used_bytes(&self) -> DiskResult<u64> {
+        let mut sum = blocks(&finish(|| fs::fstat(&self.root))?);
+        // Three levels are all there are; deeper ones are nobody's here.
+        sum += entries_bytes(&self.root, |name| {
+            let Ok(topics) = open_directory(&self.root, name) else { return Ok(0) };
+            entries_bytes(&topics, |name| {
+                let Ok(partition) = open_directory(&topics, name) else { return Ok(0) };
+                entries_bytes(&partition, |_| Ok(0))
+            })
+        })?;
+        Ok(sum)
     }
 
     fn free_bytes(&self) -> DiskResult<u64> {
@@ -338,6 +354,37 @@ fn entry_is_directory(directory: &OwnedFd, entry: &fs::DirEntry) -> DiskResult<O
     }
 }
 
+/// Bytes that a file takes of its device.
+fn blocks(status: &fs::Stat) -> u64 {
+    u64::try_from(status.st_blocks).unwrap_or(0).saturating_mul(512)
+}
+
+/// Bytes that everything in a directory takes; `within` adds what is in a directory of this name.
+fn entries_bytes(
+    directory: &OwnedFd,
+    within: impl Fn(&CStr) -> DiskResult<u64>,
+) -> DiskResult<u64> {
+    let mut sum = 0;
+    let mut buffer = [MaybeUninit::uninit(); ENTRIES_BYTES];
+    let mut entries = RawDir::new(directory, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry.map_err(from_errno)?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        let status = match finish(|| fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)) {
+            Err(DiskError::NotFound) => continue,
+            other => other?,
+        };
+        sum += blocks(&status);
+        if FileType::from_raw_mode(status.st_mode) == FileType::Directory {
+            sum += within(name)?;
+        }
+    }
+    Ok(sum)
+}
+
 /// A path as the system takes it, on the stack: `rustix` would allocate for one of more than 255
 /// bytes, and a topic's name alone may have 249.
 struct SystemPath {
@@ -346,6 +393,9 @@ struct SystemPath {
 
 /// The longest path that anybody here needs, and its end: `topics/<249>-<10>/<20>.index`.
 const PATH_BYTES: usize = 304;
+
+/// Bytes for a directory's entries, read some at a time, on the stack.
+const ENTRIES_BYTES: usize = 2048;
 
 /// Bytes of `/proc/self/io`: seven names and numbers.
 const IO_FIGURES_BYTES: usize = 512;

@@ -349,7 +349,16 @@ impl State {
 
     /// The space of all files that have a name or a handle.
     fn space_bytes(&self) -> u64 {
-        let mut used: Vec<InodeId> = self.handles.keys().copied().collect();
+        self.bytes_of(self.handles.keys().copied().collect())
+    }
+
+    /// The space of all files that have a name.
+    fn named_bytes(&self) -> u64 {
+        self.bytes_of(Vec::new())
+    }
+
+    /// The space of these files and all that have a name.
+    fn bytes_of(&self, mut used: Vec<InodeId>) -> u64 {
         let mut open = vec![ROOT];
         while let Some(inode) = open.pop() {
             match self.nodes[inode].as_ref() {
@@ -461,6 +470,10 @@ impl Disk for SimDisk {
         state.nodes.push(Rc::new(Node::File(File::default())));
         drop(state);
         Ok(self.handle("temporary", inode, true))
+    }
+
+    fn used_bytes(&self) -> DiskResult<u64> {
+        Ok(self.running()?.named_bytes())
     }
 
     fn free_bytes(&self) -> DiskResult<u64> {

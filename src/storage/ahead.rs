@@ -251,6 +251,7 @@ mod tests {
         fn new() -> Test {
             let options = Options {
                 journal_bytes: 1 << 20,
+                quota_bytes: None,
                 flush_interval_ms: 1_000,
                 flush_pause_ms: 0,
                 large_batch_bytes: 4_096,

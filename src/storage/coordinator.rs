@@ -26,7 +26,8 @@ use super::layout;
 use super::partition::Segment;
 use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
 use crate::limits::{
-    COORDINATOR_SPARE_BYTES, COUNT_PLAUSIBLE_MAX, NUMBER_PLAUSIBLE_MAX, OFFSET_PLAUSIBLE_MAX, TOPIC_PARTITIONS_PLAUSIBLE_MAX,
+    COORDINATOR_SPARE_BYTES, COUNT_PLAUSIBLE_MAX, NUMBER_PLAUSIBLE_MAX, OFFSET_PLAUSIBLE_MAX,
+    TOPIC_PARTITIONS_PLAUSIBLE_MAX,
 };
 use crate::wire::crc::{crc32c, crc32c_combine, crc32c_parts};
 use serde::{Deserialize, Serialize};
@@ -362,10 +363,13 @@ pub fn write_new(disk: &dyn Disk, file: &CoordinatorFile) -> DiskResult<FileRef>
     Ok(new)
 }
 
-/// Space for the next one, if there is some: half as much again as this one of `bytes` took.
+/// Space for the next one, if there is some: half as much again as this one of `bytes` took. The
+/// directory is synced: nothing but `coordinator.new` is that file.
 pub fn keep_spare(disk: &dyn Disk, bytes: u64) {
     let space = (bytes + bytes / 2 + COORDINATOR_SPARE_BYTES).next_multiple_of(4096);
     if let Ok(spare) = disk.open(layout::COORDINATOR_NEW, Open::CreateOrKeep) {
+        // Two checkpoints old, it must not count again; should this be lost, a newer one counts.
+        spare.write_at(&[&[0; HEADER_BYTES]], 0).ok();
         spare.reserve(0, space).ok();
     }
 }
@@ -392,10 +396,6 @@ pub fn put_in_place(disk: &dyn Disk) -> DiskResult<FileRef> {
     rename(layout::COORDINATOR, layout::COORDINATOR_PREVIOUS)?;
     disk.rename(layout::COORDINATOR_NEW, layout::COORDINATOR)?;
     if spare {
-        // Two checkpoints old, it must not count again; should this be lost, the newest counts.
-        if let Ok(old) = disk.open(layout::COORDINATOR_SPARE, Open::Write) {
-            old.write_at(&[&[0; HEADER_BYTES]], 0).ok();
-        }
         rename(layout::COORDINATOR_SPARE, layout::COORDINATOR_NEW)?;
     }
     disk.open_dir("")

@@ -35,6 +35,7 @@ pub mod journal;
 pub mod journal_frame;
 pub mod layout;
 pub mod partition;
+pub mod quota;
 mod rebuild;
 pub mod recovery;
 pub mod retention;
@@ -60,6 +61,7 @@ use journal_frame::{
     log_start_payload,
 };
 use partition::{Found, How, LogError, Partition, Place, Slice};
+use quota::Quota;
 use std::rc::Rc;
 use sync::SyncState;
 use table::Table;
@@ -76,6 +78,8 @@ pub type PartitionIndex = usize;
 pub struct Options {
     /// Bytes of the journal's ring, at a first start.
     pub journal_bytes: u64,
+    /// Bytes that all files may take.
+    pub quota_bytes: Option<u64>,
     /// Milliseconds from an append that nobody waits for to its sync.
     pub flush_interval_ms: u64,
     /// Milliseconds between the beginnings of two commits at least.
@@ -162,6 +166,7 @@ pub struct Storage {
     counters: Counters,
     rot: rot::Rot,
     scrub: scrub::Scrub,
+    quota: Quota,
 }
 
 impl Storage {
@@ -307,9 +312,9 @@ impl Storage {
                 return Err(WriteError::Busy);
             }
         }
+        let segment_bytes = self.segment_bytes(policy.segment_bytes);
         let partition = self.partition(index).ok_or(WriteError::Disk(DiskError::NotFound))?;
-        let mut rolls =
-            partition.must_roll(stamped.len(), policy.segment_bytes, policy.segment_s, age_s);
+        let mut rolls = partition.must_roll(stamped.len(), segment_bytes, policy.segment_s, age_s);
         if rolls && !partition.can_roll() {
             // The segment goes on growing, until retention or a checkpoint has made room.
             let (sealed, at_end) =
@@ -324,6 +329,10 @@ impl Storage {
             // Directories without a coordinator file would look like an accident to the next
             // start. The first checkpoint goes before everything else and ends soon.
             return Err(WriteError::Busy);
+        }
+        match self.partition(index).map_or(0, |partition| partition.growth(stamped.len(), rolls)) {
+            0 => {}
+            growth => self.quota.take(&*self.disk, growth, now)?,
         }
         if rolls {
             self.write_segments()?;

@@ -22,7 +22,7 @@ use super::layout;
 pub use super::segment::LogError;
 use super::segments::{Run, Segments};
 use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
-use crate::limits::{PARTITION_BOOKMARKS, SEALED_DIRTY_MAX, SEGMENT_RESERVE_BYTES};
+use crate::limits::{PARTITION_BOOKMARKS, SEALED_DIRTY_MAX};
 use crate::wire::batch::BatchHeader;
 pub use append::How;
 pub use by_time::Found;
@@ -227,7 +227,8 @@ impl Partition {
         }
         let base_offset = self.log_end;
         let log = disk.open(&layout::segment_file(&self.dir, base_offset), Open::CreateEmpty)?;
-        let reserves = log.reserve(0, SEGMENT_RESERVE_BYTES)?;
+        let reserved = self.segments.step();
+        let reserves = log.reserve(0, reserved)?;
         self.names_dirty = true;
         let index_path = layout::index_file(&self.dir, base_offset);
         disk.remove_file(&index_path)?;
@@ -245,7 +246,6 @@ impl Partition {
         debug_assert!(room, "the caller asked can_roll");
         // All that will be in it is written by this process.
         self.segments.set_checked(self.segments.len() - 1, u32::MAX);
-        let reserved = SEGMENT_RESERVE_BYTES;
         self.active = Some(OpenSegment { base_offset, log, index, reserved, reserves });
         Ok(())
     }

@@ -28,6 +28,7 @@ use super::coordinator::{self, CoordinatorFile, Found, Seen, StorageState};
 use super::journal::{self, FileHeader, Journal, Resume};
 use super::journal_frame::{FrameHeader, KIND_OPENED, PartitionKey, Payload};
 use super::partition::{Partition, Place};
+use super::quota::Quota;
 use super::rot::Rot;
 use super::scan::{Scan, Step};
 use super::scrub::Scrub;
@@ -181,15 +182,13 @@ impl Storage {
         let (file, ring) = match found {
             Some(found) if !made => found,
             _ => {
-                let ring = ring_bytes(options.journal_bytes);
+                let most = options.quota_bytes.map_or(u64::MAX, |quota| quota / 4);
+                let ring = ring_bytes(options.journal_bytes.min(most));
                 (journal::create_file(&*disk, ring)?, ring)
             }
         };
         let anew = disk.open(layout::SYNC_FAILED, Open::Read).is_ok();
         let settled = chosen.as_ref().map(|(path, f)| coordinator::settle(&*disk, path, f, anew));
-        if matches!(settled, Some(Ok(()))) {
-            coordinator::begin_spare(&*disk);
-        }
         let mut recovery = Recovery {
             disk,
             replay,
@@ -528,9 +527,11 @@ impl Recovery<'_> {
             counters: Counters::default(),
             rot: Rot::new(),
             scrub: Scrub::NEW,
+            quota: Quota::new(&*self.disk, options.quota_bytes, 0),
             disk: self.disk,
             partitions: self.partitions,
         };
+        storage.measure();
         let mut report = self.report;
         let opened = match storage.failed {
             None => storage.open_generation(resume, self.anew, report.first_start, now),
@@ -545,6 +546,9 @@ impl Recovery<'_> {
                 report.note(format!("nothing is written until the next start: {error}"));
             }
             Ok(()) => {
+                if !report.first_start {
+                    coordinator::begin_spare(&*storage.disk);
+                }
                 storage.partitions.iter_mut().for_each(Partition::all_durable);
                 // What is removed must be given up for good, so this is last.
                 if !report.clean && !report.first_start {

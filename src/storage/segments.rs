@@ -9,6 +9,7 @@
 
 use super::partition::Segment;
 use crate::fixed::{List, Slab};
+use crate::limits::RECOVERY_RESERVE_BYTES;
 use core::cell::{Ref, RefCell};
 use std::rc::Rc;
 
@@ -26,6 +27,8 @@ struct Table {
     /// How far each of them was checked for rot since the start.
     checked: List<u32>,
     places: Slab<Place>,
+    /// See [`Segments::set_step`].
+    step: u64,
 }
 
 impl Table {
@@ -48,7 +51,8 @@ impl Segments {
     pub fn new(segments: usize, partitions: usize) -> Segments {
         let (rows, checked) = (List::new(segments), List::new(segments));
         let places = Slab::new(partitions);
-        Segments(Rc::new(RefCell::new(Table { rows, checked, places })))
+        let step = RECOVERY_RESERVE_BYTES;
+        Segments(Rc::new(RefCell::new(Table { rows, checked, places, step })))
     }
 
     /// Bytes that the table takes.
@@ -58,6 +62,16 @@ impl Segments {
             + Slab::<Place>::memory(partitions)
             + size_of::<RefCell<Table>>()
             + 2 * size_of::<usize>()
+    }
+
+    /// By so many bytes space is reserved ahead in each of them from now on.
+    pub fn set_step(&self, step: u64) {
+        self.0.borrow_mut().step = step;
+    }
+
+    /// By so many bytes space is reserved ahead.
+    pub fn step(&self) -> u64 {
+        self.0.borrow().step
     }
 
     /// How many segments there are, and how many there can be.
@@ -83,6 +97,11 @@ pub struct Run {
 impl Run {
     fn place(&self) -> Place {
         self.table.0.borrow().places.get(self.at).copied().unwrap_or_default()
+    }
+
+    /// By so many bytes space is reserved ahead.
+    pub fn step(&self) -> u64 {
+        self.table.step()
     }
 
     /// All of them, for as long as nothing is changed.

@@ -463,6 +463,7 @@ impl Storage {
         if self.sync.removals == 0 {
             return;
         }
+        self.quota.freed();
         let disk = &*self.disk;
         self.sync.removals -= self.partitions.take_given_up(lsn, |dir, base| {
             // What cannot be removed now is swept at a later start.

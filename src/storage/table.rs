@@ -43,6 +43,11 @@ impl Table {
         used < all
     }
 
+    /// How many partitions are seen.
+    pub fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
     /// How many rows are free.
     pub fn free(&self) -> usize {
         self.rows.capacity() - self.rows.iter().flatten().count()

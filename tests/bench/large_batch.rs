@@ -59,6 +59,7 @@ impl Way {
         let disk: Rc<dyn Disk> = Rc::new(OsDisk::open(dir).expect("the directory"));
         let options = Options {
             journal_bytes: 8 << 20,
+            quota_bytes: None,
             flush_interval_ms: 1000,
             flush_pause_ms: 0,
             large_batch_bytes,

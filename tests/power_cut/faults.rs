@@ -84,6 +84,10 @@ impl Disk for Careless {
         self.0.temporary()
     }
 
+    fn used_bytes(&self) -> DiskResult<u64> {
+        self.0.used_bytes()
+    }
+
     fn free_bytes(&self) -> DiskResult<u64> {
         self.0.free_bytes()
     }

@@ -346,6 +346,8 @@ fn a_checkpoint_without_space_is_tried_again_and_holds_up_nobody() {
     let mut broker = start(&disk).broker;
     sync(&mut broker);
     append(&mut broker, "zeta", "zeta 3", None);
+    // What is kept for the next one.
+    disk.remove_file("coordinator.new").unwrap();
     disk.set_capacity(0);
     broker.checkpoint(true, false, NOW).unwrap();
     sync(&mut broker);

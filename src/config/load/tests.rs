@@ -134,15 +134,18 @@ fn the_later_of_two_lines_counts_and_a_warning_says_so() {
 #[test]
 fn all_illegal_values_are_found_in_one_go() {
     let text = "num.partitions = 0\nlog.dirs = \"/a,/b\"\nlog.flush.interval.ms = 'soon'\n\
-                auto.create.topics.enable = 1\ngroup.max.session.timeout.ms = 5\n";
+                auto.create.topics.enable = 1\ngroup.max.session.timeout.ms = 5\n\
+                disk.quota.bytes = 1000000\nlog.full.policy = 'drop'\n";
     let found = errors("o.toml", text);
-    assert_eq!(found.len(), 5, "{found:#?}");
+    assert_eq!(found.len(), 7, "{found:#?}");
     for (line, part) in [
         (1, "num.partitions: \"0\" is not possible; it takes a whole number from 1"),
         (2, "exactly one directory"),
         (3, "a whole number, at least 1 (milliseconds)"),
         (4, "true or false"),
         (5, "less than group.min.session.timeout.ms"),
+        (6, "-1 (what is free on the file system) or 1048576 bytes and more"),
+        (7, "drop-oldest"),
     ] {
         let place = format!("o.toml:{line}: ");
         assert!(found.iter().any(|e| e.starts_with(&place) && e.contains(part)), "{found:#?}");

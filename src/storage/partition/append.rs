@@ -5,8 +5,8 @@
 
 use super::{OpenSegment, Partition, Place};
 use crate::disk::{Disk, DiskError, DiskResult};
-use crate::limits::SEGMENT_RESERVE_BYTES;
 use crate::storage::index::Entry;
+use crate::storage::quota::{begin_overhead, with_overhead};
 use crate::wire::batch::{BatchHeader, HEADER_BYTES, Stamped};
 use core::ops::Range;
 
@@ -45,12 +45,27 @@ impl Partition {
         Ok((place, later))
     }
 
+    /// Bytes that an append of `bytes` takes of the disk, at most.
+    pub fn growth(&self, bytes: usize, rolls: bool) -> u64 {
+        let (bytes, step) = (bytes as u64, self.segments.step());
+        if rolls {
+            return with_overhead(bytes.next_multiple_of(step)) + begin_overhead(self.dir_exists);
+        }
+        let end = self.segments.last().map_or(0, |last| u64::from(last.bytes));
+        let reserved = self.active.as_ref().map_or(end, |open| open.reserved);
+        if end + bytes <= reserved {
+            return 0;
+        }
+        with_overhead((end + bytes).next_multiple_of(step).saturating_sub(reserved))
+    }
+
     /// Reserves space for so many bytes behind the log's end.
     fn reserve(&mut self, disk: &dyn Disk, bytes: usize) -> DiskResult<&mut OpenSegment> {
         let end = u64::from(self.segments.last().ok_or(DiskError::NotFound)?.bytes);
+        let step = self.segments.step();
         let open = self.open_active(disk)?;
         if end + bytes as u64 > open.reserved {
-            let ahead = (end + bytes as u64).next_multiple_of(SEGMENT_RESERVE_BYTES);
+            let ahead = (end + bytes as u64).next_multiple_of(step);
             open.reserves = open.log.reserve(end, ahead - end)?;
             open.reserved = ahead;
         }
