@@ -1,10 +1,10 @@
 //! Room for new records where there is none: which old ones go.
 //!
-//! | who finds no room has `full.policy`  | goes, the oldest first                     | then       |
-//! |--------------------------------------|--------------------------------------------|------------|
-//! | `drop-forwarded-first` (the default) | segments that are upstream as a whole      | is refused |
-//! | `drop-oldest`                        | these; then any segments of `drop-oldest`  | is refused |
-//! | `reject`                             | nothing                                    | is refused |
+//! | `full.policy` of the new record      | goes, the oldest first                      | then    |
+//! |--------------------------------------|---------------------------------------------|---------|
+//! | `drop-forwarded-first` (the default) | segments that are upstream as a whole       | refused |
+//! | `drop-oldest`                        | these; then any of topics with that policy  | refused |
+//! | `reject`                             | nothing                                     | refused |
 //!
 //! What goes is never a topic's with `reject`. What is not upstream goes only from topics with
 //! `drop-oldest`, also where it was to be forwarded: that is what the word asks for.

@@ -303,8 +303,8 @@ mod tests {
                 "up since     1970-01-01T00:00:00.000Z (1 min 1 s)",
                 "data         d, 2.0 KiB",
                 "disk         3.0 KiB of disk.quota.bytes = 1.0 MiB used, 2.0 MiB free on the file \
-                 system, 64.0 KiB kept back; FULL: new records are refused; 2 segments with 1.0 KiB \
-                 went for room",
+                 system, 64.0 KiB kept back; FULL: new records are refused; 2 segments with \
+                 1.0 KiB went for room",
                 "storage      ok",
                 "last sync    70 ms ago, 27 since start",
                 "rot          6 records are lost; 2.0 KiB looked at since start",

@@ -249,7 +249,8 @@ impl Loading {
         let quota = config.disk_quota_bytes;
         if (0..DISK_QUOTA_BYTES_MIN as i64).contains(&quota) {
             let said = format!(
-                "takes -1 (what is free on the file system) or {DISK_QUOTA_BYTES_MIN} bytes and more"
+                "takes -1 (what is free on the file system) or {DISK_QUOTA_BYTES_MIN} bytes \
+                 and more"
             );
             self.refuse("disk.quota.bytes", Reason::InvalidValue, &said);
         }

@@ -20,6 +20,7 @@ mod groups;
 mod large_requests;
 mod load;
 mod produce_consume;
+mod quota;
 mod rot;
 mod slow_card;
 mod start_stop;

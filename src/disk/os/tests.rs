@@ -17,6 +17,31 @@ fn content(disk: &OsDisk, path: &str) -> Vec<u8> {
 }
 
 #[test]
+fn used_bytes_are_what_du_counts_each_time() {
+    let (directory, disk) = disk();
+    let du = || {
+        let output = std::process::Command::new("du")
+            .args(["-s", "--block-size=1"])
+            .arg(directory.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.split_whitespace().next().unwrap().parse::<u64>().unwrap()
+    };
+    disk.create_dir("topics").unwrap();
+    for n in 0..40 {
+        let path = format!("topics/{n:0200}");
+        disk.create_dir(&path).unwrap();
+        let file = disk.open(&format!("{path}/log"), Open::CreateEmpty).unwrap();
+        file.reserve(0, 5_000 * n).unwrap();
+        file.write_at(&[&[1; 100]], 20_000 * (n % 3)).unwrap();
+        assert_eq!(disk.used_bytes(), Ok(du()), "{n}");
+    }
+    disk.remove_file(&format!("topics/{:0200}/log", 39)).unwrap();
+    assert_eq!((disk.used_bytes(), disk.used_bytes()), (Ok(du()), Ok(du())));
+}
+
+#[test]
 fn a_second_open_is_refused_until_the_first_is_gone_and_a_reader_is_not() {
     let (directory, disk) = disk();
     disk.create_dir("topics").unwrap();
