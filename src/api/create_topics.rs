@@ -257,7 +257,7 @@ mod tests {
                     r.tags().unwrap();
                     found += i32::from((name, value, source) == ("retention.ms", Some("5000"), 1));
                 }
-                assert_eq!((count, found, r.rest()), (34, 1, &[0, 0][..]));
+                assert_eq!((count, found, r.rest()), (35, 1, &[0, 0][..]));
             }
         }
     }

@@ -394,7 +394,7 @@ mod tests {
     #[test]
     fn without_a_filter_every_known_setting_is_listed_and_the_brokers_figures_too() {
         let mut test = with_topic();
-        assert_eq!(names(&mut test, 2, "t").len(), 34);
+        assert_eq!(names(&mut test, 2, "t").len(), 35);
         for broker in ["1", ""] {
             let names = names(&mut test, 4, broker);
             let figures = names.iter().filter(|name| name.starts_with("ottla.status.")).count();

@@ -5,6 +5,8 @@
 //! v3 transactional_id · v5 log_start_offset · v7 zstd · v8 record_errors, error_message ·
 //! v9 flexible.
 //!
+//! Topics with `sync=interval` have acks=-1 answered as acks=1.
+//!
 //! acks=0 has no answer at all; its only way to learn of an error is a closed connection, as in
 //! Apache Kafka. acks=1 is answered once the record survives the process's death, acks=-1 once it
 //! survives a power cut. A batch for which the journal has no room parks the request, which goes on

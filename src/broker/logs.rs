@@ -2,7 +2,7 @@
 
 use super::forward::stage_row;
 use super::{Broker, Refusal, Slot, clock};
-use crate::config::{EffectiveTopicConfig, TimestampType};
+use crate::config::{EffectiveTopicConfig, SyncPolicy, TimestampType};
 use crate::disk::DiskError;
 use crate::limits::SCRUB_TURN_MS;
 use crate::state::producers::{Claim, SequenceError, Verdict};
@@ -40,6 +40,8 @@ pub struct Produced {
     pub log_start_offset: i64,
     /// Durable together with this frame.
     pub lsn: Lsn,
+    /// When the topic's records are synced.
+    pub sync: SyncPolicy,
 }
 
 /// Why a batch is not in the log.
@@ -209,6 +211,7 @@ impl Broker {
                         log_start_offset: view.log_start_offset,
                         // The first copy may not be durable yet: wait for all that is staged.
                         lsn: self.storage.wanted(),
+                        sync: config.sync,
                     });
                 }
                 Err(SequenceError::InvalidEpoch) => return Err(ProduceError::InvalidProducerEpoch),
@@ -235,7 +238,7 @@ impl Broker {
             let time = log_append_time.unwrap_or(header.max_timestamp);
             self.producers.record(name, claim, appended.base_offset, time);
         }
-        if self.waiting.any(view.index) {
+        if self.waiting.any(view.index) && config.sync == SyncPolicy::Always {
             self.storage.hurry(view.index);
         }
         self.figures.records_in += header.records_count.max(0) as u64;
@@ -245,6 +248,7 @@ impl Broker {
             log_append_time_ms: log_append_time.unwrap_or(-1),
             log_start_offset: view.log_start_offset,
             lsn: appended.lsn,
+            sync: config.sync,
         })
     }
 
@@ -317,10 +321,14 @@ impl Broker {
     }
 
     /// A fetch waits at the end of a partition: wake `slot` when there is more to read, and sync
-    /// soon what is there already.
+    /// soon what is there already, unless the topic's records are synced at intervals.
     pub fn wait_for_records(&mut self, index: PartitionIndex, slot: Slot) {
         self.waiting.wait(index, slot);
-        self.storage.hurry(index);
+        let topic = self.storage.partition(index).map_or(0, |partition| partition.key.topic);
+        let sync = self.topics.get(topic).map(|topic| topic.config.sync);
+        if sync != Some(SyncPolicy::Interval) {
+            self.storage.hurry(index);
+        }
     }
 
     /// The first record at or after `timestamp` (milliseconds since 1970): its offset and its

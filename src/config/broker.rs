@@ -73,6 +73,31 @@ impl FullPolicy {
     }
 }
 
+/// When records that are acknowledged with acks=all are synced (`sync`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// Before they are acknowledged.
+    #[default]
+    Always,
+    /// Within `log.flush.interval.ms`.
+    Interval,
+}
+
+impl SyncPolicy {
+    /// The words.
+    pub const WORDS: &'static [&'static str] = &["always", "interval"];
+
+    /// Reads the normal form of `sync`.
+    pub fn from_text(text: &str) -> SyncPolicy {
+        if text == "interval" { SyncPolicy::Interval } else { SyncPolicy::Always }
+    }
+
+    /// The normal form of `sync`.
+    pub fn as_text(self) -> &'static str {
+        SyncPolicy::WORDS[self as usize]
+    }
+}
+
 /// Whose clock dates a record (`message.timestamp.type`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TimestampType {
@@ -143,6 +168,7 @@ pub struct BrokerConfig {
     pub log_scrub_interval_ms: u64,
     pub log_cleanup_policy: CleanupPolicy,
     pub log_full_policy: FullPolicy,
+    pub log_sync: SyncPolicy,
     pub message_max_bytes: u32,
     pub socket_request_max_bytes: u32,
     pub compression_type: String,
@@ -203,6 +229,7 @@ impl Default for BrokerConfig {
             log_scrub_interval_ms: 7 * 24 * 3_600_000,
             log_cleanup_policy: CleanupPolicy { delete: true, compact: false },
             log_full_policy: FullPolicy::DropForwardedFirst,
+            log_sync: SyncPolicy::Always,
             message_max_bytes: 1_048_588,
             socket_request_max_bytes: 100 << 20,
             compression_type: "producer".to_string(),
@@ -283,6 +310,9 @@ mod tests {
         assert_eq!(CleanupPolicy::from_text("delete,compact"), both);
         for text in FullPolicy::WORDS {
             assert_eq!(FullPolicy::from_text(text).as_text(), *text);
+        }
+        for text in SyncPolicy::WORDS {
+            assert_eq!(SyncPolicy::from_text(text).as_text(), *text);
         }
         for text in ["CreateTime", "LogAppendTime"] {
             assert_eq!(TimestampType::from_text(text).as_text(), text);

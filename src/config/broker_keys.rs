@@ -8,7 +8,9 @@
 //! while the broker runs: each row is read-only to clients. Forwarding's rows are written in
 //! `forward_keys`.
 
-use super::broker::{BrokerConfig, CleanupPolicy, FullPolicy, HOUR_MS, MINUTE_MS, TimestampType};
+use super::broker::{
+    BrokerConfig, CleanupPolicy, FullPolicy, HOUR_MS, MINUTE_MS, SyncPolicy, TimestampType,
+};
 use super::forward_keys::FORWARD_KEYS;
 use super::listener;
 use super::value::{self, Allowed, ValueType};
@@ -363,6 +365,14 @@ const OWN_KEYS: &[BrokerKey] = &[
         |c| Some(c.log_full_policy.as_text().to_string()),
         |c, v| c.log_full_policy = FullPolicy::from_text(v),
         "full.policy of topics that have none of their own. (ottla)",
+    ),
+    key(
+        "log.sync",
+        Text,
+        OneOf(SyncPolicy::WORDS),
+        |c| Some(c.log_sync.as_text().to_string()),
+        |c, v| c.log_sync = SyncPolicy::from_text(v),
+        "sync of topics that have none of their own. (ottla)",
     ),
     key(
         "message.max.bytes",

@@ -240,7 +240,7 @@ mod tests {
     fn all_33_topic_settings_of_kafka_4_3_and_ours_are_listed() {
         let topic = TopicOverrides::default();
         let entries: Vec<_> = described(&BrokerConfig::default()).topic(&topic).collect();
-        assert_eq!(entries.len(), 34);
+        assert_eq!(entries.len(), 35);
         for entry in entries {
             assert!(entry.is_default && !entry.read_only && entry.value.is_some());
         }

@@ -28,7 +28,7 @@ mod topic_keys;
 mod value;
 
 pub use board::{BOARD_DEFAULT, BOARDS, board_for, board_named, board_names, read_board};
-pub use broker::{BrokerConfig, CleanupPolicy, FullPolicy, TimestampType};
+pub use broker::{BrokerConfig, CleanupPolicy, FullPolicy, SyncPolicy, TimestampType};
 pub use broker_keys::{BROKER_KEYS, BrokerKey};
 pub use describe::{ConfigEntry, ConfigSource, Described, Synonym, figure};
 pub use error::{ConfigError, Level, Note, Reason};

@@ -7,7 +7,7 @@
 //! Absent: settings ottla does not act on are kept and reported, but have no field in
 //! [`EffectiveTopicConfig`].
 
-use super::broker::{BrokerConfig, CleanupPolicy, FullPolicy, TimestampType};
+use super::broker::{BrokerConfig, CleanupPolicy, FullPolicy, SyncPolicy, TimestampType};
 use super::error::{ConfigError, Reason};
 use super::topic_keys::{self, TOPIC_KEYS, TopicKey};
 use super::value::{self, ValueType, items};
@@ -344,6 +344,8 @@ pub struct EffectiveTopicConfig {
     pub cleanup_policy: CleanupPolicy,
     /// What happens where there is no room.
     pub full_policy: FullPolicy,
+    /// When acknowledged records are synced.
+    pub sync: SyncPolicy,
     /// Age at which records go; -1 is never.
     pub retention_ms: i64,
     /// Bytes a partition may hold before its oldest segments go; negative is no bound.
@@ -369,10 +371,12 @@ impl EffectiveTopicConfig {
         let size = |name, default| topic.number(name).unwrap_or(default);
         let policy = topic.get("cleanup.policy").map(CleanupPolicy::from_text);
         let full = topic.get("full.policy").map(FullPolicy::from_text);
+        let sync = topic.get("sync").map(SyncPolicy::from_text);
         let timestamps = topic.get("message.timestamp.type").map(TimestampType::from_text);
         EffectiveTopicConfig {
             cleanup_policy: policy.unwrap_or(broker.log_cleanup_policy),
             full_policy: full.unwrap_or(broker.log_full_policy),
+            sync: sync.unwrap_or(broker.log_sync),
             retention_ms: long("retention.ms", broker.log_retention_ms),
             retention_bytes: long("retention.bytes", broker.log_retention_bytes),
             segment_bytes: size("segment.bytes", broker.log_segment_bytes).max(SEGMENT_BYTES_MIN),
@@ -514,6 +518,7 @@ mod tests {
         for (name, value) in [
             ("cleanup.policy", "compact"),
             ("full.policy", "reject"),
+            ("sync", "interval"),
             ("retention.ms", "-1"),
             ("retention.bytes", "1000"),
             ("segment.bytes", "100"),
@@ -529,6 +534,7 @@ mod tests {
         let expected = EffectiveTopicConfig {
             cleanup_policy: CleanupPolicy { delete: false, compact: true },
             full_policy: FullPolicy::Reject,
+            sync: SyncPolicy::Interval,
             retention_ms: -1,
             retention_bytes: 1000,
             segment_bytes: SEGMENT_BYTES_MIN,

@@ -6,7 +6,7 @@
 //!
 //! Absent: the values of a topic (`topic`).
 
-use super::broker::FullPolicy;
+use super::broker::{FullPolicy, SyncPolicy};
 use super::value::{Allowed, ValueType};
 use Allowed::{Any, Decimal, OneOf, Range, Replicas, Words};
 use ValueType::{Boolean, Double, Int, List, Long, String as Text};
@@ -341,6 +341,17 @@ pub static TOPIC_KEYS: &[TopicKey] = &[
          segments of topics with drop-oldest, upstream or not. reject: new records are refused, \
          and none of this topic's ever goes for want of room. Kafka has no such setting.",
     ),
+    key(
+        "sync",
+        Text,
+        OneOf(SyncPolicy::WORDS),
+        "always",
+        &["log.sync"],
+        "always: a record sent with acks=all is synced before it is acknowledged. interval: it is \
+         synced within the broker's log.flush.interval.ms, as with acks=1, and a power cut may \
+         take so much of what was acknowledged; the flash is written to less often. Consumers see \
+         what is synced in either case. Kafka has no such setting.",
+    ),
 ];
 
 #[cfg(test)]
@@ -361,7 +372,7 @@ mod tests {
         remote.log.delete.on.disable remote.storage.enable retention.bytes retention.ms \
         segment.bytes segment.index.bytes segment.jitter.ms segment.ms \
         unclean.leader.election.enable message.downconversion.enable message.format.version \
-        message.timestamp.difference.max.ms full.policy";
+        message.timestamp.difference.max.ms full.policy sync";
 
     #[test]
     fn positions_are_numbers_on_the_card_and_never_change() {

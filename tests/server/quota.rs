@@ -45,7 +45,7 @@ fn files_never_take_more_than_the_quota_and_the_policy_of_each_topic_holds() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let setting = format!("disk.quota.bytes={QUOTA}");
-    let broker = Ottla::start_with(&data, &["--set", &setting]);
+    let broker = Ottla::start_with(&data, &["--listen", "127.0.0.1:0", "--set", &setting]);
     let bootstrap = broker.bootstrap();
     create_topic(&bootstrap, "newest", 1, &[("full.policy", "drop-oldest")]);
     create_topic(&bootstrap, "kept", 1, &[("full.policy", "reject")]);
@@ -87,7 +87,7 @@ fn files_never_take_more_than_the_quota_and_the_policy_of_each_topic_holds() {
     let (status, ..) = broker.terminate();
     assert!(status.success());
     assert!(du(&data) <= QUOTA);
-    let broker = Ottla::start_with(&data, &["--set", &setting]);
+    let broker = Ottla::start_with(&data, &["--listen", "127.0.0.1:0", "--set", &setting]);
     assert_eq!(read_all(&broker.bootstrap(), "kept", 0).len(), kept + 1);
     broker.terminate();
 }

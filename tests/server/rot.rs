@@ -44,7 +44,8 @@ fn a_consumer_goes_on_behind_what_has_rotted_and_everybody_is_told() {
     assert!(!sound);
     assert!(said.starts_with("before-0: offsets 4 to 4 are lost"), "{said}");
     // Searching again every second.
-    let broker = Ottla::start_with(&data, &["--set", "log.scrub.interval.ms=1000"]);
+    let settings = ["--listen", "127.0.0.1:0", "--set", "log.scrub.interval.ms=1000"];
+    let broker = Ottla::start_with(&data, &settings);
     let all_but = |topic: &str, lost: usize| -> Vec<String> {
         (0..9).filter(|n| *n != lost).map(|n| format!("{topic} record {n}")).collect()
     };

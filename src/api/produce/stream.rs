@@ -19,6 +19,7 @@
 use super::{API, Refused, append, write_partition};
 use crate::api::{Context, Outcome, Parked, Reply, Waiting};
 use crate::broker::Produced;
+use crate::config::SyncPolicy;
 use crate::limits::{
     PRODUCE_ANSWER_BYTES_MAX, PRODUCE_ELEMENT_BYTES_MAX, PRODUCE_ROOM_WAIT_MS, TOPIC_NAME_BYTES_MAX,
 };
@@ -80,6 +81,8 @@ pub struct Stream {
     last: Lsn,
     failed: bool,
     appended: bool,
+    /// One of the batches is of a topic whose records are synced before they are acknowledged.
+    syncs: bool,
 }
 
 /// A request that has to be gone on with: once more of it has arrived, or once it is woken.
@@ -112,6 +115,7 @@ impl Stream {
             last: Lsn::default(),
             failed: false,
             appended: false,
+            syncs: false,
         }
     }
 
@@ -304,6 +308,7 @@ impl Stream {
         match result {
             Ok(produced) => {
                 self.appended = true;
+                self.syncs |= produced.sync == SyncPolicy::Always;
                 self.last = self.last.max(produced.lsn);
             }
             Err(_) => self.failed = true,
@@ -327,7 +332,7 @@ impl Stream {
             0 if self.failed => Outcome::Close("a record sent with acks=0 was refused"),
             0 => Outcome::Silent,
             _ if !self.appended => Outcome::Now,
-            ACKS_ALL => {
+            ACKS_ALL if self.syncs => {
                 context.broker.storage_mut().want_sync(context.now.mono);
                 Outcome::AfterSync(self.last)
             }

@@ -179,6 +179,28 @@ fn acks_all_waits_for_the_sync_and_acks_1_for_the_write_of_its_last_frame() {
 }
 
 #[test]
+fn a_topic_that_is_synced_at_intervals_answers_acks_all_as_acks_1_and_holds_up_no_other() {
+    let mut test = broker();
+    configured(&mut test, "lazy", "sync", "interval");
+    let batch = good();
+    let (lazy, strict) = (("lazy", 0, Some(&batch[..])), ("t", 0, Some(&batch[..])));
+    let (outcome, bytes) = test.ask_raw(&frame(9, None, -1, &[lazy]));
+    assert_eq!(outcome, Outcome::AfterWrite(test.broker.storage().last()));
+    assert_eq!(answers(&bytes, 9)[0].code, 0);
+    let by = test.now.mono.saturating_add(test.broker.config().log_flush_interval_ms);
+    assert_eq!(test.broker.storage().sync_deadline(), Some(by));
+    // A consumer that waits does not hurry it, and sees nothing before it.
+    let view = test.broker.find_partition("lazy", 0).unwrap().1;
+    test.broker.wait_for_records(view.index, 7);
+    assert_eq!(test.broker.storage().sync_deadline(), Some(by));
+    assert_eq!((view.high_watermark, view.log_end_offset), (0, 2));
+    // In one request the strict topic decides.
+    let (outcome, _) = test.ask_raw(&frame(9, None, -1, &[lazy, strict]));
+    assert_eq!(outcome, Outcome::AfterSync(test.broker.storage().last()));
+    assert_eq!(test.broker.storage().sync_deadline(), Some(test.now.mono));
+}
+
+#[test]
 fn acks_0_is_never_answered_and_an_error_closes_the_connection() {
     let mut test = broker();
     let batch = good();
