@@ -24,6 +24,13 @@ pub struct CheckArgs {
     data: PathBuf,
 }
 
+impl CheckArgs {
+    /// Of this directory.
+    pub fn of(data: PathBuf) -> CheckArgs {
+        CheckArgs { data }
+    }
+}
+
 /// What was found in all.
 #[derive(Default)]
 struct Sum {

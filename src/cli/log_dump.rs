@@ -6,6 +6,7 @@
 
 use super::Failure;
 use super::log_check::{self, CheckArgs};
+use super::log_salvage::{self, SalvageArgs};
 use crate::client::batches::{BatchesError, PlacedRecord, visit_batch};
 use crate::limits::{CLI_BATCH_BYTES_MAX, CLI_DECOMPRESSED_BYTES_MAX};
 use crate::wire::batch::{BatchHeader, HEADER_BYTES, check_stored};
@@ -27,6 +28,8 @@ enum LogCommand {
     Dump(DumpArgs),
     /// Look for what has rotted in a data directory; nothing is changed, and the broker may run
     Check(CheckArgs),
+    /// Copy what can still be read of a data directory into a new one that a broker starts with
+    Salvage(SalvageArgs),
 }
 
 #[derive(Args, Debug)]
@@ -50,6 +53,7 @@ pub fn run(args: &LogArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let args = match &args.command {
         LogCommand::Dump(args) => args,
         LogCommand::Check(args) => return log_check::run(args, out),
+        LogCommand::Salvage(args) => return log_salvage::run(args, out),
     };
     let mut invalid = 0;
     for path in args.file.iter().chain(&args.files) {

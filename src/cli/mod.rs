@@ -28,6 +28,7 @@ pub mod kafka_commands;
 mod limits;
 mod log_check;
 mod log_dump;
+mod log_salvage;
 mod logger;
 mod offsets;
 pub mod pattern;

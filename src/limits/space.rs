@@ -1,4 +1,5 @@
-//! Limits of how much of the disk is used, and of what is said when it is full.
+//! Limits of how much of the disk is used, of what is said when it is full, and of reading one that
+//! dies.
 //!
 //! Absent: the quota itself, which is a setting.
 
@@ -66,3 +67,13 @@ pub const CHECKPOINT_RETRY_MS: u64 = 500;
 /// Why: checkpoints go on for long where the disk is full, also where new groups commit offsets.
 /// At the limit: a checkpoint waits for space, and when the journal is full, so do commits.
 pub const COORDINATOR_SPARE_BYTES: u64 = 16 * 1024;
+
+/// Bytes that `ottla log salvage` reads at a time.
+///
+/// Why: large enough for a card's own pace, small beside the tables that it recovers into.
+pub const SALVAGE_PIECE_BYTES: usize = 1 << 20;
+
+/// Bytes that it gives up at a time where the device cannot read.
+///
+/// Why: a page, below which the kernel reads nothing.
+pub const SALVAGE_BLOCK_BYTES: usize = 4096;

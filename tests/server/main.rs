@@ -22,6 +22,7 @@ mod load;
 mod produce_consume;
 mod quota;
 mod rot;
+mod salvage;
 mod slow_card;
 mod start_stop;
 mod support;

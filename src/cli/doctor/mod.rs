@@ -20,6 +20,7 @@ use super::board::{self, Chosen};
 use super::{Failure, ServeArgs, serve};
 use crate::config::BrokerConfig;
 use clap::Args;
+pub use data::holder;
 use finding::{Finding, Level};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -97,7 +98,7 @@ fn checks(
     config: &BrokerConfig,
     say: &mut dyn FnMut(Vec<Finding>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let holder = data::holder(&config.log_dir);
+    let holder = holder(&config.log_dir);
     say(data::check_lock(&config.log_dir, holder))?;
     say(data::check_files(&config.log_dir, holder))?;
     say(addresses::check(config, holder))?;

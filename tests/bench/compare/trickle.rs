@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 const TOPICS: usize = 50;
 /// Bytes of a record.
 const RECORD_BYTES: usize = 200;
-/// The setting that trades latency for flash: how long a sync is put off to be shared.
-const PAUSE: &str = "log.flush.pause.ms=100";
+/// Settings that trade for flash: latency (how long a sync is put off to be shared), or the last
+/// second.
+const SPARING: [&str; 2] = ["log.flush.pause.ms=100", "log.sync=interval"];
 
 /// A broker on a device of its own, and its topics.
 struct Place {
@@ -62,9 +63,10 @@ fn places(options: &Options, contenders: &[Contender], syncs: Syncs) -> Vec<Plac
             place.broker = place.broker.synced();
             places.push(place);
         }
-        if let Some(contender) = contender.with(PAUSE) {
+        for setting in SPARING {
+            let Some(contender) = contender.with(setting) else { continue };
             let mut place = start(&contender);
-            place.broker.name = format!("{}, {PAUSE}", place.broker.name);
+            place.broker.name = format!("{}, {setting}", place.broker.name);
             places.extend((!place.broker.ignores_a_setting()).then_some(place));
         }
     }
