@@ -2,8 +2,8 @@
 //! starts with.
 //!
 //! For a card that dies: nothing is written to the old directory, which may be mounted read-only;
-//! where its device gives up on a block, zeros take the block's place, and the broker's own recovery
-//! does the rest in the copy, as after a power cut: journal, coordinator files, segments; and where
+//! where its device gives up on a block, zeros take its place, and the broker's own recovery does
+//! the rest in the copy, as after a power cut: journal, coordinator files, segments; and where
 //! one of them is lost, what the others know. Offsets stay what they were, with gaps.
 //!
 //! Promises: every intact batch is in the copy; what is lost is said. Exit code 0: nothing is lost
@@ -53,7 +53,7 @@ pub fn run(args: &SalvageArgs, out: &mut dyn Write) -> Result<(), Failure> {
         .map_err(|error| Failure::new(format!("cannot read the directory {from}: {error}")))?;
     let partitions = partitions(&source)?;
     let there = |path: &&str| source.open(path, Open::Read).is_ok();
-    if partitions.is_empty() && !FILES.iter().any(|path| there(path)) {
+    if partitions.is_empty() && !FILES.iter().any(&there) {
         return Err(Failure::new(format!("{from} holds nothing of a broker's")));
     }
     let taken = std::fs::read_dir(&args.to).is_ok_and(|mut entries| entries.next().is_some());
