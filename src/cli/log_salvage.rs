@@ -11,7 +11,7 @@
 //! indexes, which are made anew.
 
 use super::Failure;
-use super::doctor;
+use super::lock;
 use super::log_check::{self, CheckArgs};
 use crate::broker::{self, Opened};
 use crate::config::{BrokerConfig, board_named};
@@ -45,7 +45,7 @@ const FILES: [&str; 4] =
 /// Runs the command.
 pub fn run(args: &SalvageArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let (from, to) = (args.data.display(), args.to.display());
-    if doctor::holder(&args.data).is_some() {
+    if lock::holder(&args.data).is_some() {
         let said = format!("a broker runs on {from}: stop it first, or copy the card");
         return Err(Failure::new(said));
     }

@@ -26,6 +26,7 @@ mod groups_reset;
 mod install;
 pub mod kafka_commands;
 mod limits;
+mod lock;
 mod log_check;
 mod log_dump;
 mod log_salvage;

@@ -7,11 +7,10 @@
 use super::ServeArgs;
 use super::board::{self, Chosen, mebibytes};
 use super::serve_notify::{self, Notifier};
-use super::{logger, process};
+use super::{lock, logger, process};
 use crate::broker::{self, Broker, Opened};
 use crate::config::{self, BrokerConfig, Level, Note};
-use crate::disk::DiskError;
-use crate::disk::os::{OsDisk, descriptor_limit, raise_descriptor_limit, random_seed};
+use crate::disk::os::{descriptor_limit, raise_descriptor_limit, random_seed};
 use crate::forward::driver;
 use crate::limits::{CONFIG_FILE_BYTES_MAX, FILES_OF_THE_PROCESS, HELPER_STACK_BYTES};
 use crate::server::{self, Bound, Clock, Server};
@@ -132,13 +131,7 @@ async fn run_server(chosen: &Chosen, config: BrokerConfig) -> Result<(), String>
     let clock = Clock::start();
     let data = config.log_dir.clone();
     let shown = data.display();
-    let disk = OsDisk::open(&data).map_err(|error| match error {
-        DiskError::Locked => format!(
-            "another ottla is running on the data directory {shown}; stop that one, or choose \
-             another directory with --data DIR"
-        ),
-        error => format!("cannot use the data directory {shown}: {error}"),
-    })?;
+    let disk = lock::open(&data)?;
     log::info!(
         "board {} ({}): never more than {} of memory; `ottla limits` shows what it is for",
         chosen.name,

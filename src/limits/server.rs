@@ -2,6 +2,20 @@
 //!
 //! How many there are of each follows from the board ([`super::Sizes`]).
 
+// ---- Start -------------------------------------------------------------------------------------
+
+/// Milliseconds for which a start waits for a broker that was killed and still holds the data
+/// directory.
+///
+/// Why: it holds it until the card has done what it was doing, which takes a cheap one seconds.
+/// At the limit: the start is refused with a sentence.
+pub const LOCK_WAIT_MS: u64 = 15_000;
+
+/// Milliseconds between two looks for that.
+///
+/// Why: mostly it is over at the first look.
+pub const LOCK_LOOK_MS: u64 = 20;
+
 // ---- Input -------------------------------------------------------------------------------------
 
 /// Bytes of a connection's own input buffer.

@@ -152,6 +152,19 @@ fn a_second_broker_on_the_same_directory_is_refused() {
 }
 
 #[test]
+fn a_start_waits_for_one_that_was_killed_and_still_holds_the_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    Ottla::start(dir.path()).kill();
+    // Whoever took the lock is dead, and the kernel keeps it for a while: here for a child's sake.
+    let script = "exec 9<>\"$0/lock\"; flock 9 || exit 1; sleep 1 >/dev/null 2>&1 & exit 0";
+    let status = std::process::Command::new("sh").args(["-c", script]).arg(dir.path()).status();
+    assert!(status.unwrap().success());
+    let ottla = Ottla::start(dir.path());
+    ottla.wait_for_log("is still ending: waiting for it");
+    ottla.terminate();
+}
+
+#[test]
 fn a_port_that_is_taken_is_a_clear_sentence() {
     let dir = tempfile::tempdir().unwrap();
     let first = Ottla::start(&dir.path().join("first"));

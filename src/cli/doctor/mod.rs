@@ -17,10 +17,10 @@ mod sync;
 mod upstream;
 
 use super::board::{self, Chosen};
+use super::lock::holder;
 use super::{Failure, ServeArgs, serve};
 use crate::config::BrokerConfig;
 use clap::Args;
-pub use data::holder;
 use finding::{Finding, Level};
 use std::io::Write;
 use std::path::{Path, PathBuf};
