@@ -1,6 +1,7 @@
 //! Forwarding with real sockets: a second broker is the upstream. Real Kafka clusters are asked in
 //! `tests/clients/forward`, every order of events in `tests/forward.rs`.
 
+use crate::rot::{ottla, spoil};
 use crate::support::clients::{Producer, create_topic, read_all, text, topic_exists};
 use crate::support::process::{Ottla, port_for_restarts};
 use crate::support::wait_until;
@@ -124,4 +125,55 @@ fn a_record_that_upstream_refuses_is_set_aside_and_the_rest_goes_on() {
     let aside = read_all(&ottla.bootstrap(), "sensors.rejected", 0);
     assert_eq!(aside.iter().map(text).collect::<Vec<_>>(), [large.as_str()]);
     ottla.wait_for_log("set aside in sensors.rejected");
+}
+
+#[test]
+fn what_has_rotted_here_is_passed_and_all_else_goes_up_once_and_in_order() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (port, up_port) = (port_for_restarts(), port_for_restarts());
+    let value = |n: usize| format!("<record {n}>");
+    let all_but = |lost: &[usize], count: usize| -> Vec<String> {
+        (0..count).filter(|n| !lost.contains(n)).map(value).collect()
+    };
+    let send = |gateway: &Ottla, range: std::ops::Range<usize>| {
+        let producer = Producer::new(&gateway.bootstrap(), &[("acks", "all")]);
+        for n in range {
+            // Each in a batch of its own, with its number for an offset.
+            producer.send_text("sensors", n, &value(n));
+            producer.flush();
+        }
+        producer.flush_all_ok();
+    };
+    // Nothing is upstream yet.
+    let gateway_one = gateway(here.path(), port, up_port, &[]);
+    create_topic(&gateway_one.bootstrap(), "sensors", 1, &[]);
+    send(&gateway_one, 0..30);
+    // In order, so that nothing is written again from the journal.
+    assert!(gateway_one.terminate().0.success());
+    for rotten in [7, 19] {
+        spoil(here.path(), "sensors", &value(rotten));
+    }
+    let upstream = Ottla::start_on(there.path(), up_port);
+    let gateway_two = gateway(here.path(), port, up_port, &[]);
+    wait_for_upstream(&upstream, "sensors", 28);
+    gateway_two.wait_for_log("the local records 7..8 were gone before they went up");
+    gateway_two.wait_for_log("the local records 19..20 were gone before they went up");
+    wait_until("both gaps in the status, and nothing that waits", || {
+        let (_, told) = ottla(&["status", "--bootstrap-server", &gateway_two.bootstrap()]);
+        let bootstrap = gateway_two.bootstrap();
+        let (_, link) = ottla(&["forward", "--status", "--bootstrap-server", &bootstrap]);
+        told.contains("2 records are lost")
+            && told.contains("sensors-0 7-7, sensors-0 19-19")
+            && link.contains("nothing, all is upstream")
+    });
+    send(&gateway_two, 30..40);
+    wait_for_upstream(&upstream, "sensors", 38);
+    // Another start finds the gaps behind the place it has come to: nothing goes up again.
+    gateway_two.kill();
+    let gateway_three = gateway(here.path(), port, up_port, &[]);
+    send(&gateway_three, 40..50);
+    wait_for_upstream(&upstream, "sensors", 48);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(upstream_values(&upstream, "sensors"), all_but(&[7, 19], 50));
+    assert!(!gateway_three.log().contains("may be repeated"), "{}", gateway_three.log());
 }

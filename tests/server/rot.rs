@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Overwrites some bytes of a topic's first segment, in the middle of a value.
-fn spoil(data: &Path, topic: &str, value: &str) {
+pub fn spoil(data: &Path, topic: &str, value: &str) {
     let path = data.join(format!("topics/{topic}-0/{:020}.log", 0));
     let bytes = std::fs::read(&path).unwrap();
     let at = bytes.windows(value.len()).position(|part| part == value.as_bytes()).unwrap();
@@ -16,7 +16,8 @@ fn spoil(data: &Path, topic: &str, value: &str) {
     file.write_all_at(b"ROT", at as u64 + 2).unwrap();
 }
 
-fn ottla(arguments: &[&str]) -> (bool, String) {
+/// Runs a command of the binary: whether it succeeded, and what it said.
+pub fn ottla(arguments: &[&str]) -> (bool, String) {
     let output = run_to_end(Command::new(env!("CARGO_BIN_EXE_ottla")).args(arguments));
     (output.status.success(), String::from_utf8(output.stdout).unwrap())
 }
