@@ -11,14 +11,16 @@ use crate::disk::{Disk, Open};
 use crate::limits::RING_BYTES_MIN;
 use crate::wire::batch;
 use crate::wire::record::BatchBuilder;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 const NOW: Now = Now { mono: Millis(1_000), wall_ms: 1_700_000_000_000 };
-const TOPICS: [&str; 3] = ["alpha", "beta", "gamma"];
+const TOPICS: [&str; 4] = ["alpha", "beta", "gamma", STAMPED];
+/// The one whose times are the broker's.
+const STAMPED: &str = "stamped";
 
-/// Values by offset, of each topic.
-type Records = BTreeMap<&'static str, BTreeMap<i64, String>>;
+/// Times and values by offset, of each topic.
+type Records = BTreeMap<&'static str, BTreeMap<i64, (i64, String)>>;
 
 fn config() -> BrokerConfig {
     BrokerConfig { journal_bytes: RING_BYTES_MIN as u32, ..BrokerConfig::default() }
@@ -37,22 +39,25 @@ fn sync(broker: &mut Broker) {
     }
 }
 
-fn append(broker: &mut Broker, topic: &str, values: &[String]) -> i64 {
-    let mut builder = BatchBuilder::new(NOW.wall_ms);
+/// Appends a batch when the clock says `wall_ms`; its first offset, and its time in the log.
+fn append(broker: &mut Broker, topic: &str, values: &[String], wall_ms: i64) -> (i64, i64) {
+    let now = Now { wall_ms, ..NOW };
+    let mut builder = BatchBuilder::new(wall_ms);
     for value in values {
-        builder.push(NOW.wall_ms, None, Some(value.as_bytes()), &[]);
+        builder.push(wall_ms, None, Some(value.as_bytes()), &[]);
     }
     let bytes = builder.finish();
     let header = batch::check(&bytes).unwrap();
-    let produced = broker.append(topic, 0, &bytes, &header, NOW).or_else(|_| {
+    let produced = broker.append(topic, 0, &bytes, &header, now).or_else(|_| {
         // The journal is full.
         broker.checkpoint(true, false, NOW).expect("a checkpoint");
         sync(broker);
-        broker.append(topic, 0, &bytes, &header, NOW)
+        broker.append(topic, 0, &bytes, &header, now)
     });
     let produced = produced.unwrap();
     sync(broker);
-    produced.base_offset
+    let stamp = produced.log_append_time_ms;
+    (produced.base_offset, if topic == STAMPED { stamp } else { wall_ms })
 }
 
 /// About 64 KiB in all: several segments of each topic, a journal that went around, checkpoints.
@@ -60,8 +65,9 @@ fn filled(disk: &SimDisk) -> Records {
     let mut broker = start(disk).broker;
     let mut records = Records::new();
     for name in TOPICS {
-        let overrides =
-            TopicOverrides::from_pairs([("segment.bytes", Some("4096"))], &config()).unwrap();
+        let whose = if name == STAMPED { "LogAppendTime" } else { "CreateTime" };
+        let own = [("segment.bytes", Some("4096")), ("message.timestamp.type", Some(whose))];
+        let overrides = TopicOverrides::from_pairs(own, &config()).unwrap();
         let new = NewTopic { name, partitions: 1, replication_factor: 1, overrides };
         broker.create_topic(new, NOW).unwrap();
         sync(&mut broker);
@@ -72,16 +78,18 @@ fn filled(disk: &SimDisk) -> Records {
             let values: Vec<String> = (0..count)
                 .map(|n| format!("{topic} {turn} {n} {}", "x".repeat(turn * 37 % 211)))
                 .collect();
-            let base = append(&mut broker, topic, &values);
+            // A clock that is also set back.
+            let wall_ms = NOW.wall_ms + 1_000 * (turn as i64 * 7 % 30);
+            let (base, time) = append(&mut broker, topic, &values, wall_ms);
             let known = records.entry(topic).or_default();
-            known.extend((base..).zip(values));
+            known.extend((base..).zip(values.into_iter().map(|value| (time, value))));
         }
     }
     records
 }
 
 /// What a broker serves, read from offset 0 in pieces.
-fn served(broker: &mut Broker, topic: &str) -> BTreeMap<i64, String> {
+fn served(broker: &mut Broker, topic: &str) -> BTreeMap<i64, (i64, String)> {
     let mut found = BTreeMap::new();
     let Some(known) = broker.topics().find(topic) else { return found };
     let view = broker.partition(known, 0).unwrap();
@@ -95,7 +103,8 @@ fn served(broker: &mut Broker, topic: &str) -> BTreeMap<i64, String> {
             for record in batch::records(&left[..header.total_bytes], &header) {
                 let record = record.expect("a sound record");
                 let value = String::from_utf8(record.value.unwrap().to_vec()).unwrap();
-                found.insert(header.base_offset + i64::from(record.offset_delta), value);
+                let offset = header.base_offset + i64::from(record.offset_delta);
+                found.insert(offset, (header.max_timestamp, value));
             }
             left = &left[header.total_bytes..];
         }
@@ -139,36 +148,52 @@ fn copy(disk: &SimDisk) -> SimDisk {
     new
 }
 
-/// Starts on what is left, and checks: whatever is served is right, and no more is missing than
-/// `most` batches of the topic to which the file belongs.
+/// The offsets of a topic of which somebody was told that they are lost.
+fn told(broker: &Broker, topic: &str) -> BTreeSet<i64> {
+    let known = broker.topics().find(topic).expect("topics stay");
+    let index = broker.partition(known, 0).unwrap().index;
+    let rot = broker.storage().rot();
+    assert_eq!(rot.further(), 0, "all of them are remembered");
+    let own = rot.gaps().iter().filter(|gap| broker.storage().find(gap.key) == Some(index));
+    own.flat_map(|gap| gap.first..gap.next).collect()
+}
+
+/// Starts on what is left, and checks: whatever is served is right, no more is missing than `most`
+/// batches of the topic to which the file belongs, and what is told as lost is what is lost.
 fn judge(disk: &SimDisk, records: &Records, path: &str, most: usize, what: &str) -> usize {
     let Opened { mut broker, .. } = start(disk);
     let mut lost = 0;
     for topic in TOPICS {
         let found = served(&mut broker, topic);
         let known = &records[topic];
-        for (offset, value) in &found {
-            assert_eq!(known.get(offset), Some(value), "{what}: {topic} {offset}");
+        for (offset, record) in &found {
+            assert_eq!(known.get(offset), Some(record), "{what}: {topic} {offset}");
         }
-        let missing: Vec<i64> =
+        let missing: BTreeSet<i64> =
             known.keys().filter(|at| !found.contains_key(at)).copied().collect();
+        let mut expected = missing.clone();
         if path.contains(&format!("{topic}-0/")) && path.ends_with(".log") {
             // Batches have three records at most.
             assert!(missing.len() <= most.saturating_mul(3), "{what}: {missing:?} of {topic}");
-            let told = broker.storage().rot().records_lost();
-            assert_eq!(told, missing.len() as u64, "{what}: told otherwise than lost");
         } else if path == "journal" && !missing.is_empty() {
             // The last frames: nothing tells them from what a cut tore. A sector has four at most.
             let end = *known.keys().next_back().unwrap();
             let at_the_end = missing.iter().copied().eq(end + 1 - missing.len() as i64..=end);
             assert!(at_the_end && missing.len() <= 3 * 4, "{what}: {missing:?} of {topic}");
+            expected.clear();
         } else {
-            assert_eq!(missing, Vec::<i64>::new(), "{what}: of {topic}");
+            assert_eq!(missing, BTreeSet::new(), "{what}: of {topic}");
         }
+        assert_eq!(told(&broker, topic), expected, "{what}: {topic} told otherwise than lost");
         lost += missing.len();
-        // And it goes on.
-        let base = append(&mut broker, topic, &["new".to_owned()]);
+        // And it goes on, with times that do not run back, nor ahead for what rotted.
+        let (base, time) = append(&mut broker, topic, &["new".to_owned()], NOW.wall_ms);
         assert!(base > found.keys().next_back().map_or(-1, |last| *last), "{what}");
+        if topic == STAMPED {
+            let least = found.values().next_back().map_or(NOW.wall_ms, |(time, _)| *time);
+            let most = known.values().next_back().unwrap().0;
+            assert!((least..=most).contains(&time), "{what}: {time} behind {least}, of {most}");
+        }
     }
     lost
 }
