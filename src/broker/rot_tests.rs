@@ -88,6 +88,15 @@ fn filled(disk: &SimDisk) -> Records {
     records
 }
 
+/// The same after an orderly stop: the journal has no copies that would mend a segment's end.
+fn stopped(disk: &SimDisk) -> SimDisk {
+    let disk = copy(disk);
+    let mut broker = start(&disk).broker;
+    broker.checkpoint(true, true, NOW).expect("a checkpoint");
+    sync(&mut broker);
+    disk
+}
+
 /// What a broker serves, read from offset 0 in pieces.
 fn served(broker: &mut Broker, topic: &str) -> BTreeMap<i64, (i64, String)> {
     let mut found = BTreeMap::new();
@@ -220,6 +229,33 @@ fn whichever_bit_of_a_data_directory_flips_at_most_one_batch_is_lost() {
         }
     }
     assert!(flips > 1_000 && lost > 100, "{flips} flips lost {lost} records");
+}
+
+#[test]
+fn behind_a_lost_end_times_go_on_from_those_that_are_left() {
+    let disk = SimDisk::new();
+    let records = filled(&disk);
+    let disk = stopped(&disk);
+    let of_topic = |(path, _): &(String, u64)| path.contains(STAMPED) && path.ends_with(".log");
+    let (path, length) = files(&disk).into_iter().rfind(of_topic).unwrap();
+    for from in (0..length).step_by(every(61) as usize) {
+        let spoilt = copy(&disk);
+        let file = spoilt.open(&path, Open::Write).unwrap();
+        file.write_at(&[&vec![0xa5; (length - from) as usize]], from).unwrap();
+        let lost = judge(&spoilt, &records, &path, usize::MAX, &format!("{path} from {from} on"));
+        assert!(lost > 0, "{path} from {from} on");
+    }
+    for bit in (0..length * 8).step_by(every(31) as usize) {
+        let spoilt = copy(&disk);
+        let file = spoilt.open(&path, Open::Write).unwrap();
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, bit / 8).unwrap();
+        file.write_at(&[&[byte[0] ^ 1 << (bit % 8)]], bit / 8).unwrap();
+        let lost = judge(&spoilt, &records, &path, 1, &format!("bit {bit} of {path}, stopped"));
+        assert!(lost > 0, "bit {bit} of {path}");
+    }
+    disk.remove_file(&path).unwrap();
+    judge(&disk, &records, &path, usize::MAX, &format!("without {path}"));
 }
 
 #[test]

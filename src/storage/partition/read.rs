@@ -20,7 +20,7 @@ use crate::wire::batch::BatchHeader;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Walk {
     /// Which segment.
-    at: usize,
+    pub(super) at: usize,
     pub(super) position: u32,
     /// The offset that must begin there.
     pub(super) expected: i64,
