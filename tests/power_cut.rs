@@ -15,6 +15,8 @@ mod explore;
 mod faults;
 #[path = "power_cut/model.rs"]
 mod model;
+#[path = "power_cut/read_faults.rs"]
+mod read_faults;
 #[path = "power_cut/scenarios.rs"]
 mod scenarios;
 
@@ -28,7 +30,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const PLAN: Plan = Plan { every: 1, variants: 7, deeper_every: 101 };
 
 /// Where an emulated CPU is slow, POWER_CUT_EVERY=n looks at every nth operation.
-fn every() -> usize {
+fn every_nth() -> usize {
     std::env::var("POWER_CUT_EVERY").map_or(1, |n| n.parse().expect("a number of operations"))
 }
 
@@ -65,7 +67,7 @@ fn run_all(run: impl Fn(&'static Scenario) -> Result<Tally, String> + Sync) -> V
 #[test]
 fn whatever_a_cut_leaves_of_any_scenario_comes_up_with_all_that_was_promised() {
     let started = std::time::Instant::now();
-    let plan = Plan { every: every(), variants: variants(), ..PLAN };
+    let plan = Plan { every: every_nth(), variants: variants(), ..PLAN };
     let tallies = run_all(|scenario| {
         let begun = std::time::Instant::now();
         let tally = explore::guarded(|| explore(scenario, &honest(scenario), plan))?;
@@ -128,14 +130,33 @@ fn a_disk_that_does_not_sync_segments_is_caught() {
     }
 }
 
+/// Every call fails once; where POWER_CUT_EVERY takes a sample, the first moves on from day to day.
+fn sample() -> (u64, usize) {
+    let today = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs() / 86_400);
+    (today % every_nth() as u64, every_nth())
+}
+
+fn runs_of(run: impl Fn(&'static Scenario) -> Result<u64, String> + Sync) -> u64 {
+    let tally = |scenario: &'static Scenario| {
+        Ok(Tally { name: scenario.name, states: run(scenario)?, ..Tally::default() })
+    };
+    run_all(tally).iter().map(|tally| tally.states).sum()
+}
+
 #[test]
 fn whichever_operation_fails_nothing_acknowledged_is_lost() {
+    let (first, every) = sample();
     for error in [DiskError::NoSpace, DiskError::Io, DiskError::ReadOnly] {
-        let tallies = run_all(|scenario| {
-            let runs = faults::each_operation_fails(scenario, error, 3 * every())?;
-            Ok(Tally { name: scenario.name, states: runs, ..Tally::default() })
-        });
-        let runs: u64 = tallies.iter().map(|tally| tally.states).sum();
-        println!("{error:?}: {runs} runs");
+        let runs = runs_of(|s| faults::each_operation_fails(s, error, (first, every)));
+        println!("{error:?}: {runs} runs, each {every} operations from {first} on");
     }
+}
+
+#[test]
+fn whichever_read_fails_nothing_is_lost_or_forgotten() {
+    let (first, every) = sample();
+    let lived = runs_of(|s| read_faults::while_it_lives(s, (first, every)));
+    let started = runs_of(|s| read_faults::at_a_start(s, (first, every)));
+    let served = runs_of(|s| read_faults::while_serving(s, (first, every)));
+    println!("{lived} reads of lives, {started} of starts, {served} of fetches failed");
 }

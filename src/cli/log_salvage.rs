@@ -211,10 +211,12 @@ mod tests {
         let (card, copy) = (SimDisk::new(), SimDisk::new());
         let bytes: Vec<u8> = (0..3 * SALVAGE_PIECE_BYTES + 700).map(|n| n as u8 | 1).collect();
         card.open("journal", Open::CreateEmpty).unwrap().write_at(&[&bytes], 0).unwrap();
-        // The second piece fails as a whole; read block by block, its third and last fail.
+        // The second piece fails as a whole; read block by block, its third and last fail. What
+        // fails is read twice.
         let blocks = (SALVAGE_PIECE_BYTES / SALVAGE_BLOCK_BYTES) as u64;
-        for read in [1, 1 + 3, 1 + blocks] {
+        for read in [1, 2 + 3, 3 + blocks] {
             card.fail_read_at(read, DiskError::Io);
+            card.fail_read_at(read + 1, DiskError::Io);
         }
         let mut out = Vec::new();
         let lost = copy_file(&card, &copy, "journal", &mut out);

@@ -14,7 +14,8 @@
 //!   nothing: the kernel has dropped the dirty pages. The storage layer stops acknowledging.
 //!
 //! Paths are relative to the data directory and use `/`. Nothing here retries, waits or reads a
-//! clock, but for `EINTR` and short writes, which are finished here.
+//! clock, but for `EINTR` and short writes, which are finished here, and a read that failed, which
+//! is tried once more. No sync and no write ever is.
 
 pub mod os;
 pub mod sim;
@@ -164,6 +165,18 @@ pub trait DiskFile {
     /// The descriptor to `sendfile` from, where there is one.
     fn descriptor(&self) -> Option<&Arc<OwnedFd>>;
 
+    /// [`DiskFile::read_at`], and once more where the device failed: a single hiccup of a bus must
+    /// not make a good block a rotten one. What fails twice is for the caller to judge.
+    ///
+    /// # Errors
+    /// What the device said the second time.
+    fn read_twice(&self, buffer: &mut [u8], at: u64) -> DiskResult<usize> {
+        match self.read_at(buffer, at) {
+            Err(DiskError::Io) => self.read_at(buffer, at),
+            result => result,
+        }
+    }
+
     /// Fills `buffer` from byte `at` on.
     ///
     /// # Errors
@@ -171,7 +184,7 @@ pub trait DiskFile {
     fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> DiskResult<()> {
         let mut done = 0;
         while done < buffer.len() {
-            match self.read_at(&mut buffer[done..], at + done as u64)? {
+            match self.read_twice(&mut buffer[done..], at + done as u64)? {
                 0 => return Err(DiskError::UnexpectedEnd),
                 count => done += count,
             }

@@ -285,7 +285,7 @@ impl Sink for Sheet<'_> {
                     into[..part.len()].copy_from_slice(part);
                     part.len()
                 }
-                Run::File(file, from, count) => match file.read_at(&mut into[..count], from) {
+                Run::File(file, from, count) => match file.read_twice(&mut into[..count], from) {
                     Ok(0) | Err(_) => break,
                     Ok(count) => count,
                 },

@@ -79,7 +79,7 @@ impl Index {
         wanted[4..8].copy_from_slice(&VERSION.to_le_bytes());
         wanted[8..16].copy_from_slice(&base.to_le_bytes());
         let mut header = [0; HEADER_BYTES as usize];
-        if file.read_at(&mut header, 0)? < header.len() || header != wanted {
+        if file.read_twice(&mut header, 0)? < header.len() || header != wanted {
             file.set_length(0)?;
             file.write_at(&[&wanted], 0)?;
         }

@@ -415,7 +415,7 @@ impl Journal {
         let mut at = self.head;
         while at < tail {
             let place = JOURNAL_HEADER_BYTES + at % self.ring_bytes;
-            let count = self.file.read_at(&mut bytes, place)?;
+            let count = self.file.read_twice(&mut bytes, place)?;
             self.file.write_at(&[&bytes[..count]], place)?;
             at += COMMIT_ALIGN;
         }

@@ -88,11 +88,7 @@ pub const fn is_loss(error: DiskError) -> bool {
 
 /// Reads what is there at `at`; a second try where the device fails. 0: nothing can be read.
 fn fill(log: &FileRef, buffer: &mut [u8], at: u32) -> Result<usize, DiskError> {
-    let read = log.read_at(buffer, u64::from(at)).or_else(|error| match error {
-        DiskError::Io => log.read_at(buffer, u64::from(at)),
-        other => Err(other),
-    });
-    match read {
+    match log.read_twice(buffer, u64::from(at)) {
         Err(error) if is_loss(error) => Ok(0),
         other => other,
     }

@@ -99,7 +99,7 @@ impl<'a> Scan<'a> {
         if at < self.window_at || at + count as u64 > end {
             let want = (64 * 1024).max(count).min((self.ring_bytes - at) as usize);
             self.window.resize(want, 0);
-            match self.file.read_at(&mut self.window, JOURNAL_HEADER_BYTES + at) {
+            match self.file.read_twice(&mut self.window, JOURNAL_HEADER_BYTES + at) {
                 // The file is filled a step ahead, and what it does not have yet holds no frame.
                 // Zeros, so that the walk passes it without asking the file at every place.
                 Ok(got) => self.window[got..].fill(0),

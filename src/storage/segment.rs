@@ -107,7 +107,7 @@ impl<'a> Window<'a> {
         let inside = position >= self.at && (position - self.at) as usize + wanted <= self.filled;
         if !inside {
             self.at = position;
-            self.filled = self.log.read_at(&mut self.bytes, u64::from(position))?;
+            self.filled = self.log.read_twice(&mut self.bytes, u64::from(position))?;
         }
         let from = (position - self.at) as usize;
         Ok(self.bytes[..self.filled].get(from..).unwrap_or_default())

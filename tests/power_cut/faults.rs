@@ -115,19 +115,20 @@ pub fn segments_not_synced(scenario: &'static Scenario) -> Result<Tally, String>
     explore(scenario, &Setup { wrap, ..honest(scenario) }, WRONG)
 }
 
-/// Lets every `step`th operation of a scenario fail, one run each; returns the number of runs.
+/// Lets operations of a scenario fail, every `step`th from `first` on, one run each; returns the
+/// number of runs.
 ///
 /// # Errors
 /// The first promise that was broken.
 pub fn each_operation_fails(
     scenario: &'static Scenario,
     error: DiskError,
-    step: usize,
+    (first, step): (u64, usize),
 ) -> Result<u64, String> {
     let disk = SimDisk::new();
     (scenario.script)(&mut Driver::start(&disk, &honest(scenario)));
     let mut runs = 0;
-    for number in (0..disk.operations()).step_by(step) {
+    for number in (first..disk.operations()).step_by(step) {
         runs += 1;
         guarded(|| one_fails(scenario, error, number)).map_err(|what| {
             format!("scenario '{}', {error:?} at operation {number}: {what}", scenario.name)
@@ -173,7 +174,11 @@ fn one_fails(scenario: &'static Scenario, error: DiskError, number: u64) -> Resu
     Ok(())
 }
 
-fn start_and_check(
+/// Starts a broker on what is left, checks every promise, and lives on for a while.
+///
+/// # Errors
+/// The first promise that was broken.
+pub fn start_and_check(
     disk: &SimDisk,
     driver: &Driver,
     scenario: &Scenario,
