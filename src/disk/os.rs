@@ -215,35 +215,7 @@ impl DiskFile for OsFile {
     }
 
     fn write_at(&self, parts: &[&[u8]], at: u64) -> DiskResult<()> {
-        let mut at = at;
-        // So many whole parts are written, and so many bytes of the next one.
-        let (mut part, mut within) = (0, 0);
-        loop {
-            let mut slices = [IoSlice::new(&[]); WRITE_PARTS_MAX];
-            let mut count = 0;
-            for (index, bytes) in parts.iter().enumerate().skip(part).take(WRITE_PARTS_MAX) {
-                slices[count] = IoSlice::new(if index == part { &bytes[within..] } else { bytes });
-                count += 1;
-            }
-            if count == 0 {
-                return Ok(());
-            }
-            let asked: usize = slices[..count].iter().map(|slice| slice.len()).sum();
-            let mut written = 0;
-            if asked > 0 {
-                written = finish(|| io::pwritev(&self.descriptor, &slices[..count], at))?;
-                if written == 0 {
-                    // No progress and no reason given: looping would never end.
-                    return Err(DiskError::Io);
-                }
-            }
-            at += written as u64;
-            within += written;
-            while part < parts.len() && within >= parts[part].len() {
-                within -= parts[part].len();
-                part += 1;
-            }
-        }
+        write_parts(parts, at, |slices, at| io::pwritev(&self.descriptor, slices, at))
     }
 
     fn reserve(&self, at: u64, bytes: u64) -> DiskResult<bool> {
@@ -289,6 +261,46 @@ impl DiskFile for OsFile {
 
     fn descriptor(&self) -> Option<&Arc<OwnedFd>> {
         Some(&self.descriptor)
+    }
+}
+
+/// Writes all of `parts` from `at` on, with as many calls of `write` as it takes.
+///
+/// # Errors
+/// What `write` said, or [`DiskError::Io`] where it makes no progress.
+fn write_parts(
+    parts: &[&[u8]],
+    at: u64,
+    mut write: impl FnMut(&[IoSlice<'_>], u64) -> io::Result<usize>,
+) -> DiskResult<()> {
+    let mut at = at;
+    // So many whole parts are written, and so many bytes of the next one.
+    let (mut part, mut within) = (0, 0);
+    loop {
+        let mut slices = [IoSlice::new(&[]); WRITE_PARTS_MAX];
+        let mut count = 0;
+        for (index, bytes) in parts.iter().enumerate().skip(part).take(WRITE_PARTS_MAX) {
+            slices[count] = IoSlice::new(if index == part { &bytes[within..] } else { bytes });
+            count += 1;
+        }
+        if count == 0 {
+            return Ok(());
+        }
+        let asked: usize = slices[..count].iter().map(|slice| slice.len()).sum();
+        let mut written = 0;
+        if asked > 0 {
+            written = finish(|| write(&slices[..count], at))?;
+            if written == 0 {
+                // No progress and no reason given: looping would never end.
+                return Err(DiskError::Io);
+            }
+        }
+        at += written as u64;
+        within += written;
+        while part < parts.len() && within >= parts[part].len() {
+            within -= parts[part].len();
+            part += 1;
+        }
     }
 }
 

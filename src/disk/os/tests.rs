@@ -233,3 +233,60 @@ fn a_full_device_is_no_space() {
     let file = writer.open("full", Open::Write).unwrap();
     assert_eq!(file.write_at(&[b"x"], 0), Err(DiskError::NoSpace));
 }
+
+/// Writes parts to a file of bytes that takes what `answers` say: so many bytes of what is asked,
+/// or an error. Returns the file and how it ended.
+fn written(
+    parts: &[&[u8]],
+    answers: impl IntoIterator<Item = Result<usize, Errno>>,
+) -> (Vec<u8>, DiskResult<()>) {
+    let (mut file, mut answers) = (vec![0; 5], answers.into_iter());
+    let result = write_parts(parts, 5, |slices, at| {
+        let most = answers.next().unwrap_or(Ok(usize::MAX))?;
+        let asked: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        assert_eq!(at, file.len() as u64, "each call goes on where the last one ended");
+        file.extend_from_slice(&asked[..most.min(asked.len())]);
+        Ok(most.min(asked.len()))
+    });
+    (file, result)
+}
+
+#[test]
+fn a_short_write_goes_on_where_it_ended_whatever_its_length() {
+    let pieces: Vec<Vec<u8>> = (1..=40_u8).map(|n| vec![n; usize::from(n % 9)]).collect();
+    let parts: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+    let mut expected = vec![0; 5];
+    expected.extend(pieces.concat());
+    for first in 1..expected.len() {
+        for then in [1, 3, 8, usize::MAX] {
+            let answers = std::iter::once(Ok(first)).chain(std::iter::repeat(Ok(then)));
+            assert_eq!(written(&parts, answers), (expected.clone(), Ok(())), "{first}, {then}");
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_write_is_made_again_and_every_other_error_ends_it() {
+    let parts: [&[u8]; 2] = [b"abc", b"def"];
+    let interrupted = [Err(Errno::INTR), Ok(4), Err(Errno::INTR), Err(Errno::INTR), Ok(2)];
+    assert_eq!(written(&parts, interrupted), (b"\0\0\0\0\0abcdef".to_vec(), Ok(())));
+    for (errno, error) in [
+        (Errno::IO, DiskError::Io),
+        (Errno::NOSPC, DiskError::NoSpace),
+        (Errno::ROFS, DiskError::ReadOnly),
+    ] {
+        let (file, result) = written(&parts, [Ok(4), Err(errno), Ok(2)]);
+        assert_eq!((file, result), (b"\0\0\0\0\0abcd".to_vec(), Err(error)));
+    }
+    // Nothing written and no reason: an error, not a loop.
+    assert_eq!(written(&parts, [Ok(4), Ok(0)]).1, Err(DiskError::Io));
+}
+
+#[test]
+fn calls_that_are_interrupted_are_made_again() {
+    let mut answers = [Err(Errno::INTR), Err(Errno::INTR), Ok(7)].into_iter();
+    assert_eq!(finish(|| answers.next().unwrap()), Ok(7));
+    let mut answers = [Err(Errno::INTR), Err(Errno::IO), Ok(7)].into_iter();
+    assert_eq!(finish(|| answers.next().unwrap()), Err(DiskError::Io));
+    assert_eq!(answers.len(), 1, "no other error is");
+}
