@@ -6,7 +6,6 @@
 //! Absent: file systems other than ext4; what the simulated disk knows of (`tests/power_cut.rs`).
 
 #![cfg(not(target_env = "musl"))]
-#![expect(clippy::unwrap_used, reason = "a panic is how a test says what is wrong")]
 
 #[path = "power_cut_fs/cuts.rs"]
 mod cuts;
