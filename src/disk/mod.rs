@@ -264,7 +264,7 @@ pub trait Disk {
     /// Bytes that can still be written by this user.
     ///
     /// # Errors
-    /// What the device said.
+    /// What the device said; also where the file system does not know.
     fn free_bytes(&self) -> DiskResult<u64>;
 
     /// Bytes that this process has caused to be sent to devices since its start, as the kernel

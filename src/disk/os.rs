@@ -188,6 +188,10 @@ impl Disk for OsDisk {
 
     fn free_bytes(&self) -> DiskResult<u64> {
         let status = finish(|| fs::fstatvfs(&self.root))?;
+        if status.f_blocks == 0 {
+            // File systems in user space that do not count: nobody knows.
+            return Err(from_errno(Errno::NOSYS));
+        }
         // f_bavail, not f_bfree: the blocks that are reserved for root are not ours.
         Ok(status.f_bavail.saturating_mul(status.f_frsize))
     }

@@ -26,6 +26,9 @@ use crate::limits::{
 };
 use crate::time::Millis;
 
+/// What counts as free where nobody says what is: enough for segments as they are configured.
+const UNKNOWN: u64 = 1 << 40;
+
 /// A block of the file system.
 const BLOCK: u64 = 4096;
 
@@ -60,7 +63,7 @@ const fn reserve(total: u64) -> u64 {
 impl Quota {
     /// Of a store with so many bytes of records.
     pub fn new(disk: &dyn Disk, quota: Option<u64>, bytes: u64) -> Quota {
-        let free = disk.free_bytes().unwrap_or(0);
+        let free = disk.free_bytes().unwrap_or(UNKNOWN);
         let total = quota.unwrap_or(bytes.saturating_add(free));
         Quota { quota, total, used: 0, counted: None, freed: false }
     }
