@@ -1,18 +1,22 @@
 //! `ottla log check`: every segment of a data directory read to its end, and what of it has rotted.
 //!
 //! Promises: reads only, in a memory that is the broker's own for this; finds what the broker would
-//! (`storage::rot`), and says it in the broker's words: which offsets are lost. Absent: what lies
-//! behind the last sound batch of a partition's last segment. That may be reserved space, or what
-//! a power cut left of a batch that nobody was promised; the journal knows, and the broker asks it.
+//! (`storage::rot`), and says it in the broker's words: which offsets are lost. A log's start and
+//! end are those of the last checkpoint (`log_ends`). Absent: what lies behind that and behind the
+//! last sound batch: reserved space, or what a start writes again from the journal, or what a power
+//! cut left of a batch that nobody was promised; and the ends of a running broker, which move.
 
 use super::Failure;
 use super::figures::bytes_text;
+use super::lock;
+use super::log_ends::{self, Known};
 use crate::disk::os::OsDisk;
-use crate::disk::{Disk, DiskError, Open};
+use crate::disk::{Disk, DiskError, FileRef, Open};
 use crate::storage::PartitionKey;
 use crate::storage::layout;
 use crate::storage::rot::{Rot, Stretch};
 use clap::Args;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -52,9 +56,13 @@ pub fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let mut partitions: Vec<String> =
         topics.into_iter().filter(|(_, is_dir)| *is_dir).map(|(name, _)| name).collect();
     partitions.sort();
+    let ends = match lock::holder(&args.data) {
+        Some(_) => BTreeMap::new(),
+        None => log_ends::known(&disk),
+    };
     let (mut rot, mut sum) = (Rot::new(), Sum::default());
     for partition in &partitions {
-        check_partition(&disk, &mut rot, partition, &mut sum, out)?;
+        check_partition(&disk, &mut rot, (partition, ends.get(partition)), &mut sum, out)?;
     }
     writeln!(
         out,
@@ -75,10 +83,28 @@ fn failure(path: &str, error: DiskError) -> Failure {
     Failure::new(format!("cannot read {path}: {error}"))
 }
 
+impl Sum {
+    /// Counts and says a gap; `at`: byte and segment where it begins.
+    fn lost(
+        &mut self,
+        partition: &str,
+        (first, next): (i64, i64),
+        at: Option<(u32, i64)>,
+        out: &mut dyn Write,
+    ) -> Result<(), Failure> {
+        self.gaps += 1;
+        self.records += next.abs_diff(first);
+        let place = at.map_or("their segment is gone".to_owned(), |(position, base)| {
+            format!("at byte {position} of {base:020}.log")
+        });
+        Ok(writeln!(out, "{partition}: offsets {first} to {} are lost, {place}", next - 1)?)
+    }
+}
+
 fn check_partition(
     disk: &OsDisk,
     rot: &mut Rot,
-    partition: &str,
+    (partition, known): (&str, Option<&Known>),
     sum: &mut Sum,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
@@ -88,18 +114,13 @@ fn check_partition(
         names.iter().filter_map(|(name, _)| layout::segment_base(name)).collect();
     bases.sort_unstable();
     bases.dedup();
+    // The offset behind what was looked at.
+    let mut reached = known.map_or(i64::MAX, |known| known.start);
+    if let Some(first) = bases.first().filter(|first| **first > reached) {
+        sum.lost(partition, (reached, *first), None, out)?;
+    }
     for (at, base) in bases.iter().enumerate() {
         let next = bases.get(at + 1).copied();
-        let mut lost = |position: u32, first: i64, next: i64| -> Result<(), Failure> {
-            sum.gaps += 1;
-            sum.records += next.abs_diff(first);
-            let last = next - 1;
-            Ok(writeln!(
-                out,
-                "{partition}: offsets {first} to {last} are lost, \
-                 at byte {position} of {base:020}.log"
-            )?)
-        };
         let path = layout::segment_file(&dir, *base);
         let log = match disk.open(&path, Open::Read) {
             Ok(log) => log,
@@ -107,36 +128,73 @@ fn check_partition(
             Err(DiskError::NotFound) => continue,
             Err(error) => return Err(failure(&path, error)),
         };
-        let failed = |error| failure(&path, error);
-        let length = u32::try_from(log.length().map_err(failed)?).unwrap_or(u32::MAX);
-        let (mut position, mut expected) = (0, *base);
-        while position < length {
-            let checked = rot.check(&log, position, length, expected).map_err(failed)?;
-            (position, expected) = (checked.end, checked.next);
-            if checked.all {
-                break;
-            }
-            let stretch = Stretch {
-                log: Some(&log),
-                key: PartitionKey { topic: 0, partition: 0 },
-                segment_base: *base,
-                limit: length,
-                next: next.unwrap_or(i64::MAX),
-            };
-            let gap = rot.measure(&stretch, position, expected).map_err(failed)?;
-            if gap.end == length {
-                break;
-            }
-            lost(position, gap.first, gap.next)?;
-            (position, expected) = (gap.end, gap.next);
+        let length = log.length().map_err(|error| failure(&path, error))?;
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        // The newest segment's end at the checkpoint; behind that it may go on.
+        let end = known.filter(|known| next.is_none() && known.last.is_some_and(|l| l.0 == *base));
+        let end = end.and_then(|known| Some((known.last?.1.min(length), known.end)));
+        let place = (partition, *base);
+        let mut from = (0, *base);
+        if let Some(end) = end {
+            check_stretch(&log, rot, place, (from, (end.0, Some(end.1))), sum, out)?;
+            from = end;
         }
-        if let Some(next) = next.filter(|next| *next > expected) {
-            lost(position, expected, next)?;
-        }
+        reached = check_stretch(&log, rot, place, (from, (length, next)), sum, out)?;
         sum.segments += 1;
         sum.bytes += u64::from(length);
     }
+    // The newest segment of the checkpoint, if its file is gone and no later one is there.
+    if let Some(known) = known
+        && let Some((base, 1..)) = known.last
+        && bases.last().is_none_or(|last| *last < base)
+    {
+        let first = reached.max(known.start);
+        if first < known.end {
+            sum.lost(partition, (first, known.end), None, out)?;
+        }
+    }
     Ok(())
+}
+
+/// A byte and the offset that begins there.
+type At<O> = (u32, O);
+
+/// Checks a segment's batches from a place to another, whose offset may be unknown; the offset
+/// behind them.
+fn check_stretch(
+    log: &FileRef,
+    rot: &mut Rot,
+    (partition, base): (&str, i64),
+    (from, to): (At<i64>, At<Option<i64>>),
+    sum: &mut Sum,
+    out: &mut dyn Write,
+) -> Result<i64, Failure> {
+    let failed = |error| Failure::new(format!("cannot read {partition}/{base:020}.log: {error}"));
+    let ((mut position, mut expected), (limit, next)) = (from, to);
+    while position < limit {
+        let checked = rot.check(log, position, limit, expected).map_err(failed)?;
+        (position, expected) = (checked.end, checked.next);
+        if checked.all {
+            break;
+        }
+        let stretch = Stretch {
+            log: Some(log),
+            key: PartitionKey { topic: 0, partition: 0 },
+            segment_base: base,
+            limit,
+            next: next.unwrap_or(i64::MAX),
+        };
+        let gap = rot.measure(&stretch, position, expected).map_err(failed)?;
+        if gap.end == limit {
+            break;
+        }
+        sum.lost(partition, (gap.first, gap.next), Some((position, base)), out)?;
+        (position, expected) = (gap.end, gap.next);
+    }
+    if let Some(next) = next.filter(|next| *next > expected) {
+        sum.lost(partition, (expected, next), Some((position, base)), out)?;
+    }
+    Ok(next.unwrap_or(expected))
 }
 
 #[cfg(test)]

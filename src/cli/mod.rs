@@ -29,6 +29,7 @@ mod limits;
 mod lock;
 mod log_check;
 mod log_dump;
+mod log_ends;
 mod log_salvage;
 mod logger;
 mod offsets;

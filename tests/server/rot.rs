@@ -66,3 +66,62 @@ fn a_consumer_goes_on_behind_what_has_rotted_and_everybody_is_told() {
     let (status, ..) = broker.terminate();
     assert!(status.success());
 }
+
+#[test]
+fn a_rotten_end_is_told_too_and_what_was_deleted_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let check = || ottla(&["log", "check", "--data", data.to_str().unwrap()]);
+    let broker = Ottla::start(&data);
+    for topic in ["kept", "deleted", "emptied"] {
+        create_topic(&broker.bootstrap(), topic, 1, &[]);
+        for n in 0..5 {
+            produce_texts(&broker.bootstrap(), topic, &[format!("{topic} record {n}")]);
+        }
+    }
+    assert!(broker.terminate().0.success());
+    let (sound, said) = check();
+    assert!(sound && said.ends_with("nothing has rotted\n"), "{said}");
+    spoil(&data, "kept", "kept record 4");
+    let (sound, said) = check();
+    assert!(!sound && said.starts_with("kept-0: offsets 4 to 4 are lost, at byte "), "{said}");
+    assert!(said.ends_with("1 gaps with 1 records\n"), "{said}");
+    let copy = dir.path().join("copy");
+    let paths = [data.to_str().unwrap(), copy.to_str().unwrap()];
+    let (whole, said) = ottla(&["log", "salvage", "--data", paths[0], "--to", paths[1]]);
+    assert!(!whole && said.contains("kept-0: offsets 4 to 4 are lost"), "{said}");
+
+    // What is deleted since the last checkpoint is not missing, and what the journal still has is
+    // written again.
+    let broker = Ottla::start(&data);
+    let bootstrap = broker.bootstrap();
+    let server = ["--bootstrap-server", bootstrap.as_str()];
+    let topics = ["topics", "--delete", "--topic", "deleted"];
+    assert!(ottla(&[&topics[..], &server[..]].concat()).0);
+    create_topic(&bootstrap, "deleted", 1, &[]);
+    produce_texts(&bootstrap, "deleted", &["one"]);
+    let json = dir.path().join("offsets.json");
+    let offsets = r#"{"partitions":[{"topic":"emptied","partition":0,"offset":5}],"version":1}"#;
+    std::fs::write(&json, offsets).unwrap();
+    let records = ["delete-records", "--offset-json-file", json.to_str().unwrap()];
+    assert!(ottla(&[&records[..], &server[..]].concat()).0);
+    produce_texts(&bootstrap, "kept", &["kept record 5"]);
+    broker.kill();
+    spoil(&data, "kept", "kept record 5");
+    let (_, said) = check();
+    assert!(said.ends_with("1 gaps with 1 records\n"), "{said}");
+    let broker = Ottla::start(&data);
+    let expected: Vec<String> = [0, 1, 2, 3, 5].map(|n| format!("kept record {n}")).into();
+    assert_eq!(values(&broker, "kept"), expected);
+    broker.wait_for_log("the records with offsets 4 to 4 are lost");
+    assert!(broker.terminate().0.success());
+
+    // Cut short, and gone.
+    let kept = data.join(format!("topics/kept-0/{:020}.log", 0));
+    let file = std::fs::OpenOptions::new().write(true).open(&kept).unwrap();
+    file.set_len(100).unwrap();
+    assert!(check().1.starts_with("kept-0: offsets 1 to 5 are lost, at byte "), "{}", check().1);
+    std::fs::remove_file(&kept).unwrap();
+    let said = check().1;
+    assert!(said.starts_with("kept-0: offsets 0 to 5 are lost, their segment is gone"), "{said}");
+}
