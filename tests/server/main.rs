@@ -17,6 +17,7 @@ mod failing_disk;
 mod files;
 mod forwarding;
 mod groups;
+mod injected;
 mod large_requests;
 mod load;
 mod produce_consume;
