@@ -120,7 +120,7 @@ impl Recording {
         cuts.sort_unstable();
         let (mut durable, mut done) = (self.before.clone(), 0);
         let image = scratch.join("crashed");
-        let mut found = 0;
+        let (mut found, mut unmountable) = (0, 0);
         for (number, cut) in cuts.into_iter().enumerate() {
             let is_flush = |event: &Event| matches!(event, Event::Flush);
             let flushes = (0..cut).rev().filter(|at| is_flush(&self.events[*at]));
@@ -141,7 +141,17 @@ impl Recording {
             }
             fs::write(&image, &device).map_err(|error| error.to_string())?;
             let told = self.told.iter().filter(|it| it.at <= cut);
-            found += start_and_check(&image, scratch, told).map_err(|what| {
+            let result = start_and_check(&image, scratch, told);
+            if variant == 3 && result.as_ref().is_err_and(|what| what.starts_with("mount ")) {
+                // Torn at 512 bytes, ext4 itself may be gone: nothing of ottla's was asked yet.
+                unmountable += 1;
+                println!("state {number}: {result:?}");
+                if unmountable > 1 + states / 100 {
+                    return Err(format!("{unmountable} devices that ext4 cannot mount"));
+                }
+                continue;
+            }
+            found += result.map_err(|what| {
                 format!("state {number}, cut at {cut} of {}, variant {variant}: {what}", self.len())
             })?;
         }
