@@ -30,7 +30,11 @@ impl Kafka {
         for name in ["bin", "config"] {
             fs::create_dir(path(name)).unwrap();
         }
-        fs::copy(env!("CARGO_BIN_EXE_ottla"), path("ottla")).unwrap();
+        // Not here: a process that another test starts meanwhile would have the file open for
+        // writing for a moment, and nobody could run it (ETXTBSY).
+        let copied =
+            Command::new("cp").arg(env!("CARGO_BIN_EXE_ottla")).arg(path("ottla")).status();
+        assert!(copied.unwrap().success());
         for name in KAFKA_COMMANDS {
             symlink(path("ottla"), path("bin").join(name)).unwrap();
         }

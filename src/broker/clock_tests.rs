@@ -101,6 +101,8 @@ impl World {
 
     /// The power goes, and comes back after a time that nobody knows.
     fn cut(&mut self) {
+        let variant = self.random() % 64;
+        self.disk = self.disk.after_cut(variant);
         let bytes = self.disk.clone();
         self.real += self.random() % 10_000_000;
         self.started = self.real;
