@@ -13,7 +13,6 @@ mod figures;
 
 use super::logs::segment_policy;
 use super::{Broker, LEADER_EPOCH, NewTopic, Refusal};
-use crate::disk::DiskError;
 use crate::fixed::List;
 use crate::limits::{Ledger, Sizes};
 use crate::state::coordinator_file::Change;
@@ -89,6 +88,23 @@ pub(super) fn stage_row(
 ) -> Result<Lsn, WriteError> {
     Change::Forwarded(Cow::Borrowed(row)).encode_into(bytes);
     storage.stage_lazily(bytes, now.mono)
+}
+
+/// Moves a log's start. 1. The partition's row, which may have been noted in memory only. A cut
+/// behind it: nothing is gone yet. 2. The start. In the other order a cut between them would make
+/// what is gone look as if it had never been forwarded.
+pub(super) fn move_log_start(
+    storage: &mut Storage,
+    forwarding: &Forwarding,
+    bytes: &mut Vec<u8>,
+    (index, offset): (PartitionIndex, i64),
+    now: Now,
+) -> Result<Lsn, WriteError> {
+    let key = storage.partition(index).map(|partition| partition.key);
+    if let Some(row) = key.and_then(|key| forwarding.row(lane(key))) {
+        stage_row(storage, bytes, row, now)?;
+    }
+    storage.move_log_start(index, offset, now.mono)
 }
 
 fn lane(key: PartitionKey) -> LaneName {
@@ -283,12 +299,7 @@ impl Broker {
         let appended = self.storage.append(view.index, policy, now.mono, |base_offset| {
             Stamped::new(batch, base_offset, LEADER_EPOCH, None)
         });
-        let appended = match appended {
-            Err(WriteError::Disk(DiskError::NoSpace)) if self.make_room(full, now) => {
-                return Err(Refusal::Busy);
-            }
-            other => other?,
-        };
+        let appended = appended.map_err(|error| self.or_busy(error, full, now))?;
         self.storage.want_sync(now.mono);
         Ok(appended.lsn)
     }

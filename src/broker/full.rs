@@ -16,15 +16,15 @@
 //! Absent: how much room there is (`storage::quota`).
 
 use super::Broker;
-use super::forward::stage_row;
+use super::forward::move_log_start;
 use crate::config::FullPolicy;
-use crate::storage::PartitionIndex;
+use crate::disk::DiskError;
+use crate::storage::{PartitionIndex, WriteError};
 use crate::time::Now;
 
 /// A segment that may go.
 #[derive(Clone, Copy)]
 struct Victim {
-    lane: (u32, u32),
     index: PartitionIndex,
     /// It is upstream; then seconds on the store's clock at its last append.
     order: (bool, u32),
@@ -34,9 +34,23 @@ struct Victim {
 }
 
 impl Broker {
+    /// Why a record of a topic with this policy was not taken: where it found no room and some is
+    /// on its way, that is worth another try.
+    pub(super) fn or_busy(
+        &mut self,
+        error: WriteError,
+        policy: FullPolicy,
+        now: Now,
+    ) -> WriteError {
+        match error {
+            WriteError::Disk(DiskError::NoSpace) if self.make_room(policy, now) => WriteError::Busy,
+            other => other,
+        }
+    }
+
     /// Somebody with this policy found no room. Says whether some is on its way: the next sync, or
     /// the one behind it, brings it.
-    pub(super) fn make_room(&mut self, policy: FullPolicy, now: Now) -> bool {
+    fn make_room(&mut self, policy: FullPolicy, now: Now) -> bool {
         if policy == FullPolicy::Reject || self.storage.failed().is_some() {
             return false;
         }
@@ -63,13 +77,9 @@ impl Broker {
         while bytes < goal
             && let Some(victim) = self.next_victim(policy)
         {
-            // The row first, as in retention.
-            if let Some(row) = self.forwarding.row(victim.lane)
-                && stage_row(&mut self.storage, &mut self.change_bytes, row, now).is_err()
-            {
-                break;
-            }
-            let moved = self.storage.move_log_start(victim.index, victim.start, now.mono);
+            let (storage, buffer) = (&mut self.storage, &mut self.change_bytes);
+            let place = (victim.index, victim.start);
+            let moved = move_log_start(storage, &self.forwarding, buffer, place, now);
             let start = self.storage.partition(victim.index).map(|partition| partition.log_start);
             if moved.is_err() || start != Some(victim.start) {
                 break;
@@ -111,8 +121,8 @@ impl Broker {
                 }
                 let order = (!forwarded, segment.appended_age_s);
                 if first.is_none_or(|known| order < known.order) {
-                    let (lane, bytes) = ((topic.number, number as u32), u64::from(segment.bytes));
-                    first = Some(Victim { lane, index: *index, order, start, bytes });
+                    let bytes = u64::from(segment.bytes);
+                    first = Some(Victim { index: *index, order, start, bytes });
                 }
             }
         }

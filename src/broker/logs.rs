@@ -1,6 +1,6 @@
 //! Appending to, reading from and trimming the logs.
 
-use super::forward::stage_row;
+use super::forward::move_log_start;
 use super::{Broker, Refusal, Slot, clock};
 use crate::config::{EffectiveTopicConfig, SyncPolicy, TimestampType};
 use crate::disk::DiskError;
@@ -88,8 +88,6 @@ impl From<LogError> for FetchError {
         }
     }
 }
-
-const NO_SPACE: WriteError = WriteError::Disk(DiskError::NoSpace);
 
 fn key_missing(bytes: &[u8], header: &BatchHeader) -> bool {
     batch::records(bytes, header).any(|record| record.is_ok_and(|r| r.key.is_none()))
@@ -226,9 +224,9 @@ impl Broker {
             let stamped = Stamped::new(bytes, base_offset, LEADER_EPOCH, log_append_time)?;
             Some(max_timestamp.map_or(stamped, |time| stamped.with_max_timestamp(time)))
         });
-        let appended = appended.map_err(|error| match error {
+        let full = config.full_policy;
+        let appended = appended.map_err(|error| match self.or_busy(error, full, now) {
             WriteError::Busy => ProduceError::Busy,
-            NO_SPACE if self.make_room(config.full_policy, now) => ProduceError::Busy,
             other => {
                 self.note_refused(other, now);
                 ProduceError::Storage(other)
@@ -254,7 +252,7 @@ impl Broker {
 
     /// Says once that the disk is full.
     fn note_refused(&mut self, error: WriteError, now: Now) {
-        if error == NO_SPACE && self.space.refused(now.mono) {
+        if error == WriteError::Disk(DiskError::NoSpace) && self.space.refused(now.mono) {
             let what = match self.storage.quota().quota() {
                 Some(_) => "disk.quota.bytes is used up",
                 None => "the disk is full",
@@ -401,12 +399,8 @@ impl Broker {
         if offset < 0 || offset > partition.high_watermark {
             return Err(Refusal::OffsetOutOfRange);
         }
-        // The row first, as in retention.
-        let lane = (partition.key.topic, partition.key.partition);
-        if let Some(row) = self.forwarding.row(lane) {
-            stage_row(&mut self.storage, &mut self.change_bytes, row, now)?;
-        }
-        let lsn = self.storage.move_log_start(index, offset, now.mono)?;
+        let (storage, bytes) = (&mut self.storage, &mut self.change_bytes);
+        let lsn = move_log_start(storage, &self.forwarding, bytes, (index, offset), now)?;
         self.storage.want_sync(now.mono);
         let start = self.storage.partition(index).map_or(offset, |p| p.log_start);
         Ok((start, lsn))
@@ -435,15 +429,9 @@ impl Broker {
                 let Some(start) = retention::new_log_start(partition, policy, age_s) else {
                     continue;
                 };
-                // 1. The row, which may have been noted in memory only. A cut behind it: nothing
-                //    is gone yet. 2. The start. In the other order a cut between them would make
-                //    what is gone look as if it had never been forwarded.
-                if let Some(row) = self.forwarding.row((topic.number, number as u32))
-                    && stage_row(&mut self.storage, &mut self.change_bytes, row, now).is_err()
-                {
-                    continue;
-                }
-                if self.storage.move_log_start(*index, start, now.mono).is_ok() {
+                let (storage, bytes) = (&mut self.storage, &mut self.change_bytes);
+                let place = (*index, start);
+                if move_log_start(storage, &self.forwarding, bytes, place, now).is_ok() {
                     let name = topic.name;
                     log::info!("{name}: retention moved the log's start to offset {start}");
                 }
