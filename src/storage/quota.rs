@@ -88,6 +88,17 @@ impl Quota {
         self.freed = true;
     }
 
+    /// Bytes that all may take but for the reserve.
+    fn most(&self) -> u64 {
+        self.total.saturating_sub(self.reserve())
+    }
+
+    /// Bytes that the file system has for records.
+    fn free(&self, disk: &dyn Disk) -> u64 {
+        // Who cannot say what is free says so when it is not.
+        disk.free_bytes().map_or(u64::MAX, |free| free.saturating_sub(self.reserve()))
+    }
+
     fn count(&mut self, disk: &dyn Disk, now: Millis) {
         if let Ok(used) = disk.used_bytes() {
             (self.used, self.counted, self.freed) = (used, Some(now), false);
@@ -96,14 +107,15 @@ impl Quota {
 
     /// Bytes that records may take now.
     pub fn room(&mut self, disk: &dyn Disk, now: Millis) -> u64 {
-        // Who cannot say what is free says so when it is not.
-        let free = disk.free_bytes().map_or(u64::MAX, |free| free.saturating_sub(self.reserve()));
-        let Some(quota) = self.quota else { return free };
+        let free = self.free(disk);
+        if self.quota.is_none() {
+            return free;
+        }
         let due = self.counted.is_none_or(|at| now.since(at) >= QUOTA_COUNT_MS);
         if self.freed || due {
             self.count(disk, now);
         }
-        free.min(quota.saturating_sub(self.reserve()).saturating_sub(self.used))
+        free.min(self.most().saturating_sub(self.used))
     }
 
     /// Takes `bytes` for records.
@@ -111,14 +123,12 @@ impl Quota {
     /// # Errors
     /// [`DiskError::NoSpace`]; nothing is taken.
     pub fn take(&mut self, disk: &dyn Disk, bytes: u64, now: Millis) -> DiskResult<()> {
-        let free = disk.free_bytes().map_or(u64::MAX, |free| free.saturating_sub(self.reserve()));
-        if bytes > free {
-            return Err(DiskError::NoSpace);
-        }
-        let Some(quota) = self.quota else { return Ok(()) };
-        let most = quota.saturating_sub(self.reserve());
-        let fits = |used: u64| used.saturating_add(bytes) <= most;
-        if (self.counted.is_none() || !fits(self.used)) && self.room(disk, now) < bytes {
+        let fits = self.counted.is_some() && self.used.saturating_add(bytes) <= self.most();
+        let room = match self.quota {
+            Some(_) if !fits => self.room(disk, now),
+            _ => self.free(disk),
+        };
+        if bytes > room {
             return Err(DiskError::NoSpace);
         }
         self.used = self.used.saturating_add(bytes);
@@ -132,9 +142,11 @@ impl Quota {
 
     /// Bytes by which the store is larger than it may be, after the quota was lowered.
     pub fn excess(&mut self, disk: &dyn Disk, now: Millis) -> u64 {
-        let Some(quota) = self.quota else { return 0 };
+        if self.quota.is_none() {
+            return 0;
+        }
         self.room(disk, now);
-        self.used.saturating_sub(quota.saturating_sub(self.reserve()))
+        self.used.saturating_sub(self.most())
     }
 
     /// Bytes that are let go of at a time when there is no room: enough for some time.
