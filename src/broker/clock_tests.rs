@@ -81,12 +81,7 @@ impl World {
     fn sync(&mut self) {
         let now = self.now();
         self.broker.checkpoint(false, false, now).ok();
-        let storage = self.broker.storage_mut();
-        storage.want_sync(now.mono);
-        while let Some(file) = storage.start_sync(now.mono) {
-            storage.finish_sync(file.sync(), now.mono);
-            storage.want_sync(now.mono);
-        }
+        self.broker.storage_mut().sync_all(now.mono).ok();
     }
 
     fn append(&mut self) -> Produced {

@@ -58,11 +58,7 @@ impl Life {
     fn sync(&mut self) {
         let now = self.now;
         self.broker.checkpoint(false, false, now).ok();
-        self.broker.storage_mut().want_sync(now.mono);
-        while let Some(file) = self.broker.storage_mut().start_sync(now.mono) {
-            self.broker.storage_mut().finish_sync(file.sync(), now.mono);
-            self.broker.storage_mut().want_sync(now.mono);
-        }
+        self.broker.storage_mut().sync_all(now.mono).ok();
         while self.broker.pop_woken().is_some() {}
         assert_eq!(self.broker.storage().failed(), None);
         let used = self.disk.used_bytes().unwrap();

@@ -23,11 +23,7 @@ fn start(disk: Rc<dyn Disk>, sizes: Sizes) -> Broker {
 
 fn sync(broker: &mut Broker) {
     broker.checkpoint(false, false, NOW).ok();
-    broker.storage_mut().want_sync(NOW.mono);
-    while let Some(file) = broker.storage_mut().start_sync(NOW.mono) {
-        broker.storage_mut().finish_sync(file.sync(), NOW.mono);
-        broker.storage_mut().want_sync(NOW.mono);
-    }
+    broker.storage_mut().sync_all(NOW.mono).ok();
     broker.pop_woken();
 }
 

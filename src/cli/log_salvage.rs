@@ -16,7 +16,7 @@ use super::log_check::{self, CheckArgs};
 use crate::broker::{self, Opened};
 use crate::config::{BrokerConfig, board_named};
 use crate::disk::os::{OsDisk, random_seed, wall_ms};
-use crate::disk::{Disk, DiskError, DiskResult, FileRef, Open};
+use crate::disk::{Disk, DiskError, FileRef, Open};
 use crate::limits::{SALVAGE_BLOCK_BYTES, SALVAGE_PIECE_BYTES};
 use crate::state::coordinator_file::Snapshot;
 use crate::storage::coordinator::{self, Found};
@@ -181,24 +181,13 @@ fn recover(copy: OsDisk, out: &mut dyn Write) -> Result<bool, Failure> {
     for note in &report.notes {
         writeln!(out, "{note}")?;
     }
-    let mut synced = settle(&mut broker, now);
+    let mut synced = broker.storage_mut().sync_all(now.mono);
     if synced.is_ok() {
         broker.checkpoint(true, true, now).ok();
-        synced = settle(&mut broker, now);
+        synced = broker.storage_mut().sync_all(now.mono);
     }
     synced.map_err(|error| Failure::new(format!("the copy cannot be written: {error}")))?;
     Ok(!report.notes.is_empty())
-}
-
-/// Syncs until there is nothing left to be synced.
-fn settle(broker: &mut broker::Broker, now: Now) -> DiskResult<()> {
-    let storage = broker.storage_mut();
-    storage.want_sync(now.mono);
-    while let Some(file) = storage.start_sync(now.mono) {
-        storage.finish_sync(file.sync(), now.mono);
-        storage.want_sync(now.mono);
-    }
-    storage.failed().map_or(Ok(()), Err)
 }
 
 #[cfg(test)]

@@ -407,6 +407,20 @@ impl Storage {
         Ok(Some((UnderWay::Journal(lsn), self.journal.file().clone())))
     }
 
+    /// Syncs in place all that there is to be synced, one after the other: for tools and tests. A
+    /// server does that beside its work.
+    ///
+    /// # Errors
+    /// Why nothing can be promised any more.
+    pub fn sync_all(&mut self, now: Millis) -> DiskResult<()> {
+        self.want_sync(now);
+        while let Some(file) = self.start_sync(now) {
+            self.finish_sync(file.sync(), now);
+            self.want_sync(now);
+        }
+        self.failed.map_or(Ok(()), Err)
+    }
+
     /// Takes the result of the sync that was under way.
     pub fn finish_sync(&mut self, result: DiskResult<()>, now: Millis) {
         let Some(under_way) = self.sync.under_way.take() else { return };

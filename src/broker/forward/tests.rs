@@ -30,11 +30,7 @@ fn start(disk: &SimDisk) -> Broker {
 }
 
 fn sync(broker: &mut Broker) {
-    broker.storage_mut().want_sync(NOW.mono);
-    while let Some(file) = broker.storage_mut().start_sync(NOW.mono) {
-        broker.storage_mut().finish_sync(file.sync(), NOW.mono);
-        broker.storage_mut().want_sync(NOW.mono);
-    }
+    broker.storage_mut().sync_all(NOW.mono).ok();
 }
 
 fn create(broker: &mut Broker, name: &str, partitions: i32) -> u32 {

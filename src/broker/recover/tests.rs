@@ -26,11 +26,7 @@ fn start(disk: &SimDisk) -> Opened {
 
 fn sync(broker: &mut Broker) {
     broker.checkpoint(false, false, NOW).ok();
-    broker.storage_mut().want_sync(NOW.mono);
-    while let Some(file) = broker.storage_mut().start_sync(NOW.mono) {
-        broker.storage_mut().finish_sync(file.sync(), NOW.mono);
-        broker.storage_mut().want_sync(NOW.mono);
-    }
+    broker.storage_mut().sync_all(NOW.mono).ok();
 }
 
 fn checkpoint(broker: &mut Broker) {
