@@ -1,8 +1,8 @@
 //! Reads that fail once, with `EIO`: in the life of a scenario, at a start, and while serving.
 //!
-//! A read that fails is neither rot nor the end of a file: whoever asked hears of it, nothing is
-//! cut off, and as soon as the device answers again everything is there. A start that cannot read
-//! what it needs ends with an error and has changed nothing.
+//! A read that fails once is neither rot nor the end of a file: it is tried once more where it
+//! matters, nothing is cut off, and everything is there as soon as the device answers again, also
+//! after a start that gave up.
 
 use crate::check;
 use crate::driver::{Driver, start_time};

@@ -1,10 +1,10 @@
 //! Forwarding with real sockets: a second broker is the upstream. Real Kafka clusters are asked in
 //! `tests/clients/forward`, every order of events in `tests/forward.rs`.
 
-use crate::rot::{ottla, spoil};
+use crate::rot::spoil;
 use crate::support::clients::{Producer, create_topic, read_all, text, topic_exists};
 use crate::support::process::{Ottla, port_for_restarts};
-use crate::support::wait_until;
+use crate::support::{ottla, status, wait_until};
 use std::path::Path;
 use std::time::Duration;
 
@@ -159,7 +159,7 @@ fn what_has_rotted_here_is_passed_and_all_else_goes_up_once_and_in_order() {
     gateway_two.wait_for_log("the local records 7..8 were gone before they went up");
     gateway_two.wait_for_log("the local records 19..20 were gone before they went up");
     wait_until("both gaps in the status, and nothing that waits", || {
-        let (_, told) = ottla(&["status", "--bootstrap-server", &gateway_two.bootstrap()]);
+        let told = status(&gateway_two);
         let bootstrap = gateway_two.bootstrap();
         let (_, link) = ottla(&["forward", "--status", "--bootstrap-server", &bootstrap]);
         told.contains("2 records are lost")

@@ -5,9 +5,9 @@
 //! because strace can only claim one that did not happen (`disk::os` has tests for these).
 
 use crate::support::clients::{read_all, text};
-use crate::support::process::{Ottla, run_to_end};
+use crate::support::process::Ottla;
 use crate::support::raw::{self, Raw, read_produce};
-use crate::support::wait_until;
+use crate::support::{status, wait_until};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
@@ -50,12 +50,6 @@ impl Drop for Injected {
         rustix::process::kill_process(strace, rustix::process::Signal::TERM).ok();
         self.0.wait().ok();
     }
-}
-
-fn status(ottla: &Ottla) -> String {
-    let arguments = ["status", "--bootstrap-server", &ottla.bootstrap()];
-    let output = run_to_end(Command::new(env!("CARGO_BIN_EXE_ottla")).args(arguments));
-    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Produces with acks=all on a new connection: the error, or `None` where it was closed.

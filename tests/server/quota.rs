@@ -2,13 +2,12 @@
 //! it, whatever comes in.
 
 use crate::support::clients::{Producer, admin, create_topic, produce_texts, read_all};
-use crate::support::process::{Ottla, run_to_end};
-use crate::support::{block_on, wait_until};
+use crate::support::process::Ottla;
+use crate::support::{block_on, status, wait_until};
 use rdkafka::Message;
 use rdkafka::admin::AdminOptions;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -21,12 +20,6 @@ fn du(path: &Path) -> u64 {
     let Ok(entry) = path.symlink_metadata() else { return 0 };
     let within = path.read_dir().into_iter().flatten().flatten();
     entry.blocks() * 512 + within.map(|entry| du(&entry.path())).sum::<u64>()
-}
-
-fn status(broker: &Ottla) -> String {
-    let arguments = ["status", "--bootstrap-server", &broker.bootstrap()];
-    let output = run_to_end(Command::new(env!("CARGO_BIN_EXE_ottla")).args(arguments));
-    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Sends records of 1 KB with acks=all: how many were acknowledged.

@@ -1,11 +1,10 @@
 //! Bytes that change on the card, before a start and while the broker runs.
 
 use crate::support::clients::{create_topic, produce_texts, read_all, text};
-use crate::support::process::{Ottla, run_to_end};
-use crate::support::wait_until;
+use crate::support::process::Ottla;
+use crate::support::{ottla, status, wait_until};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::Command;
 
 /// Overwrites some bytes of a topic's first segment, in the middle of a value.
 pub fn spoil(data: &Path, topic: &str, value: &str) {
@@ -14,12 +13,6 @@ pub fn spoil(data: &Path, topic: &str, value: &str) {
     let at = bytes.windows(value.len()).position(|part| part == value.as_bytes()).unwrap();
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.write_all_at(b"ROT", at as u64 + 2).unwrap();
-}
-
-/// Runs a command of the binary: whether it succeeded, and what it said.
-pub fn ottla(arguments: &[&str]) -> (bool, String) {
-    let output = run_to_end(Command::new(env!("CARGO_BIN_EXE_ottla")).args(arguments));
-    (output.status.success(), String::from_utf8(output.stdout).unwrap())
 }
 
 fn values(ottla: &Ottla, topic: &str) -> Vec<String> {
@@ -38,8 +31,8 @@ fn a_consumer_goes_on_behind_what_has_rotted_and_everybody_is_told() {
             produce_texts(&ottla_one.bootstrap(), topic, &[format!("{topic} record {n}")]);
         }
     }
-    let (status, ..) = ottla_one.terminate();
-    assert!(status.success());
+    let (ended, ..) = ottla_one.terminate();
+    assert!(ended.success());
     spoil(&data, "before", "before record 4");
     let (sound, said) = ottla(&["log", "check", "--data", data.to_str().unwrap()]);
     assert!(!sound);
@@ -56,8 +49,8 @@ fn a_consumer_goes_on_behind_what_has_rotted_and_everybody_is_told() {
     broker.wait_for_log("the records with offsets 7 to 7 are lost");
     assert_eq!(values(&broker, "while"), all_but("while", 7));
     wait_until("both in the status", || {
-        let (_, status) = ottla(&["status", "--bootstrap-server", &broker.bootstrap()]);
-        status.contains("2 records are lost") && status.contains("before-0 4-4, while-0 7-7")
+        let said = status(&broker);
+        said.contains("2 records are lost") && said.contains("before-0 4-4, while-0 7-7")
     });
     let told = broker.log().matches("are not what was written there").count();
     assert_eq!(told, 2, "{}", broker.log());

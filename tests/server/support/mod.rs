@@ -7,7 +7,9 @@ pub mod clients;
 pub mod process;
 pub mod raw;
 
+use process::{Ottla, run_to_end};
 use std::future::Future;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// How long anything may take that takes milliseconds. Machines that run tests are busy.
@@ -29,4 +31,15 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         .build()
         .expect("a runtime")
         .block_on(future)
+}
+
+/// Runs a command of the binary: whether it succeeded, and what it said.
+pub fn ottla(arguments: &[&str]) -> (bool, String) {
+    let output = run_to_end(Command::new(env!("CARGO_BIN_EXE_ottla")).args(arguments));
+    (output.status.success(), String::from_utf8(output.stdout).unwrap())
+}
+
+/// What `ottla status` says of a broker.
+pub fn status(broker: &Ottla) -> String {
+    ottla(&["status", "--bootstrap-server", &broker.bootstrap()]).1
 }
