@@ -146,6 +146,8 @@ pub struct Lane {
     pub pending: Option<Millis>,
     /// Stored batches up to this local offset go one by one: a merged one was refused.
     pub alone_until: i64,
+    /// Its next batch had no room behind those of others: it begins the next request.
+    pub first: bool,
     /// Since this process began, upstream has acknowledged something or something was set aside.
     pub moved: bool,
     /// The batch that begins here goes whole though the local log begins within it: it cannot be
@@ -217,6 +219,7 @@ impl Lane {
             // What is there at the start has waited long enough.
             pending: Some(Millis(0)),
             alone_until: 0,
+            first: false,
             moved: false,
             whole: -1,
             new_epoch: false,

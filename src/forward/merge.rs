@@ -6,7 +6,8 @@
 //! buffers are allocated once. A stored batch whose CRC is wrong is never merged: it goes alone,
 //! its CRC still wrong, for upstream to refuse. A compressed batch whose records must be changed
 //! goes up compressed with the codec that is set, or with LZ4, which takes a table of 16 KiB where
-//! the others take ten times that; where it does not fit into the buffer, it goes up whole.
+//! the others take ten times that; where it does not fit into the buffer, it goes up whole, and
+//! `unchanged` says so.
 //! Absent: the choice of what to send (`machine`), and transactions, which this broker has not.
 
 use super::batch::{Identity, readdress, sequence_at};
@@ -40,6 +41,9 @@ pub struct Packed {
     pub max_timestamp: i64,
     /// How the appended batch is compressed.
     pub codec: Codec,
+    /// Its records should have been changed and are not: there was no room for that behind what
+    /// `out` had, or there is none at all.
+    pub unchanged: bool,
 }
 
 /// Why nothing was appended.
@@ -188,6 +192,7 @@ impl Merger {
         } else {
             None
         };
+        let unchanged = wanted.is_changed() && packed.is_none();
         let packed = packed.or_else(|| {
             out.truncate(start);
             self.compressed(&wanted, out)
@@ -196,7 +201,7 @@ impl Merger {
             out.truncate(start);
             wanted.as_it_is(out)
         });
-        Ok(Packed { bytes_read: skipped + packed.bytes_read, ..packed })
+        Ok(Packed { bytes_read: skipped + packed.bytes_read, unchanged, ..packed })
     }
 
     /// Whether the first two batches become one, as far as their headers tell.
@@ -438,6 +443,7 @@ impl Wanted<'_> {
             bytes: batch.len(),
             max_timestamp: largest_timestamp(&header),
             codec: header.codec().unwrap_or(Codec::None),
+            unchanged: false,
         }
     }
 
@@ -458,6 +464,7 @@ impl Wanted<'_> {
             bytes: header.total_bytes,
             max_timestamp: largest_timestamp(header),
             codec: header.codec().unwrap_or(Codec::None),
+            unchanged: false,
         }
     }
 }

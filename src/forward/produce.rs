@@ -128,13 +128,25 @@ impl Forwarder {
             }
             return chosen;
         }
+        // Before its class has its turn: others may have something small at every turn.
+        let first = (0..count).find(|lane| {
+            self.lanes[*lane].first
+                && (!self.bucket.is_capped() || Some(self.lanes[*lane].class) == class)
+                && self.is_due_now(broker, *lane, now)
+                && self.is_led_by(*lane, node)
+        });
+        chosen.extend(first);
         while let Some(of) = class {
             class = None;
             let rotor = self.rotors.iter().find(|(class, _)| *class == of);
             let rotor = rotor.map_or(0, |(_, next)| *next);
             for turn in 0..count {
                 let lane = (rotor + turn) % count;
-                if !self.is_due_now(broker, lane, now) || !self.is_led_by(lane, node) {
+                let chosen_before = Some(lane) == first;
+                if chosen_before
+                    || !self.is_due_now(broker, lane, now)
+                    || !self.is_led_by(lane, node)
+                {
                     continue;
                 }
                 let known = self.lanes[lane].class;
@@ -226,6 +238,7 @@ impl Forwarder {
         }
         let large = slice.first.total_bytes > self.config.batch_size as usize;
         if large && !taken.is_empty() {
+            self.lanes[lane_at].first = true;
             return false;
         }
         let out = &mut self.links[at].out;
@@ -248,7 +261,7 @@ impl Forwarder {
         let flight = if large && !rewritten {
             self.stream(broker, at, lane_at, &slice, now)
         } else {
-            self.pack(broker, at, lane_at, &slice, now)
+            self.pack(broker, at, lane_at, &slice, !taken.is_empty(), now)
         };
         let link = &mut self.links[at];
         let Some(flight) = flight else {
@@ -269,7 +282,7 @@ impl Forwarder {
         let end = lane.high_watermark(broker);
         lane.flight = Some(Flight { link: link.id, correlation, bytes: bytes as u64, ..flight });
         lane.sent = lane.sent.max(flight.next);
-        lane.full = false;
+        (lane.full, lane.first) = (false, false);
         // What is left behind was there before, or belongs to a backlog: it does not linger.
         lane.pending = (flight.next < end).then_some(Millis(0));
         true
@@ -291,13 +304,15 @@ impl Forwarder {
         Some(fresh)
     }
 
-    /// Small batches, made one.
+    /// Small batches, made one; none where the first must be changed, and the batches of others
+    /// that are `behind` left no room for that.
     fn pack(
         &mut self,
         broker: &mut Broker,
         at: usize,
         lane_at: usize,
         slice: &Slice,
+        behind: bool,
         now: Now,
     ) -> Option<Flight> {
         // Never: what is longer is streamed, see `add_lane`.
@@ -324,6 +339,10 @@ impl Forwarder {
                 return None;
             }
         };
+        if packed.unchanged && behind {
+            lane.first = true;
+            return None;
+        }
         if packed.first < lane.next {
             self.overlap(broker, lane_at, packed.first, now);
             return None;

@@ -7,9 +7,13 @@ use crate::records::{self, GOOD, MARK_BYTES, Plain};
 use crate::truth::{Lane, Local};
 use ottla::broker::Broker;
 use ottla::config::{OnRejected, TimestampType};
+use ottla::forward::merge::whole_bytes_max;
 use ottla::storage::PartitionKey;
-use ottla::wire::batch;
-use std::collections::BTreeMap;
+use ottla::wire::batch::{self, HEADER_BYTES};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Bytes of a record's lengths and numbers, which are small ones here; and of a header's.
+const RECORD_BYTES_BESIDE: usize = 20;
 
 /// What upstream has of each lane, in the order of its logs.
 fn upstream(cluster: &Cluster) -> BTreeMap<u16, Vec<Plain>> {
@@ -61,6 +65,24 @@ fn set_aside(broker: &mut Broker, lane: &Lane) -> Vec<Vec<u8>> {
     batches
 }
 
+/// Bytes of a batch without compression, or a few more.
+fn plain_bytes_at_most(batch: &Local) -> usize {
+    let bytes = |text: &Option<Vec<u8>>| text.as_ref().map_or(0, Vec::len);
+    let record = |record: &Plain| {
+        let headers = record.headers.iter().map(|(key, value)| key.len() + bytes(value) + 4);
+        bytes(&record.key) + bytes(&record.value) + headers.sum::<usize>() + RECORD_BYTES_BESIDE
+    };
+    HEADER_BYTES + batch.records.iter().map(record).sum::<usize>()
+}
+
+/// The records of a batch that could not be written anew go up with the times that their producers
+/// gave them, not with the broker's.
+fn forget_time(record: &mut Plain, timeless: &BTreeSet<(u16, u32)>) {
+    if timeless.contains(&record.mark()) {
+        record.timestamp = 0;
+    }
+}
+
 fn bare(stored: &[u8]) -> Vec<u8> {
     let mut bytes = stored.to_vec();
     bytes[..8].fill(0);
@@ -78,13 +100,22 @@ pub fn everything(life: &mut Life, lived: &mut Lived) {
     let certain = theme != Theme::OtherCluster;
     let knows_zstd = certain.then(|| life.world.cluster.knows_zstd());
     let mut lanes = life.world.gateway.truth.lanes.clone();
-    let by_broker = TimestampType::LogAppendTime;
-    let timeless = life.plan.config.log_message_timestamp_type == by_broker;
-    if timeless {
-        // Compressed and large batches go up with the times that their producers gave them.
-        let batches = lanes.iter_mut().flat_map(|lane| &mut lane.batches);
-        batches.flat_map(|batch| &mut batch.records).for_each(|record| record.timestamp = 0);
-        found.values_mut().flatten().for_each(|record| record.timestamp = 0);
+    let timestamp_type = life.plan.config.log_message_timestamp_type;
+    let by_broker = timestamp_type == TimestampType::LogAppendTime;
+    let mut timeless = BTreeSet::new();
+    if by_broker {
+        let whole = whole_bytes_max(life.plan.config.forward.batch_size);
+        let unpacks_zstd = life.plan.config.sizes.forward_unpacks_zstd;
+        for batch in lanes.iter().flat_map(|lane| &lane.batches) {
+            let zstd = records::is_zstd(&batch.stored);
+            if zstd && !unpacks_zstd || plain_bytes_at_most(batch) > whole {
+                timeless.extend(batch.records.iter().map(Plain::mark));
+            }
+        }
+        for batch in lanes.iter_mut().flat_map(|lane| &mut lane.batches) {
+            batch.records.iter_mut().for_each(|record| forget_time(record, &timeless));
+        }
+        found.values_mut().flatten().for_each(|record| forget_time(record, &timeless));
     }
     let broker = &mut life.world.gateway.running.as_mut().expect("it runs").broker;
     let mut aside: BTreeMap<(String, i32), Vec<Vec<u8>>> = BTreeMap::new();
@@ -105,6 +136,7 @@ pub fn everything(life: &mut Life, lived: &mut Lived) {
             rejected_in_part: false,
             repeats: repeated > 0,
             bytes_max,
+            by_broker,
             knows_zstd,
             missing: Vec::new(),
         };
@@ -128,22 +160,24 @@ pub fn everything(life: &mut Life, lived: &mut Lived) {
                 with_repeats(&wanted, got, u64::MAX, breaks_max)
             }
             Theme::Recreated | Theme::Forgetful | Theme::OtherCluster => {
-                with_losses(&wanted, got, &life.graveyard, (lane.number, timeless)).and_then(|()| {
-                    // What is there is there once and in order, but for what is counted.
-                    // Without topic ids nobody is told of a topic that was made anew, and an offset
-                    // of the old one means nothing in it.
-                    let blind = theme == Theme::Recreated;
-                    let may: Vec<Want<'_>> = wanted
-                        .iter()
-                        .map(|want| Want {
-                            must: false,
-                            times_max: if blind { u64::MAX } else { want.times_max },
-                            ..*want
-                        })
-                        .collect();
-                    let breaks_max = if repeated > 0 || blind { u64::MAX } else { 0 };
-                    with_repeats(&may, got, if blind { u64::MAX } else { repeated }, breaks_max)
-                })
+                with_losses(&wanted, got, &life.graveyard, (lane.number, &timeless)).and_then(
+                    |()| {
+                        // What is there is there once and in order, but for what is counted.
+                        // Without topic ids nobody is told of a topic that was made anew, and an offset
+                        // of the old one means nothing in it.
+                        let blind = theme == Theme::Recreated;
+                        let may: Vec<Want<'_>> = wanted
+                            .iter()
+                            .map(|want| Want {
+                                must: false,
+                                times_max: if blind { u64::MAX } else { want.times_max },
+                                ..*want
+                            })
+                            .collect();
+                        let breaks_max = if repeated > 0 || blind { u64::MAX } else { 0 };
+                        with_repeats(&may, got, if blind { u64::MAX } else { repeated }, breaks_max)
+                    },
+                )
             }
         };
         let verdict = verdict.and_then(|()| match missing.first() {
@@ -187,6 +221,8 @@ struct Judge<'a> {
     rejected_in_part: bool,
     repeats: bool,
     bytes_max: usize,
+    /// The broker's timestamps are written into the records on the way up.
+    by_broker: bool,
     knows_zstd: Option<bool>,
     missing: Vec<String>,
 }
@@ -225,7 +261,9 @@ impl<'a> Judge<'a> {
             if copies > 0 {
                 let may = poison
                     || zstd && self.knows_zstd.is_none()
-                    || batch.stored.len() > self.bytes_max;
+                    || batch.stored.len() > self.bytes_max
+                    // Written anew it may be compressed less.
+                    || self.by_broker && plain_bytes_at_most(batch) > self.bytes_max;
                 assert!(may, "{} was set aside without need", name(&batch.records[0]));
                 let copies = times_max.min(copies as u64);
                 for _ in 0..copies {
@@ -325,15 +363,13 @@ fn with_losses(
     wanted: &[Want<'_>],
     got: &[Plain],
     graveyard: &[Cluster],
-    (lane, timeless): (u16, bool),
+    (lane, timeless): (u16, &BTreeSet<(u16, u32)>),
 ) -> Result<(), String> {
     let mut had: Vec<Plain> = Vec::new();
     for cluster in graveyard {
         had.extend(upstream_with_tails(cluster, lane));
     }
-    if timeless {
-        had.iter_mut().for_each(|record| record.timestamp = 0);
-    }
+    had.iter_mut().for_each(|record| forget_time(record, timeless));
     had.extend_from_slice(got);
     for want in wanted.iter().filter(|want| want.must) {
         if !had.contains(want.record) {
@@ -405,6 +441,7 @@ mod tests {
             rejected_in_part: false,
             repeats: false,
             bytes_max: 1,
+            by_broker: false,
             knows_zstd: None,
             missing: Vec::new(),
         };

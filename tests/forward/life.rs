@@ -176,7 +176,9 @@ impl Life {
     fn build(&mut self, lane: usize, wall_ms: i64) -> Vec<u8> {
         let random = &mut self.random;
         let lane = &mut self.world.gateway.truth.lanes[lane];
+        let packed = random.chance(self.plan.packed_percent);
         let count = match random.below(10) {
+            _ if packed => random.between(60, 120),
             0..6 => 1,
             6..9 => random.between(2, 6),
             _ => random.between(7, 40),
@@ -196,6 +198,7 @@ impl Life {
             let mut value = records::mark(lane.number, lane.next_record, letter);
             lane.next_record += 1;
             let filling = match random.below(20) {
+                _ if packed => 100,
                 0 => random.between(500, 3_000),
                 1..10 => 0,
                 _ => random.below(120),
@@ -207,7 +210,7 @@ impl Life {
             let time = dated + random.pick(&[0, 0, 0, 1, 700, -40]);
             builder.push(time, key, Some(&value), headers);
         }
-        let codec = match random.below(40) {
+        let codec = match random.below(if packed { 3 } else { 40 }) {
             0 => Codec::Gzip,
             1 => Codec::Snappy,
             2 => Codec::Lz4,

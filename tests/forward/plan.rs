@@ -66,6 +66,9 @@ pub struct Plan {
     pub pause_ms_max: u64,
     /// Of a hundred records, so many are of a kind that upstream refuses.
     pub poison_percent: u64,
+    /// Of all batches, how many come compressed, and plain are as large as a client on a busy
+    /// machine makes them.
+    pub packed_percent: u64,
     /// How far the wall clock is off, and how far records are dated back.
     pub wall_shift_ms: i64,
     pub dated_back_ms: i64,
@@ -114,7 +117,7 @@ fn forward(settings: &Settings, random: &mut Random) -> ForwardConfig {
         create_topics: settings.creates_topics && settings.age != Age::Old,
         bandwidth_bytes_per_second: random.pick(&[0, 0, 0, 0, 0, 5_000]),
         priority: if random.chance(30) { vec![("b*".to_owned(), 3)] } else { Vec::new() },
-        batch_size: random.pick(&[200, 1_000, 65_536]),
+        batch_size: random.pick(&[200, 1_000, 16_384, 65_536]),
         linger_ms: random.pick(&[0, 5, 100]),
         compression_type: random.pick(&[
             ForwardCompression::Producer,
@@ -178,6 +181,11 @@ impl Plan {
             settings,
             steps,
             pause_ms_max,
+            packed_percent: if by_broker {
+                random.pick(&[0, 30, 60])
+            } else {
+                random.pick(&[0, 0, 30])
+            },
             poison_percent: random.pick(&[0, 0, 0, 3, 20]),
             wall_shift_ms: random.pick(&[0, 0, 0, -1_690_000_000_000, 86_400_000]),
             dated_back_ms: random.pick(&[0, 0, 10_000_000, 200_000_000]),

@@ -92,3 +92,23 @@ fn a_rotten_batch_goes_alone_with_its_wrong_crc() {
         assert_eq!(sizes, [Ok(2), Err(BatchError::Crc), Ok(1)], "{codec:?}");
     }
 }
+
+#[test]
+fn a_batch_that_has_no_room_to_be_changed_in_says_so() {
+    let value = "v".repeat(90);
+    for append_time in [None, Some(9_000)] {
+        let plain = stored(10, 500, &[value.as_str(); 20], append_time);
+        let mut merger = Merger::new(65_536, Codec::None);
+        merger.set_room(3_000);
+        for before in [0, 1_000, 2_000] {
+            let mut out = vec![0; before];
+            let packed = merger.pack(&plain, 10, ID, 0, false, &mut out).unwrap();
+            let stamped = seen(&out[before..]).iter().all(|(time, _)| *time == 9_000);
+            assert_eq!((packed.first, packed.next), (10, 30));
+            match append_time {
+                None => assert!(!packed.unchanged, "nothing is to be changed: behind {before}"),
+                Some(_) => assert_eq!((packed.unchanged, stamped), (before > 999, before < 1_000)),
+            }
+        }
+    }
+}
