@@ -163,8 +163,8 @@ pub fn everything(life: &mut Life, lived: &mut Lived) {
                 with_losses(&wanted, got, &life.graveyard, (lane.number, &timeless)).and_then(
                     |()| {
                         // What is there is there once and in order, but for what is counted.
-                        // Without topic ids nobody is told of a topic that was made anew, and an offset
-                        // of the old one means nothing in it.
+                        // Without topic ids nobody is told of a topic that was made anew, and an
+                        // offset of the old one means nothing in it.
                         let blind = theme == Theme::Recreated;
                         let may: Vec<Want<'_>> = wanted
                             .iter()
