@@ -41,6 +41,7 @@ pub struct Life {
     pub world: World,
     pub plan: Plan,
     pub random: Random,
+    packing: Random,
     /// A state of upstream that it may be set back to.
     backup: Option<Cluster>,
     /// Upstream has refused access for a while.
@@ -64,7 +65,12 @@ impl Life {
     /// The beginning.
     pub fn new(seed: u64, theme: Theme, make: Make, trace: bool) -> Life {
         let mut random = Random::new(seed);
-        let plan = Plan::new(theme, &mut random);
+        let mut plan = Plan::new(theme, &mut random);
+        // Drawn elsewhere: the lives that are remembered stay what they were.
+        let mut packing = Random::new(!seed);
+        if seed.is_multiple_of(5) {
+            plan.pack(&mut packing);
+        }
         let mut gateway = Gateway::new(plan.config.clone(), make);
         gateway.wall_shift_ms = plan.wall_shift_ms;
         let cluster = Cluster::new(plan.settings.clone(), 1, random.fork());
@@ -79,6 +85,7 @@ impl Life {
             world,
             plan,
             random,
+            packing,
             backup: None,
             forbidden: false,
             foreign: 0,
@@ -176,9 +183,9 @@ impl Life {
     fn build(&mut self, lane: usize, wall_ms: i64) -> Vec<u8> {
         let random = &mut self.random;
         let lane = &mut self.world.gateway.truth.lanes[lane];
-        let packed = random.chance(self.plan.packed_percent);
+        let packed = self.packing.chance(self.plan.packed_percent);
         let count = match random.below(10) {
-            _ if packed => random.between(60, 120),
+            _ if packed => self.packing.between(60, 120),
             0..6 => 1,
             6..9 => random.between(2, 6),
             _ => random.between(7, 40),

@@ -117,7 +117,7 @@ fn forward(settings: &Settings, random: &mut Random) -> ForwardConfig {
         create_topics: settings.creates_topics && settings.age != Age::Old,
         bandwidth_bytes_per_second: random.pick(&[0, 0, 0, 0, 0, 5_000]),
         priority: if random.chance(30) { vec![("b*".to_owned(), 3)] } else { Vec::new() },
-        batch_size: random.pick(&[200, 1_000, 16_384, 65_536]),
+        batch_size: random.pick(&[200, 1_000, 65_536]),
         linger_ms: random.pick(&[0, 5, 100]),
         compression_type: random.pick(&[
             ForwardCompression::Producer,
@@ -135,6 +135,16 @@ fn forward(settings: &Settings, random: &mut Random) -> ForwardConfig {
 }
 
 impl Plan {
+    /// Makes it a life of clients that are busy: their batches are large before they are
+    /// compressed, and as often as not the broker's times are to be written into them.
+    pub fn pack(&mut self, random: &mut Random) {
+        self.packed_percent = random.pick(&[30, 60]);
+        if random.chance(50) {
+            self.config.log_message_timestamp_type = TimestampType::LogAppendTime;
+            self.config.forward.batch_size = random.pick(&[1_000, 16_384, 65_536]);
+        }
+    }
+
     /// The plan of a seed.
     pub fn new(theme: Theme, random: &mut Random) -> Plan {
         let settings = settings(theme, random);
@@ -181,11 +191,7 @@ impl Plan {
             settings,
             steps,
             pause_ms_max,
-            packed_percent: if by_broker {
-                random.pick(&[0, 30, 60])
-            } else {
-                random.pick(&[0, 0, 30])
-            },
+            packed_percent: 0,
             poison_percent: random.pick(&[0, 0, 0, 3, 20]),
             wall_shift_ms: random.pick(&[0, 0, 0, -1_690_000_000_000, 86_400_000]),
             dated_back_ms: random.pick(&[0, 0, 10_000_000, 200_000_000]),
