@@ -221,7 +221,19 @@ impl Forwarder {
         let read = broker.read(lane.index, from, limit as u32, taken.is_empty());
         let slice = match read {
             Ok(Some(slice)) if slice.bytes > 0 => slice,
-            Ok(_) => return false,
+            // It does not fit behind those of others.
+            Ok(Some(_)) => {
+                lane.first = true;
+                return false;
+            }
+            Ok(None) => {
+                // What is left of the log has rotted.
+                let end = lane.high_watermark(broker);
+                if from < end {
+                    self.gap(broker, lane_at, end, now);
+                }
+                return false;
+            }
             Err(error) => {
                 self.cannot_read(broker, lane_at, &error, now);
                 return false;
