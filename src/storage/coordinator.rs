@@ -358,19 +358,27 @@ pub fn look(disk: &dyn Disk, path: &str) -> Result<Seen, Found> {
 /// # Errors
 /// What the disk said.
 pub fn write_new(disk: &dyn Disk, file: &CoordinatorFile) -> DiskResult<FileRef> {
-    let new = disk.open(layout::COORDINATOR_NEW, Open::CreateEmpty)?;
+    // The space that was kept for it is not given up: on a full disk there is no other.
+    let new = disk.open(layout::COORDINATOR_NEW, Open::CreateOrKeep)?;
     new.write_at(&[&encode(file)], 0)?;
     Ok(new)
 }
 
-/// Space for the next one, if there is some: half as much again as this one of `bytes` took. The
-/// directory is synced: nothing but `coordinator.new` is that file.
+/// Space for the next one, if there is some: half as much again as this one of `bytes` took. As
+/// long as there is no previous one, whose space is that of the next but one, for that as well.
 pub fn keep_spare(disk: &dyn Disk, bytes: u64) {
     let space = (bytes + bytes / 2 + COORDINATOR_SPARE_BYTES).next_multiple_of(4096);
-    if let Ok(spare) = disk.open(layout::COORDINATOR_NEW, Open::CreateOrKeep) {
-        // Two checkpoints old, it must not count again; should this be lost, a newer one counts.
-        spare.write_at(&[&[0; HEADER_BYTES]], 0).ok();
-        spare.reserve(0, space).ok();
+    let keep = |path| {
+        if let Ok(spare) = disk.open(path, Open::CreateOrKeep) {
+            // Two checkpoints old, it must not count again; should this be lost, a newer one
+            // counts.
+            spare.write_at(&[&[0; HEADER_BYTES]], 0).ok();
+            spare.reserve(0, space).ok();
+        }
+    };
+    keep(layout::COORDINATOR_NEW);
+    if matches!(disk.open(layout::COORDINATOR_PREVIOUS, Open::Read), Err(DiskError::NotFound)) {
+        keep(layout::COORDINATOR_SPARE);
     }
 }
 
@@ -392,12 +400,10 @@ pub fn put_in_place(disk: &dyn Disk) -> DiskResult<FileRef> {
         Err(DiskError::NotFound) => Ok(false),
         other => other.map(|()| true),
     };
-    let spare = rename(layout::COORDINATOR_PREVIOUS, layout::COORDINATOR_SPARE)?;
+    rename(layout::COORDINATOR_PREVIOUS, layout::COORDINATOR_SPARE)?;
     rename(layout::COORDINATOR, layout::COORDINATOR_PREVIOUS)?;
     disk.rename(layout::COORDINATOR_NEW, layout::COORDINATOR)?;
-    if spare {
-        rename(layout::COORDINATOR_SPARE, layout::COORDINATOR_NEW)?;
-    }
+    rename(layout::COORDINATOR_SPARE, layout::COORDINATOR_NEW)?;
     disk.open_dir("")
 }
 

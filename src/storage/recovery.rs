@@ -476,7 +476,15 @@ impl Recovery<'_> {
             self.too_large.get_or_insert(TooLarge::SEGMENTS);
             return;
         }
-        if let Err(error) = partition.restore(&*disk, place, header, bytes, age_s, anew) {
+        let mut restored = partition.restore(&*disk, place, header, bytes, age_s, anew);
+        if restored == Err(DiskError::NoSpace) {
+            // What the power cut took had room. A block of it may be an index's by now.
+            self.partitions.iter_mut().for_each(|partition| partition.give_up_indexes(&*disk));
+            let Some(partition) = self.partition(key) else { return };
+            restored = partition.restore(&*disk, place, header, bytes, age_s, anew);
+        }
+        let Some(partition) = self.partition(key) else { return };
+        if let Err(error) = restored {
             // The journal still has it, and keeps it as long as nothing more is written.
             let (dir, offset) = (&partition.dir, header.base_offset);
             let note = format!("{dir}: records from {offset} on cannot be restored: {error}");

@@ -267,7 +267,10 @@ impl Storage {
             None if self.sync.wants_checkpoint && self.sync.checkpoint.is_none() => Some(Millis(0)),
             until => until,
         };
-        let commit = self.sync.deadline.map(|deadline| deadline.max(self.sync.next_commit));
+        // The first checkpoint of all goes before any commit, also where it has to wait for space.
+        let is_first = self.checkpoint_number == 0 && self.is_checkpointing();
+        let commit = self.sync.deadline.filter(|_| !is_first);
+        let commit = commit.map(|deadline| deadline.max(self.sync.next_commit));
         [step, again, commit].into_iter().flatten().min()
     }
 

@@ -56,10 +56,12 @@ impl Partition {
             });
         }
         if let Some(bytes) = bytes {
-            let log = self.open_for_restore(disk)?;
+            let log = self.open_log(disk)?;
             if anew || !stands_at(&log, bytes, u64::from(place.position)) {
                 log.write_at(&[bytes], u64::from(place.position))?;
             }
+            // Before an index takes the last block.
+            self.open_for_restore(disk)?;
         }
         self.note_appended(place, header, age_s);
         Ok(())
@@ -116,6 +118,14 @@ impl Partition {
         })
     }
 
+    /// Room for records: removes the indexes, which are caches.
+    pub fn give_up_indexes(&mut self, disk: &dyn Disk) {
+        (self.active, self.sealed) = (None, None);
+        for segment in self.segments.all().iter() {
+            disk.remove_file(&layout::index_file(&self.dir, segment.base_offset)).ok();
+        }
+    }
+
     /// Makes the last segment durable.
     ///
     /// # Errors
@@ -132,6 +142,22 @@ impl Partition {
         self.names_dirty = true;
         disk.open(&layout::segment_file(&self.dir, base_offset), Open::CreateOrKeep)?;
         Ok(())
+    }
+
+    /// The newest segment's file, whether or not it is open as a whole.
+    fn open_log(&mut self, disk: &dyn Disk) -> DiskResult<FileRef> {
+        if let Some(open) = &self.active {
+            return Ok(open.log.clone());
+        }
+        let base_offset = self.segments.last().ok_or(DiskError::NotFound)?.base_offset;
+        let path = layout::segment_file(&self.dir, base_offset);
+        match disk.open(&path, Open::Write) {
+            Err(DiskError::NotFound) => {
+                self.make_segment_file(disk, base_offset)?;
+                disk.open(&path, Open::Write)
+            }
+            other => other,
+        }
     }
 
     fn open_for_restore(&mut self, disk: &dyn Disk) -> DiskResult<FileRef> {
