@@ -11,6 +11,8 @@
 
 #[path = "forward/answers.rs"]
 mod answers;
+#[path = "forward/bugs.rs"]
+mod bugs;
 #[path = "forward/canaries.rs"]
 mod canaries;
 #[path = "forward/check.rs"]

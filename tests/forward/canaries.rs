@@ -1,89 +1,17 @@
 //! Planted bugs: what the lives are for is seen by them, also where the promise has exceptions.
 //!
-//! Two are put around the machine: one notes what it has sent as acknowledged, one forgets at a
-//! start that something may be unanswered. Four are done to upstream: acknowledged batches that
+//! Two are put around the machine (`bugs`). Four are done to upstream: acknowledged batches that
 //! are dropped, and logs in which a batch is missing, there twice, or before the one it follows.
 
+use crate::bugs::{ahead, hasty};
 use crate::cluster::Cluster;
-use crate::gateway::{Machine, Make, honest};
+use crate::gateway::{Make, honest};
 use crate::partition::Replica;
 use crate::plan::Theme;
 use crate::records;
 use crate::{Tamper, live_all};
-use ottla::broker::Broker;
-use ottla::forward::{Action, Event, Forwarder, LinkId};
-use ottla::state::forward::ForwardRow;
-use ottla::storage::PartitionKey;
-use ottla::time::{Millis, Now};
 use ottla::wire::batch;
 use std::rc::Rc;
-
-/// Rows that say what the machine would like to be true.
-fn change_rows(broker: &mut Broker, now: Now, change: impl Fn(&Broker, &mut ForwardRow)) {
-    let rows: Vec<ForwardRow> = broker.forwarding().rows().cloned().collect();
-    for mut row in rows {
-        change(broker, &mut row);
-        broker.save_forward(&row, now).ok();
-    }
-}
-
-/// Advances the cursor before the acknowledgement.
-struct Ahead(Forwarder);
-
-impl Machine for Ahead {
-    fn handle(&mut self, broker: &mut Broker, event: Event<'_>, now: Now) {
-        self.0.handle(broker, event, now);
-    }
-
-    fn poll_action(&mut self) -> Option<Action> {
-        self.0.poll_action()
-    }
-
-    fn transmit(&mut self, broker: &mut Broker, link: LinkId, now: Now) -> Vec<u8> {
-        let bytes = self.0.transmit(broker, link, now).to_vec();
-        if bytes.len() > 60 {
-            change_rows(broker, now, |broker, row| {
-                let key = PartitionKey { topic: row.topic, partition: row.partition };
-                let index = broker.storage().find(key).expect("a partition");
-                let log = broker.storage().partition(index).expect("a log");
-                if row.producer_id >= 0 && row.cursor < log.high_watermark {
-                    row.cursor = log.high_watermark;
-                    row.settled = true;
-                }
-            });
-        }
-        bytes
-    }
-
-    fn transmitted(&mut self, link: LinkId, bytes: usize, now: Now) {
-        self.0.transmitted(link, bytes, now);
-    }
-
-    fn poll_timeout(&self) -> Option<Millis> {
-        self.0.poll_timeout()
-    }
-
-    fn room(&self, link: LinkId) -> usize {
-        self.0.room(link)
-    }
-
-    fn take_wake(&mut self) -> bool {
-        self.0.take_wake()
-    }
-
-    fn stop(&mut self, broker: &mut Broker, now: Now) {
-        self.0.stop(broker, now);
-    }
-}
-
-fn ahead(broker: &mut Broker, seed: u64, now: Now) -> Box<dyn Machine> {
-    Box::new(Ahead(Forwarder::new(broker, seed, now)))
-}
-
-fn hasty(broker: &mut Broker, seed: u64, now: Now) -> Box<dyn Machine> {
-    change_rows(broker, now, |_, row| row.settled = true);
-    honest(broker, seed, now)
-}
 
 fn dropped(cluster: &mut Cluster, at_the_end: bool) {
     cluster.drop_percent = if at_the_end { 0 } else { 3 };

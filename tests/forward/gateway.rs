@@ -5,7 +5,7 @@ use crate::truth::Truth;
 use ottla::broker::{self, Broker};
 use ottla::config::BrokerConfig;
 use ottla::disk::sim::SimDisk;
-use ottla::disk::{DiskFile, DiskResult};
+use ottla::disk::{Disk, DiskFile, DiskResult};
 use ottla::forward::{Action, Event, Forwarder, LinkId};
 use ottla::time::{Millis, Now};
 use std::rc::Rc;
@@ -83,6 +83,19 @@ pub struct Gateway {
     /// How far the wall clock is from the truth.
     pub wall_shift_ms: i64,
     pub starts: u64,
+    /// What stands between the broker and the disk.
+    pub wrap: fn(&SimDisk) -> Rc<dyn Disk>,
+    /// Planted bugs: what is written counts as acknowledged, and time passes as the wall says.
+    pub hasty: bool,
+    pub leap_ms: Option<u64>,
+    /// The disk fails now and then: a start may come to nothing.
+    pub may_fail: bool,
+    /// The disk's size while another program fills it.
+    pub full_at_bytes: Option<u64>,
+    /// What the last start that came to nothing said.
+    pub said: Vec<String>,
+    /// The disk was full when the process started: it has kept no space for hard times.
+    pub started_full: bool,
 }
 
 impl Gateway {
@@ -96,6 +109,13 @@ impl Gateway {
             make,
             wall_shift_ms: 0,
             starts: 0,
+            wrap: |disk| Rc::new(disk.clone()),
+            hasty: false,
+            leap_ms: None,
+            may_fail: false,
+            full_at_bytes: None,
+            said: Vec::new(),
+            started_full: false,
         }
     }
 
@@ -103,7 +123,7 @@ impl Gateway {
     pub fn clock(&self, now: u64) -> Now {
         let started_at = self.running.as_ref().map_or(now, |running| running.started_at);
         Now {
-            mono: Millis(now - started_at + 1_000),
+            mono: Millis(now - started_at + 1_000 + self.leap_ms.unwrap_or(0)),
             wall_ms: WALL_START_MS + self.wall_shift_ms + now as i64,
         }
     }
@@ -113,14 +133,25 @@ impl Gateway {
         self.starts += 1;
         self.running = None;
         let clock = self.clock(now);
-        let disk = Rc::new(self.disk.clone());
+        if let Some(bytes) = self.full_at_bytes {
+            // A file whose removal the power cut took back has its place: nobody else had it.
+            let used = self.disk.used_bytes().unwrap_or(0);
+            self.disk.set_capacity(bytes.max(used));
+        }
+        self.started_full = self.full_at_bytes.is_some();
+        let disk = (self.wrap)(&self.disk);
         let seed = u128::from(self.starts) * 7_919 + 3;
         match broker::open(disk, self.config.clone(), seed, clock) {
             Ok(mut opened) => {
                 if self.disk.is_cut() {
                     return false;
                 }
-                assert_eq!(opened.broker.storage().failed(), None);
+                if let Some(failed) = opened.broker.storage().failed() {
+                    assert!(self.may_fail, "a start without trouble: {failed}");
+                    self.said = opened.report.notes;
+                    self.said.extend(self.disk.operation_log().into_iter().rev().take(6));
+                    return false;
+                }
                 self.truth.recovered(&opened.broker);
                 let machine = (self.make)(&mut opened.broker, self.starts, clock);
                 let broker = opened.broker;
@@ -128,7 +159,8 @@ impl Gateway {
                 true
             }
             Err(error) => {
-                assert!(self.disk.is_cut(), "the gateway does not start: {error:?}");
+                let excused = self.disk.is_cut() || self.may_fail;
+                assert!(excused, "the gateway does not start: {error:?}");
                 false
             }
         }
@@ -159,14 +191,15 @@ impl Gateway {
             return;
         }
         running.broker.storage_mut().finish_sync(result, clock.mono);
-        self.truth.progress(&running.broker);
+        self.truth.progress(&running.broker, self.hasty);
     }
 
     /// When the process has something to do by itself, and whether that is the machine.
     pub fn wakes_at(&self) -> Option<(u64, bool)> {
         let running = self.running.as_ref()?;
+        let ahead = 1_000 + self.leap_ms.unwrap_or(0);
         let virtual_time =
-            |at: Millis| at.0.saturating_add(running.started_at).saturating_sub(1_000);
+            |at: Millis| at.0.saturating_add(running.started_at).saturating_sub(ahead);
         let machine = running.machine.poll_timeout().map(|at| (virtual_time(at), true));
         let broker = &running.broker;
         let sync = broker.storage().sync_deadline().filter(|_| running.syncing.is_none());
@@ -184,7 +217,7 @@ impl Gateway {
         if let Some(running) = &mut self.running
             && !self.disk.is_cut()
         {
-            self.truth.progress(&running.broker);
+            self.truth.progress(&running.broker, self.hasty);
             self.running = None;
         }
     }
@@ -212,6 +245,6 @@ impl Gateway {
                 return;
             }
         }
-        self.truth.progress(&running.broker);
+        self.truth.progress(&running.broker, self.hasty);
     }
 }

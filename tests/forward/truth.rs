@@ -112,9 +112,10 @@ impl Truth {
         }
     }
 
-    /// What is durable now is a promise.
-    pub fn progress(&mut self, broker: &Broker) {
-        let durable = broker.storage().durable();
+    /// What is durable now is a promise; to the `hasty`, what is written.
+    pub fn progress(&mut self, broker: &Broker, hasty: bool) {
+        let storage = broker.storage();
+        let durable = if hasty { storage.written() } else { storage.durable() };
         for batch in self.lanes.iter_mut().flat_map(|lane| &mut lane.batches) {
             batch.durable |= batch.lsn <= durable;
         }

@@ -109,7 +109,13 @@ impl World {
             let next = [planned, upstream, gateway_at].into_iter().flatten().min();
             let Some(next) = next.filter(|next| *next <= end) else { break };
             steps = if next > self.now { 0 } else { steps + 1 };
-            assert!(steps < 20_000, "nothing but events at {} ms", self.now);
+            assert!(
+                steps < 1_000_000,
+                "nothing but events at {} ms: upstream's at {upstream:?}, the gateway's at \
+                 {gateway:?} (or the machine's), behind {:?}",
+                self.now,
+                self.gateway.disk.operation_log().into_iter().rev().take(5).collect::<Vec<_>>(),
+            );
             self.now = self.now.max(next);
             if planned.is_some_and(|at| at <= next) {
                 let Reverse((_, _, what)) = self.heap.pop().expect("peeked at");
@@ -478,14 +484,25 @@ impl World {
 
     /// Starts the gateway; after cuts during the start, as often as it takes.
     pub fn start(&mut self) {
+        assert!(self.start_in(100), "it does not start: {:?}", self.gateway.said);
+    }
+
+    /// The same within so many attempts; whether it runs.
+    pub fn start_in(&mut self, attempts: u32) -> bool {
         self.say(|| "the gateway starts".to_owned());
+        let mut left = attempts;
         while !self.gateway.start(self.now) {
             self.power_off();
+            left -= 1;
+            if left == 0 {
+                return false;
+            }
         }
         if let Some(running) = &self.gateway.running {
             running.broker.forwarding().rows().for_each(|row| self.say(|| format!("{row:?}")));
         }
         self.turn();
+        true
     }
 
     /// A server dies, with its connections.
