@@ -72,6 +72,13 @@ use steps::{Plan, Step};
 /// Lives of a run, unless it is said otherwise.
 const LIVES: u64 = 400;
 
+/// Beyond those of a run: lives that a change was made for.
+const REMEMBERED: &[u64] = &[
+    // The header of a batch had rotted that said how many records it holds: as soon as the log's
+    // start was moved behind it, it was served in place of the one that held the new start.
+    2_263,
+];
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
@@ -145,7 +152,12 @@ fn whatever_happens_in_years_every_promise_holds() {
         return;
     }
     let lives = number("SIM_LIVES").unwrap_or(LIVES);
-    let (lived, failed) = live_all(0..lives, Bug::None);
+    let (mut lived, mut failed) = live_all(0..lives, Bug::None);
+    for seed in REMEMBERED.iter().filter(|seed| **seed >= lives) {
+        let (one, wrong) = live_all(*seed..*seed + 1, Bug::None);
+        lived.extend(one);
+        failed.extend(wrong);
+    }
     let mut sum = Lived::default();
     lived.iter().for_each(|one| sum.add(one));
     let years = sum.virtual_ms as f64 / (365.25 * 86_400_000.0);

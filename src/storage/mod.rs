@@ -448,10 +448,13 @@ impl Storage {
         if let Some(partition) = self.partitions.get_mut(index) {
             partition.log_start = offset;
             let key = partition.key;
-            self.rot.retain(|gap| gap.key != key || gap.next > offset);
             if partition.drop_before_start() && partition.given_up.replace(lsn).is_none() {
                 self.sync.removals += 1;
             }
+            // As long as its segment is there: a walk to what lies behind comes by, and what has
+            // rotted there may say that it holds the records from the new start on.
+            let oldest = partition.segments.first().map_or(i64::MAX, |first| first.base_offset);
+            self.rot.retain(|gap| gap.key != key || gap.segment_base >= oldest);
         }
         self.sync.want_frame(lsn, now.saturating_add(self.options.flush_interval_ms));
         Ok(lsn)
