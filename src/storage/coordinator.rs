@@ -365,7 +365,8 @@ pub fn write_new(disk: &dyn Disk, file: &CoordinatorFile) -> DiskResult<FileRef>
 }
 
 /// Space for the next one, if there is some: half as much again as this one of `bytes` took. As
-/// long as there is no previous one, whose space is that of the next but one, for that as well.
+/// long as there is no previous one, whose space is that of the next but one, for that as well. The
+/// directory is synced: nothing but `coordinator.new` is that file.
 pub fn keep_spare(disk: &dyn Disk, bytes: u64) {
     let space = (bytes + bytes / 2 + COORDINATOR_SPARE_BYTES).next_multiple_of(4096);
     let keep = |path| {

@@ -261,16 +261,18 @@ fn a_disk_without_room_for_the_restored_records_is_served_and_loses_nothing() {
     two_topics(&disk);
     // The data behind the checkpoint is only in the journal now.
     let disk = (0..40).map(|v| disk.after_cut(v)).find(lacks_records).unwrap();
-    let full = disk.fork();
-    // Not even without the indexes, which are caches and go first.
-    let writes = full.operations();
-    (1..20).for_each(|n| full.fail_at(writes + n, DiskError::NoSpace));
-    let Opened { mut broker, report } = start(&full);
+    // It fails until not even room made of the indexes, which are caches, helps the first record.
+    let one_stuck = |fails: u64| {
+        let full = disk.fork();
+        let writes = full.operations();
+        (1..fails).for_each(|n| full.fail_at(writes + n, DiskError::NoSpace));
+        let opened = start(&full);
+        opened.broker.storage().failed().is_some().then_some((full, opened))
+    };
+    let (full, Opened { mut broker, report }) = (4..20).find_map(one_stuck).unwrap();
     assert!(!report.notes.is_empty(), "{report:?}");
-    assert!(broker.storage().failed().is_some());
-    let served = values(&mut broker, "alpha");
-    assert!(["alpha 1", "alpha 2"].iter().zip(&served).all(|(sent, served)| sent == served));
-    let Opened { mut broker, report } = start(&full.after_cut(1));
+    assert_eq!(values(&mut broker, "alpha")[0], "alpha 1");
+    let Opened { mut broker, report } = start(&full);
     assert_eq!(report.notes, [""; 0]);
     for name in ["zeta", "alpha"] {
         assert_eq!(values(&mut broker, name), [format!("{name} 1"), format!("{name} 2")]);

@@ -161,15 +161,10 @@ impl Partition {
     }
 
     fn open_for_restore(&mut self, disk: &dyn Disk) -> DiskResult<FileRef> {
-        let last = self.segments.last().ok_or(DiskError::NotFound)?;
         if self.active.is_none() {
-            let open = match open_segment(disk, &self.dir, &last, Open::Write) {
-                Err(DiskError::NotFound) => {
-                    self.make_segment_file(disk, last.base_offset)?;
-                    open_segment(disk, &self.dir, &last, Open::Write)?
-                }
-                other => other?,
-            };
+            self.open_log(disk)?;
+            let last = self.segments.last().ok_or(DiskError::NotFound)?;
+            let open = open_segment(disk, &self.dir, &last, Open::Write)?;
             self.active = Some(open);
         }
         Ok(self.active.as_ref().ok_or(DiskError::NotFound)?.log.clone())
