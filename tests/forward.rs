@@ -25,6 +25,8 @@ mod codes;
 mod gateway;
 #[path = "forward/life.rs"]
 mod life;
+#[path = "forward/lives.rs"]
+mod lives;
 #[path = "forward/network.rs"]
 mod network;
 #[path = "forward/partition.rs"]
@@ -54,9 +56,6 @@ use life::{Lived, live};
 use plan::Theme;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is done to upstream behind everybody's back.
 type Tamper = fn(&mut Cluster, bool);
@@ -113,15 +112,6 @@ impl log::Log for Teller {
     fn flush(&self) {}
 }
 
-/// Lives one life; a panic is the verdict.
-fn guarded(seed: u64, make: Make, tamper: Tamper, trace: bool) -> Result<Lived, String> {
-    catch_unwind(AssertUnwindSafe(|| live(seed, make, tamper, trace))).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-        text.unwrap_or_default()
-    })
-}
-
 /// Lives many, on all processors.
 fn live_all(seeds: Range<u64>, make: Make, tamper: Tamper) -> (Vec<Lived>, Vec<(u64, String)>) {
     let trace = std::env::var_os("FORWARD_TRACE").is_some();
@@ -132,29 +122,7 @@ fn live_all(seeds: Range<u64>, make: Make, tamper: Tamper) -> (Vec<Lived>, Vec<(
         // What went wrong is told at the end.
         std::panic::set_hook(Box::new(|_| {}));
     }
-    let next = AtomicU64::new(seeds.start);
-    let (good, bad) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end {
-                        break;
-                    }
-                    match guarded(seed, make, tamper, trace) {
-                        Ok(lived) => good.lock().expect("no panic here").push(lived),
-                        Err(what) => bad.lock().expect("no panic here").push((seed, what)),
-                    }
-                }
-            });
-        }
-    });
-    let _ = std::panic::take_hook();
-    let mut bad = bad.into_inner().expect("no panic here");
-    bad.sort();
-    (good.into_inner().expect("no panic here"), bad)
+    lives::live_all(seeds, |seed| live(seed, make, tamper, trace))
 }
 
 #[test]

@@ -5,6 +5,8 @@
 //! (`check`). To look closer at one failure, take scenario, operation and `after_cut` number from
 //! its message.
 
+#[path = "power_cut/careless.rs"]
+mod careless;
 #[path = "power_cut/check.rs"]
 mod check;
 #[path = "power_cut/driver.rs"]

@@ -24,6 +24,8 @@ mod cluster;
 mod codes;
 #[path = "forward/gateway.rs"]
 mod gateway;
+#[path = "forward/lives.rs"]
+mod lives;
 #[path = "forward/network.rs"]
 mod network;
 #[path = "forward/partition.rs"]
@@ -45,6 +47,9 @@ mod truth;
 #[path = "forward/world.rs"]
 mod world;
 
+#[path = "power_cut/careless.rs"]
+mod careless;
+
 #[path = "sim/calm.rs"]
 mod calm;
 #[path = "sim/canaries.rs"]
@@ -64,9 +69,6 @@ mod steps;
 
 use canaries::Bug;
 use lived::Lived;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use steps::{Plan, Step};
 
 /// Lives of a run, unless it is said otherwise.
@@ -85,41 +87,16 @@ fn number(name: &str) -> Option<u64> {
 
 /// Lives these steps; a panic is the verdict.
 fn guarded(plan: &Plan, steps: &[Step], bug: Bug, trace: bool) -> Result<Lived, String> {
-    let lived = catch_unwind(AssertUnwindSafe(|| life::live(plan, steps, bug, trace)));
-    lived.map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-        text.unwrap_or_default()
-    })
+    lives::guarded(|| life::live(plan, steps, bug, trace))
 }
 
 /// Lives many, on all processors: what came of them, and which went wrong.
 fn live_all(seeds: core::ops::Range<u64>, bug: Bug) -> (Vec<Lived>, Vec<(u64, String)>) {
     std::panic::set_hook(Box::new(|_| {}));
-    let next = AtomicU64::new(seeds.start);
-    let (good, bad) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end {
-                        break;
-                    }
-                    let plan = Plan::new(seed);
-                    match guarded(&plan, &plan.steps, bug, false) {
-                        Ok(lived) => good.lock().expect("no panic here").push(lived),
-                        Err(what) => bad.lock().expect("no panic here").push((seed, what)),
-                    }
-                }
-            });
-        }
-    });
-    let _ = std::panic::take_hook();
-    let mut bad = bad.into_inner().expect("no panic here");
-    bad.sort();
-    (good.into_inner().expect("no panic here"), bad)
+    lives::live_all(seeds, |seed| {
+        let plan = Plan::new(seed);
+        life::live(&plan, &plan.steps, bug, false)
+    })
 }
 
 /// A life that broke a promise, in as few steps as do it.

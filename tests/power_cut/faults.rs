@@ -1,5 +1,6 @@
 //! Disks that lie, brokers that acknowledge too early, and operations that fail.
 
+use crate::careless::{Careless, Forgotten};
 use crate::check;
 use crate::driver::{Acknowledge, Driver, Setup, start_time};
 use crate::explore::{Plan, Tally, explore, guarded, honest};
@@ -7,91 +8,8 @@ use crate::model::End;
 use crate::scenarios::Scenario;
 use ottla::broker::{self, Opened};
 use ottla::disk::sim::SimDisk;
-use ottla::disk::{Disk, DiskError, DiskFile, DiskResult, FileRef, Open, SyncJob};
-use std::os::fd::OwnedFd;
+use ottla::disk::{Disk, DiskError};
 use std::rc::Rc;
-use std::sync::Arc;
-
-/// A disk on which some syncs do nothing.
-struct Careless(SimDisk, Forgotten);
-
-/// Whose syncs.
-#[derive(Clone, Copy, PartialEq)]
-enum Forgotten {
-    /// The mistake of everybody who forgot it.
-    Directories,
-    /// What large batches live on.
-    Segments,
-}
-
-/// A file or a directory that is not synced.
-struct Unsynced(FileRef);
-
-impl DiskFile for Unsynced {
-    fn read_at(&self, buffer: &mut [u8], at: u64) -> DiskResult<usize> {
-        self.0.read_at(buffer, at)
-    }
-    fn write_at(&self, parts: &[&[u8]], at: u64) -> DiskResult<()> {
-        self.0.write_at(parts, at)
-    }
-    fn reserve(&self, at: u64, bytes: u64) -> DiskResult<bool> {
-        self.0.reserve(at, bytes)
-    }
-    fn set_length(&self, length: u64) -> DiskResult<()> {
-        self.0.set_length(length)
-    }
-    fn length(&self) -> DiskResult<u64> {
-        self.0.length()
-    }
-    fn sync(&self) -> DiskResult<()> {
-        Ok(())
-    }
-    fn sync_job(&self) -> SyncJob {
-        SyncJob::Done(Ok(()))
-    }
-    fn descriptor(&self) -> Option<&Arc<OwnedFd>> {
-        None
-    }
-}
-
-impl Disk for Careless {
-    fn open(&self, path: &str, mode: Open) -> DiskResult<FileRef> {
-        let file = self.0.open(path, mode)?;
-        let forgotten = self.1 == Forgotten::Segments && path.ends_with(".log");
-        Ok(if forgotten { Rc::new(Unsynced(file)) } else { file })
-    }
-    fn open_dir(&self, path: &str) -> DiskResult<FileRef> {
-        let directory = self.0.open_dir(path)?;
-        let forgotten = self.1 == Forgotten::Directories;
-        Ok(if forgotten { Rc::new(Unsynced(directory)) } else { directory })
-    }
-    fn create_dir(&self, path: &str) -> DiskResult<()> {
-        self.0.create_dir(path)
-    }
-    fn remove_file(&self, path: &str) -> DiskResult<()> {
-        self.0.remove_file(path)
-    }
-    fn remove_dir(&self, path: &str) -> DiskResult<()> {
-        self.0.remove_dir(path)
-    }
-    fn rename(&self, from: &str, to: &str) -> DiskResult<()> {
-        self.0.rename(from, to)
-    }
-    fn list(&self, path: &str) -> DiskResult<Vec<(String, bool)>> {
-        self.0.list(path)
-    }
-    fn temporary(&self) -> DiskResult<FileRef> {
-        self.0.temporary()
-    }
-
-    fn used_bytes(&self) -> DiskResult<u64> {
-        self.0.used_bytes()
-    }
-
-    fn free_bytes(&self) -> DiskResult<u64> {
-        self.0.free_bytes()
-    }
-}
 
 const WRONG: Plan = Plan { every: 1, variants: 11, deeper_every: 0 };
 

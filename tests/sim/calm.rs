@@ -2,7 +2,7 @@
 
 use crate::check;
 use crate::gateway::Gateway;
-use crate::life::{Life, ROOMY_BYTES};
+use crate::life::Life;
 use ottla::storage::PartitionKey;
 
 /// The backlog must be gone so long after everything works again.
@@ -13,8 +13,7 @@ impl Life {
     pub fn calm(&mut self) {
         self.world.say(|| "-- everything works again".to_owned());
         self.world.calm();
-        self.set_capacity(ROOMY_BYTES);
-        self.is_full = false;
+        self.make_room();
         let now = self.world.now;
         (0..self.shape.servers).for_each(|server| {
             if !self.world.cluster.up[server] {

@@ -22,7 +22,7 @@ use ottla::wire::record::BatchBuilder;
 use std::collections::BTreeMap;
 
 /// Nobody fills that.
-pub const ROOMY_BYTES: u64 = 1 << 40;
+const ROOMY_BYTES: u64 = 1 << 40;
 const GROUPS: [&str; 3] = ["dashboard", "archive", "alerts"];
 
 /// A life in progress.
@@ -35,8 +35,6 @@ pub struct Life {
     pub books: BTreeMap<u16, Book>,
     offsets: BTreeMap<(&'static str, String, i32), Committed>,
     was_full: bool,
-    pub is_full: bool,
-    capacity: u64,
     /// The board stays off for so long when the power goes next.
     off_ms: u64,
     pub lived: Lived,
@@ -118,8 +116,6 @@ impl Life {
             books: BTreeMap::new(),
             offsets: BTreeMap::new(),
             was_full: false,
-            is_full: false,
-            capacity: ROOMY_BYTES,
             off_ms: 0,
             lived: Lived::default(),
         }
@@ -175,9 +171,9 @@ impl Life {
             Step::Full { left } => {
                 let disk = &self.world.gateway.disk;
                 let used = disk.used_bytes().unwrap_or(0);
-                self.set_capacity(used + left);
-                (self.is_full, self.was_full) = (true, true);
-                self.world.gateway.full_at_bytes = Some(self.capacity);
+                disk.set_capacity(used + left);
+                self.world.gateway.full_at_bytes = Some(used + left);
+                self.was_full = true;
                 self.lived.full += 1;
             }
             Step::Room => self.room(),
@@ -209,17 +205,22 @@ impl Life {
         }
     }
 
-    pub fn set_capacity(&mut self, bytes: u64) {
-        self.capacity = bytes;
-        self.world.gateway.full_at_bytes = None;
-        self.world.gateway.disk.set_capacity(bytes);
+    /// Another program fills the disk.
+    fn is_full(&self) -> bool {
+        self.world.gateway.full_at_bytes.is_some()
+    }
+
+    /// Nobody does any more; whether it was full.
+    pub fn make_room(&mut self) -> bool {
+        self.world.gateway.disk.set_capacity(ROOMY_BYTES);
+        self.world.gateway.full_at_bytes.take().is_some()
     }
 
     /// Time passes. A broker that runs undisturbed has synced within a second what it took.
     fn pass(&mut self, ms: u64) {
         let starts = self.world.gateway.starts;
         self.world.run_until(self.world.now + ms);
-        let undisturbed = self.world.gateway.starts == starts && !self.is_full && ms > 5_000;
+        let undisturbed = self.world.gateway.starts == starts && !self.is_full() && ms > 5_000;
         let Gateway { running, truth, .. } = &self.world.gateway;
         let Some(running) = running.as_ref().filter(|_| undisturbed) else { return };
         if running.broker.storage().failed().is_some() {
@@ -258,7 +259,8 @@ impl Life {
     }
 
     fn die(&mut self) {
-        match self.names_in_doubt() {
+        let running = self.world.gateway.running.as_ref();
+        match running.is_some_and(|running| running.broker.storage().failed().is_some()) {
             // Where a directory could not be synced, journalling file systems go read-only; the
             // simulated one goes on, and a broker that starts again would believe it.
             true => self.world.power_off(),
@@ -266,19 +268,13 @@ impl Life {
         }
     }
 
-    fn names_in_doubt(&self) -> bool {
-        let Some(running) = &self.world.gateway.running else { return false };
-        running.broker.storage().failed().is_some()
-    }
-
     /// It starts, whatever happened. Where not even what is known has room on a full disk, it
     /// says so and serves the rest; then somebody makes room.
     pub fn start(&mut self) {
         while !self.world.start_in(20) {
-            assert!(self.is_full, "it does not start: {:?}", self.world.gateway.said);
+            let was_full = self.make_room();
+            assert!(was_full, "it does not start: {:?}", self.world.gateway.said);
             self.lived.without_room += 1;
-            self.is_full = false;
-            self.set_capacity(ROOMY_BYTES);
         }
         let now = self.world.now;
         let kept_ms = self.shape.offsets_retention_minutes as u64 * 60_000;
@@ -288,10 +284,8 @@ impl Life {
             let what = format!("{group}, {topic}-{partition}");
             committed.recovered(found.map(|row| row.offset), now, kept_ms, &what);
         }
-        let numbers: Vec<usize> = (0..self.world.gateway.truth.lanes.len()).collect();
-        for at in numbers {
-            self.read(at as u64);
-        }
+        let lanes = self.world.gateway.truth.lanes.len() as u64;
+        (0..lanes).for_each(|lane| self.read(lane));
     }
 
     pub fn create_topics(&mut self) {
@@ -437,8 +431,7 @@ impl Life {
 
     /// There is room again: within two seconds records are taken again.
     fn room(&mut self) {
-        self.set_capacity(ROOMY_BYTES);
-        if !std::mem::take(&mut self.is_full) {
+        if !self.make_room() {
             return;
         }
         let starts = self.world.gateway.starts;
