@@ -21,6 +21,8 @@ mod check;
 mod cluster;
 #[path = "forward/codes.rs"]
 mod codes;
+#[path = "forward/found.rs"]
+mod found;
 #[path = "forward/gateway.rs"]
 mod gateway;
 #[path = "forward/life.rs"]

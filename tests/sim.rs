@@ -22,6 +22,8 @@ mod cluster;
 #[expect(dead_code, reason = "the lives of the forwarder use the rest")]
 #[path = "forward/codes.rs"]
 mod codes;
+#[path = "forward/found.rs"]
+mod found;
 #[path = "forward/gateway.rs"]
 mod gateway;
 #[path = "forward/lives.rs"]

@@ -1,6 +1,7 @@
 //! What must hold at the end: upstream has what the gateway has, once, in order.
 
 use crate::cluster::Cluster;
+use crate::found::upstream;
 use crate::life::{Life, Lived};
 use crate::plan::Theme;
 use crate::records::{self, GOOD, MARK_BYTES, Plain};
@@ -14,24 +15,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes of a record's lengths and numbers, which are small ones here; and of a header's.
 const RECORD_BYTES_BESIDE: usize = 20;
-
-/// What upstream has of each lane, in the order of its logs.
-fn upstream(cluster: &Cluster) -> BTreeMap<u16, Vec<Plain>> {
-    let mut found: BTreeMap<u16, Vec<Plain>> = BTreeMap::new();
-    for partition in cluster.topics.values().flat_map(|topic| &topic.partitions) {
-        let Some(leader) = partition.leading() else { continue };
-        for stored in leader.log.iter().filter(|stored| stored.next <= leader.high_watermark) {
-            let header = batch::check_stored(&stored.bytes).expect("as it was taken");
-            for record in records::decode(&stored.bytes, &header) {
-                let (lane, _) = record.mark();
-                if lane != 0xffff {
-                    found.entry(lane).or_default().push(record);
-                }
-            }
-        }
-    }
-    found
-}
 
 /// A record in words.
 fn name(record: &Plain) -> String {

@@ -1,6 +1,7 @@
 //! The calm after the storm: everything works again, and every promise can be seen to be kept.
 
 use crate::check;
+use crate::found::upstream;
 use crate::gateway::Gateway;
 use crate::life::Life;
 use ottla::storage::PartitionKey;
@@ -37,7 +38,7 @@ impl Life {
             self.world.run_until(self.world.now + 500);
         }
         self.look();
-        let found = check::found(&self.world.cluster);
+        let found = upstream(&self.world.cluster);
         for lane in &self.world.gateway.truth.lanes {
             let got = found.get(&lane.number).map(Vec::as_slice).unwrap_or_default();
             check::upstream(lane, got, self.shape.by_broker);

@@ -3,7 +3,7 @@
 //! A record may be gone for a reason only: somebody deleted it, it had its time (in time that
 //! really passed) and is upstream, the disk was full and it is upstream, or its own bytes rotted.
 
-use crate::records::{self, Plain};
+use crate::records::Plain;
 use crate::truth::{Lane, Local};
 use ottla::broker::{Broker, PartitionView};
 use ottla::storage::PartitionKey;
@@ -136,21 +136,6 @@ pub fn upstream(lane: &Lane, got: &[Plain], times_may_differ: bool) {
     if let Some((record, _)) = wanted.find(|(_, must)| *must) {
         panic!("lane {}: {:?} and all behind it is not upstream", lane.number, record.mark());
     }
-}
-
-/// What upstream has of each lane, in the order of its logs.
-pub fn found(cluster: &crate::cluster::Cluster) -> BTreeMap<u16, Vec<Plain>> {
-    let mut found: BTreeMap<u16, Vec<Plain>> = BTreeMap::new();
-    for partition in cluster.topics.values().flat_map(|topic| &topic.partitions) {
-        let leader = partition.leading().expect("everything works");
-        for stored in leader.log.iter().filter(|stored| stored.next <= leader.high_watermark) {
-            let header = batch::check_stored(&stored.bytes).expect("as it was taken");
-            for record in records::decode(&stored.bytes, &header) {
-                found.entry(record.mark().0).or_default().push(record);
-            }
-        }
-    }
-    found
 }
 
 /// A committed offset: the values it was given since it was certain.
